@@ -1,0 +1,70 @@
+// The front door of environments: a suite = tasks + tools + a checker + how to ask.
+//
+// A suite is a folder: suite.yaml {name, tasks, checker, tools, prompt: {system, few_shot}, limits}
+// and the files it names. Built-in suites lie in env/suites/NAME.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "runtime/core/async.h"
+#include "runtime/core/records.h"
+#include "runtime/core/registry.h"
+
+namespace proctor {
+
+class SandboxPool;
+class Models;
+
+struct Grade {
+  std::optional<double> reward;  // nothing: this task has no gold to check against
+  std::optional<bool> correct;
+  json::object metrics;  // {"em": 1, "f1": 1}
+};
+
+struct CheckerServices {
+  SandboxPool* sandbox = nullptr;
+  asio::thread_pool* pool = nullptr;
+  Models* models = nullptr;
+};
+
+// Decides whether an answer is right. One checker, one file; thread-safe.
+class Checker {
+ public:
+  virtual ~Checker() = default;
+  // `so_far` ends with the answering turn; its outcome.answer is set. A wrong or missing answer is
+  // a Grade; an Error is our own failure (the sandbox is gone).
+  virtual Async<Result<Grade>> check(TrajectoryRef so_far) = 0;
+};
+using CheckerRef = std::shared_ptr<Checker>;
+using CheckerMaker =
+    std::function<Result<CheckerRef>(const Options& options, const CheckerServices& services)>;
+
+#define REGISTER_CHECKER(...) \
+  static const bool registered_checker_ = [] { \
+    ::proctor::Registry<::proctor::CheckerMaker>::instance().add(__VA_ARGS__); \
+    return true; }();
+
+struct Suite {
+  std::string name;
+  std::string directory;
+  std::vector<TaskRef> tasks;            // each with suite = name
+  std::string checker;                   // registered name
+  json::object checker_options;
+  std::vector<std::string> tools;        // names of tools the tasks use
+  std::vector<Message> prompt;           // system and few-shot messages, put before the question
+  json::object limits;                   // turns, tokens, ...: defaults of its tasks
+};
+
+// NAME of a built-in suite, a path to a suite's folder, or to its suite.yaml. Names the suites there
+// are when there is no such one; `missing` with the command that makes it when generated data is
+// not there yet.
+Result<Suite> load_suite(const std::string& name_or_path);
+std::vector<std::string> built_in_suites();
+
+// Tasks from a JSONL file (contract: "FILE:LINE: ..."); ids must be unique.
+Result<std::vector<TaskRef>> read_tasks(const std::string& path);
+
+}  // namespace proctor

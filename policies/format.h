@@ -1,0 +1,57 @@
+// A chat format: how tool calls are written in a conversation. One format is one file: render the
+// prompt, parse the turn, stop strings, and a grammar for models too small to keep to it unaided.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "policies/model.h"
+#include "runtime/core/registry.h"
+
+namespace proctor {
+
+// What a prompt in this format consists of, before the backend's own chat template.
+struct Rendered {
+  std::vector<Message> messages;
+  std::vector<std::string> stop;
+  std::vector<ToolDefinition> native_tools;  // only format openai on a backend that has them
+};
+
+class Format {
+ public:
+  virtual ~Format() = default;
+  virtual std::string name() const = 0;
+
+  // The conversation with tool definitions and observations written as this format has them.
+  // Appending messages to the input only appends messages to the output, so exact ids go on.
+  virtual Rendered render(const std::vector<Message>& conversation,
+                          const std::vector<ToolDefinition>& tools) const = 0;
+
+  // What the model produced, taken apart: content as produced, reasoning, tool_calls with ids
+  // "c0", "c1"... , or parse_error with a sentence for the policy. Never throws, never fails;
+  // parse(render(x)) gives x back for every well-formed assistant message.
+  virtual Assistant parse(Generation generation, const std::vector<ToolDefinition>& tools) const = 0;
+
+  // The final answer in a turn without tool calls, as the format marks it; nothing: the turn is not
+  // finished or has no answer.
+  virtual std::optional<std::string> answer(const Assistant& turn) const = 0;
+
+  // GBNF that accepts exactly the well-formed turns over these tools (at most `most_chars` of free
+  // text in each place); "" where the format has none.
+  virtual std::string grammar(const std::vector<ToolDefinition>& tools, int most_chars) const = 0;
+};
+using FormatRef = std::shared_ptr<const Format>;
+
+using FormatMaker = std::function<Result<FormatRef>(const Options& options)>;
+
+// From a config: "hermes" or {tags: {mode: function}}.
+Result<FormatRef> make_format(const json::value& config);
+
+#define REGISTER_FORMAT(...) \
+  static const bool registered_format_ = [] { \
+    ::proctor::Registry<::proctor::FormatMaker>::instance().add(__VA_ARGS__); \
+    return true; }();
+
+}  // namespace proctor

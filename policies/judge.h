@@ -1,0 +1,74 @@
+// Asks a model for a verdict: prompt, call, parse, votes, retries, cache, costs, in one place.
+//
+// The text being judged is fenced with a nonce, so that a "verdict" inside it is never parsed as
+// the judge's own: only the judge's reply is looked at.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "policies/model.h"
+
+namespace proctor {
+
+struct JudgeQuestion {
+  std::vector<Message> messages;   // system and user, judged text fenced by `fence`
+  Sampling sampling{.temperature = 0.0, .max_tokens = 1024};
+  int retries = 1;                 // after a reply that does not parse
+  double retry_temperature_step = 0.3;
+  std::string grammar;             // used where the model can
+  std::string role = "judge";      // for cost accounting and the script backend
+};
+
+// T is what the reply parses to; nothing: the judge gave no verdict (retries included).
+template <class T>
+struct Verdict {
+  std::optional<T> value;
+  std::string reply;  // the last one
+  int tries = 0;
+  Cost cost;
+};
+
+// "<<<NAME nonce ... nonce>>>" around text that must not be taken for instructions; the nonce comes
+// from the text itself, so equal prompts stay equal.
+std::string fence(std::string_view name, std::string_view text);
+
+class Judge {
+ public:
+  explicit Judge(ModelRef model) : model_(std::move(model)) {}
+
+  // Equal questions (same messages, sampling and model) are asked once at a time and once a run.
+  // An Error only when the model fails; a reply without a verdict is data.
+  template <class T>
+  Async<Result<Verdict<T>>> ask(JudgeQuestion question,
+                                std::function<std::optional<T>(const std::string& reply)> parse) {
+    Verdict<T> verdict;
+    for (int attempt = 0; attempt <= question.retries; ++attempt) {
+      GenerateRequest request = request_for(question, attempt);
+      auto reply = co_await reply_to(std::move(request), verdict.cost);
+      if (!reply) co_return std::move(reply).error().in(question.role);
+      verdict.reply = *reply;
+      verdict.tries = attempt + 1;
+      verdict.value = parse(verdict.reply);
+      if (verdict.value) break;
+    }
+    co_return verdict;
+  }
+
+  const ModelRef& model() const { return model_; }
+
+ private:
+  struct Flight;
+  GenerateRequest request_for(const JudgeQuestion& question, int attempt) const;
+  Async<Result<std::string>> reply_to(GenerateRequest request, Cost& cost);
+
+  ModelRef model_;
+  std::mutex mutex_;
+  std::map<std::string, std::shared_ptr<Flight>> flights_;  // by content, answered ones included
+};
+
+}  // namespace proctor

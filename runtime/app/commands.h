@@ -1,0 +1,40 @@
+// Every subcommand is one function in a file of its own and one row in commands.cpp.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+#include "runtime/core/result.h"
+
+namespace proctor {
+
+// Declares the options on `command` and gives back what runs once they are parsed: the exit code, or
+// an Error that main prints as "proctor: MESSAGE" with the exit code of its kind.
+using CommandSetup = std::function<std::function<Result<int>()>(CLI::App& command)>;
+
+struct CommandRow {
+  std::string name;
+  std::string summary;  // one line
+  std::string example;  // shown by --help and run by a test
+  CommandSetup set_up;
+};
+
+const std::vector<CommandRow>& commands();
+
+std::function<Result<int>()> set_up_run(CLI::App& command);
+std::function<Result<int>()> set_up_resume(CLI::App& command);
+std::function<Result<int>()> set_up_label(CLI::App& command);
+std::function<Result<int>()> set_up_exec(CLI::App& command);
+std::function<Result<int>()> set_up_index(CLI::App& command);
+std::function<Result<int>()> set_up_show(CLI::App& command);
+std::function<Result<int>()> set_up_export(CLI::App& command);
+std::function<Result<int>()> set_up_lint(CLI::App& command);
+std::function<Result<int>()> set_up_supervisors(CLI::App& command);
+std::function<Result<int>()> set_up_tools(CLI::App& command);
+std::function<Result<int>()> set_up_doctor(CLI::App& command);
+std::function<Result<int>()> set_up_bench(CLI::App& command);
+
+}  // namespace proctor

@@ -1,0 +1,48 @@
+// proctor's front: parses the command line, runs one command, turns its Error into one sentence.
+#include <csignal>
+#include <exception>
+#include <iostream>
+
+#include "runtime/app/commands.h"
+#include "runtime/core/records.h"
+#include "sandbox/sandbox.h"
+
+int main(int argc, char** argv) {
+  using namespace proctor;
+  std::signal(SIGPIPE, SIG_IGN);
+  // First of all, while there is one thread: the launcher of sandboxes must not inherit any other.
+  const Status launcher = start_launcher();
+
+  CLI::App app{"runs LLM agents and supervises how they work"};
+  app.name("proctor");
+  app.set_version_flag("--version", std::string("proctor ") + kVersion);
+  app.require_subcommand(1);
+  app.failure_message([](const CLI::App*, const CLI::Error& error) {
+    return "proctor: " + std::string(error.what()) + "\nRun with --help for more information.\n";
+  });
+  std::function<Result<int>()> chosen;
+  for (const auto& row : commands()) {
+    CLI::App* command = app.add_subcommand(row.name, row.summary);
+    command->footer("Example:\n  " + row.example);
+    auto body = row.set_up(*command);
+    command->callback([&chosen, body] { chosen = body; });
+  }
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  if (!launcher) {
+    std::cerr << "proctor: sandbox launcher: " << launcher.error().message << "\n";
+    return exit_code(launcher.error().kind);
+  }
+  try {
+    const Result<int> result = chosen();
+    if (result) return *result;
+    std::cerr << "proctor: " << result.error().message << "\n";
+    return exit_code(result.error().kind);
+  } catch (const std::exception& error) {
+    std::cerr << "proctor: " << error.what() << "\n";
+    return 1;
+  }
+}

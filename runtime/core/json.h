@@ -1,0 +1,80 @@
+// Strict field readers over boost::json: every complaint names the path of the bad field.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <boost/json.hpp>
+
+#include "runtime/core/result.h"
+
+namespace proctor {
+
+namespace json = boost::json;
+
+// Parses one JSON text; depth is limited to 64 and duplicate keys keep the last value. The message
+// says what is wrong and at which byte: "invalid JSON at byte 17: syntax error".
+Result<json::value> parse_json(std::string_view text);
+
+// A finite double, or null: NaN and infinities are not JSON.
+json::value number_or_null(double value);
+
+// A copy with object keys in sorted order at every level; equal values serialise equally.
+std::string canonical_json(const json::value& value);
+
+// Reads fields of one object. The first complaint is kept; the getters give back defaults after it,
+// so a record is read straight through and `status()` is looked at once. Fields that were not asked
+// for are unknown: `rest()` gives them, so that a writer need not drop them.
+class Fields {
+ public:
+  Fields(const json::object& object, std::string path) : object_(object), path_(std::move(path)) {}
+
+  // Required: a complaint when missing or null. Optional ones treat null as absent.
+  std::string text(std::string_view name);
+  std::string text_or(std::string_view name, std::string fallback);
+  std::optional<std::string> optional_text(std::string_view name);
+  std::int64_t integer(std::string_view name);
+  std::int64_t integer_or(std::string_view name, std::int64_t fallback);
+  std::optional<std::int64_t> optional_integer(std::string_view name);
+  double number_or(std::string_view name, double fallback);
+  std::optional<double> optional_number(std::string_view name);
+  bool boolean_or(std::string_view name, bool fallback);
+  std::optional<bool> optional_boolean(std::string_view name);
+  json::object object_or_empty(std::string_view name);
+  const json::object* optional_object(std::string_view name);
+  const json::array* optional_array(std::string_view name);
+  std::vector<std::string> texts_or_empty(std::string_view name);
+  // Any value, null when absent.
+  json::value any(std::string_view name);
+
+  bool has(std::string_view name) const;  // present and not null
+  json::object rest() const;
+  const std::string& path() const { return path_; }
+  std::string path_of(std::string_view name) const;
+  void complain(std::string_view name, std::string what);
+  const Status& status() const { return status_; }
+
+ private:
+  const json::value* find(std::string_view name);
+
+  const json::object& object_;
+  std::string path_;
+  std::vector<std::string> asked_;
+  Status status_;
+};
+
+// Calls `each` for every line of JSON text in the file ("-" is stdin; ".zst" is decompressed); blank
+// lines are skipped. The first error ends it and reads "FILE:LINE: what is wrong".
+Status read_jsonl(const std::string& path,
+                  const std::function<Status(json::value value, std::size_t line)>& each);
+
+// The whole file; the message names the file and why it could not be read.
+Result<std::string> read_file(const std::string& path);
+// Writes to a temporary neighbour and renames, so that readers never see half a file.
+Status write_file(const std::string& path, std::string_view content);
+
+}  // namespace proctor

@@ -1,0 +1,79 @@
+// The run directory: config.yaml, trajectories.db (SQLite, WAL), trajectories.jsonl, summary.json,
+// log.jsonl. One writer thread, group commit. Every finished turn is journalled; a finished
+// trajectory is on the disk before it is reported.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runtime/core/async.h"
+#include "runtime/core/records.h"
+
+namespace proctor {
+
+// What a reader can know of a trajectory without reading its record.
+struct TrajectoryRow {
+  std::string id, task_id, group_id, suite;
+  int sample = 0;
+  std::string status;
+  std::optional<double> reward;
+  std::optional<bool> correct;
+  int turns = 0;
+};
+
+struct StoreUsage {
+  std::size_t commits = 0, rows = 0;
+  std::size_t queued = 0, highest_queued = 0;
+  std::chrono::nanoseconds busy{0};  // of the writer thread
+};
+
+class Store {
+ public:
+  enum class Access { read, write };
+
+  // Makes the directory. `bad_input` when it holds a run already (the message names `resume`), or
+  // when another process has it locked.
+  static Result<std::unique_ptr<Store>> create(const std::string& directory,
+                                               const json::value& config);
+  // `bad_input` when it is no run directory, was written by another schema version (in words), or,
+  // for writing, is locked by another process. Reading never locks anyone out and reads lazily.
+  static Result<std::unique_ptr<Store>> open(const std::string& directory, Access access);
+  virtual ~Store() = default;
+
+  virtual const std::string& directory() const = 0;
+  virtual const json::value& config() const = 0;
+
+  // --- writing; safe from any executor; an Error names the disk's reason (full, no permission) ---
+  // A rollout begins: everything but its turns.
+  virtual Async<Status> begin(TrajectoryRef start) = 0;
+  // Resolves when the turn would survive kill -9. Group commit: many turns, one transaction. A turn
+  // of the same index replaces the former (resampled turns, replays).
+  virtual Async<Status> append_turn(std::string trajectory_id, TurnRef turn) = 0;
+  // Labels, scores and decision that supervision found for a journalled turn.
+  virtual Async<Status> append_supervision(std::string trajectory_id, TurnRef turn,
+                                           std::vector<Label> labels) = 0;
+  // Resolves when the record would survive a power cut; its journal is dropped in the same
+  // transaction. Called again for an id it replaces the record (group labels come later).
+  virtual Async<Status> finish(TrajectoryRef whole) = 0;
+  // The same for all members of a group at once, marking the group as labelled.
+  virtual Async<Status> finish_group(std::string group_id, std::vector<TrajectoryRef> members) = 0;
+
+  // --- reading ---
+  virtual Result<std::vector<TrajectoryRow>> rows() = 0;        // finished ones, by task and sample
+  virtual Result<std::vector<std::string>> labelled_groups() = 0;
+  virtual Result<std::optional<Trajectory>> read(const std::string& id) = 0;
+  virtual Result<std::vector<Trajectory>> unfinished() = 0;     // with the turns that were journalled
+  // Every finished trajectory in the order of rows(), one at a time.
+  virtual Status for_each(const std::function<Status(Trajectory trajectory)>& each) = 0;
+
+  virtual Status write_jsonl() = 0;                             // trajectories.jsonl
+  virtual Status write_summary(const json::value& summary) = 0; // summary.json
+  virtual StoreUsage usage() const = 0;
+  // Waits for the writer; further writes are errors. The destructor does it too.
+  virtual Status close() = 0;
+};
+
+}  // namespace proctor

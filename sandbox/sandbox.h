@@ -1,0 +1,132 @@
+// The front door of the sandbox: runs what must not be trusted, under limits, and reports how it
+// ended and which isolation layers were really active.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runtime/core/async.h"
+#include "runtime/core/json.h"
+#include "runtime/core/result.h"
+
+namespace proctor {
+
+enum class Bytes : std::int64_t {};
+constexpr std::int64_t count(Bytes bytes) { return static_cast<std::int64_t>(bytes); }
+constexpr Bytes operator""_MiB(unsigned long long n) {
+  return static_cast<Bytes>(n * 1024 * 1024);
+}
+
+struct Limits {
+  Milliseconds cpu = 10s;   // of the whole tree
+  Milliseconds wall = 20s;
+  Bytes memory = 512_MiB;
+  Bytes output = 1_MiB;     // stdout and stderr, each
+  int processes = 32;       // processes and threads
+  int open_files = 256;
+  Bytes file = 64_MiB;      // one file's size
+  Bytes disk = 256_MiB;     // the workspace
+  int inodes = 16384;
+};
+// Reads the options of `proctor exec` and of requests (time_ms, wall_ms, memory_bytes, ...) over
+// the given defaults.
+Result<Limits> read_limits(const json::object& options, const Limits& defaults = {});
+
+enum class Language { python, c, cpp, bash, js };
+std::optional<Language> parse_language(std::string_view text);
+const char* to_string(Language language);
+
+enum class Ending {
+  ok, nonzero_exit, signaled, time_limit, wall_limit, memory_limit, output_limit, process_limit,
+  file_limit, denied, compile_error, sandbox_error
+};
+const char* to_string(Ending ending);
+
+// One execution of a program given as text.
+struct ExecutionRequest {
+  Language language = Language::python;
+  std::string code;
+  std::string input;                         // stdin
+  std::map<std::string, std::string> files;  // written into the workspace: relative name ─▶ bytes
+  std::vector<std::string> get;              // files to bring back
+  std::vector<std::string> arguments;
+  Limits limits;
+  std::vector<std::string> compiler_flags;   // c, cpp: instead of the defaults
+};
+
+struct MissingLayer {
+  std::string layer, why, remedy;
+};
+
+struct Isolation {
+  std::string level;                // full | reduced
+  std::vector<std::string> active;  // user, mount, pid, net, ipc, uts, cgroup, seccomp, ...
+  std::vector<MissingLayer> missing;
+};
+
+struct ExecutionUsage {
+  double wall_ms = 0, cpu_ms = 0;
+  std::int64_t peak_memory_bytes = 0;
+  int peak_processes = 0;
+};
+
+// How it ended; always data. `sandbox_error` says in `error` what failed of ours.
+struct Execution {
+  Ending ending = Ending::sandbox_error;
+  std::optional<int> exit_code;
+  std::optional<int> signal;
+  std::string out, err;
+  bool out_truncated = false, err_truncated = false;
+  std::map<std::string, std::string> files;
+  ExecutionUsage usage;
+  Isolation isolation;
+  std::vector<std::pair<std::string, int>> denied;  // system call ─▶ count
+  std::string error;
+};
+// The Execution record of the contract.
+json::object to_json(const Execution& execution);
+
+// A live interpreter across executions. Ends with the object.
+class SandboxSession {
+ public:
+  virtual ~SandboxSession() = default;
+  // One cell; the value of a last expression is shown as a notebook shows it. After a cell that ran
+  // into a limit the session is dead and says so.
+  virtual Async<Result<Execution>> run(std::string code, Limits limits) = 0;
+  virtual bool alive() const = 0;
+};
+
+struct SandboxConfig {
+  std::size_t slots = 0;          // executions at once; 0 = one per core
+  std::size_t most_waiting = 4096;
+  bool strict = false;            // any missing layer refuses to start (`missing`)
+  std::vector<std::string> require;  // layers below which it refuses
+  std::string python;             // interpreter; "" = the one set up for proctor, else python3
+};
+
+// A trusted launcher process and warm slots behind it. The launcher is forked by `start_launcher`,
+// which main calls before any thread exists.
+class SandboxPool {
+ public:
+  virtual ~SandboxPool() = default;
+  // Safe from any thread and executor; waits for a slot in order. `unavailable` when too many wait.
+  // Cancelling kills the execution's whole tree.
+  virtual Async<Result<Execution>> run(ExecutionRequest request) = 0;
+  virtual Async<Result<std::shared_ptr<SandboxSession>>> open_session(Language language,
+                                                                      Limits limits) = 0;
+  virtual const Isolation& isolation() const = 0;
+  virtual Limiter::Usage usage() const = 0;
+};
+
+// Forks the launcher; call it first thing in main, while the process has one thread. Cheap: nothing
+// else is set up until a pool is made.
+Status start_launcher();
+// `missing` when `strict` or `require` cannot be met, naming the layer and the remedy.
+Result<std::unique_ptr<SandboxPool>> make_sandbox_pool(const SandboxConfig& config);
+
+}  // namespace proctor

@@ -1,0 +1,14 @@
+// The tests' main: forks the sandbox launcher while the process still has one thread.
+#include <iostream>
+
+#include <gtest/gtest.h>
+
+#include "sandbox/sandbox.h"
+
+int main(int argc, char** argv) {
+  if (auto started = proctor::start_launcher(); !started) {
+    std::cerr << "no sandbox launcher: " << started.error().message << "\n";
+  }
+  testing::InitGoogleTest(&argc, argv);
+  return RUN_ALL_TESTS();
+}

@@ -1,0 +1,68 @@
+// The front door of tools: what a turn can do. One tool is one file: name, parameters, call.
+#pragma once
+
+#include <any>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "policies/model.h"
+#include "runtime/core/async.h"
+#include "runtime/core/records.h"
+#include "runtime/core/registry.h"
+
+namespace proctor {
+
+class SandboxPool;  // sandbox/sandbox.h
+
+// Shared by all tools of a run; everything in it outlives them.
+struct ToolServices {
+  SandboxPool* sandbox = nullptr;
+  asio::thread_pool* pool = nullptr;  // for blocking calls and long computation
+  Models* models = nullptr;
+  std::string base_directory;  // relative paths in a config are relative to it
+};
+
+// What belongs to one rollout. Tools with state between calls (a live interpreter) keep it in
+// `state` under their own name; it dies with the rollout.
+struct ToolContext {
+  std::string rollout_id;
+  TaskRef task;
+  std::uint64_t seed = 0;
+  std::map<std::string, std::any> state;
+};
+
+class Tool {
+ public:
+  virtual ~Tool() = default;
+  virtual ToolDefinition definition() const = 0;
+
+  // Same arguments, same answer, nothing changed: may be cached and run ahead of a decision.
+  virtual bool pure() const { return false; }
+  // Calls of one rollout change what its later calls see: they keep their order, wait for the
+  // supervisors' decision, and are replayed on resume.
+  virtual bool stateful() const { return false; }
+  // Something outside the process and the sandbox changes.
+  virtual bool side_effects() const { return false; }
+
+  // A failure of the tool's work is an observation (status error, a sentence in content) and so are
+  // bad arguments; an Error is our own failure. tool_call_id and name are filled in by the caller.
+  virtual Async<Result<Observation>> call(ToolCall call, std::shared_ptr<ToolContext> context) = 0;
+  virtual Limiter::Usage usage() const { return {}; }
+};
+using ToolRef = std::shared_ptr<Tool>;
+
+using ToolMaker =
+    std::function<Result<ToolRef>(const Options& options, const ToolServices& services)>;
+
+#define REGISTER_TOOL(...) \
+  static const bool registered_tool_ = [] { \
+    ::proctor::Registry<::proctor::ToolMaker>::instance().add(__VA_ARGS__); \
+    return true; }();
+
+// Checks arguments against the definition's schema: required keys, types, no unknown keys. The
+// sentence is for the policy to read.
+Status check_arguments(const ToolDefinition& definition, const json::object& arguments);
+
+}  // namespace proctor
