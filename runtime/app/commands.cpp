@@ -9,7 +9,8 @@ const std::vector<CommandRow>& commands() {
        "proctor run examples/quickstart.yaml --limit 6 --out runs/try", set_up_run},
       {"resume", "go on with a run after any stop", "proctor resume runs/try", set_up_resume},
       {"label", "score trajectories that exist already",
-       "proctor label runs/try/trajectories.jsonl --supervise groundedprm:check=tool --out out.jsonl",
+       "proctor label runs/try/trajectories.jsonl --supervise groundedprm:check=tool --out "
+       "out.jsonl",
        set_up_label},
       {"exec", "run one program, or a batch, in the sandbox",
        "echo 'print(1 + 1)' | proctor exec --lang python -", set_up_exec},

@@ -9,10 +9,11 @@ std::function<Result<int>()> not_yet(CLI::App& command) {
   };
 }
 }  // namespace
-#define PENDING(name) \
+#define PENDING(name)                                                                   \
   __attribute__((weak)) std::function<Result<int>()> set_up_##name(CLI::App& command) { \
-    return not_yet(command); \
+    return not_yet(command);                                                            \
   }
-PENDING(run) PENDING(resume) PENDING(label) PENDING(exec) PENDING(index) PENDING(show)
-PENDING(export) PENDING(lint) PENDING(supervisors) PENDING(tools) PENDING(doctor) PENDING(bench)
+PENDING(run)
+PENDING(resume) PENDING(label) PENDING(exec) PENDING(index) PENDING(show) PENDING(export)
+    PENDING(lint) PENDING(supervisors) PENDING(tools) PENDING(doctor) PENDING(bench)
 }  // namespace proctor

@@ -22,11 +22,11 @@ enum class OptionType { text, integer, number, boolean, choice, list, any };
 struct OptionInfo {
   std::string name;
   OptionType type = OptionType::text;
-  json::value fallback;              // the default; null: none
-  std::string meaning;               // one line
-  std::vector<std::string> choices;  // for choice, and for list where only these may occur
-  std::optional<double> least, most; // inclusive range of integer and number
-  std::string range;                 // shown to users where least/most do not say it: "(0, 1]"
+  json::value fallback;               // the default; null: none
+  std::string meaning;                // one line
+  std::vector<std::string> choices;   // for choice, and for list where only these may occur
+  std::optional<double> least, most;  // inclusive range of integer and number
+  std::string range;                  // shown to users where least/most do not say it: "(0, 1]"
 };
 
 // The checked options of one instance. Getters of names that were not declared are bugs.

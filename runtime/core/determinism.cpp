@@ -1,12 +1,12 @@
 // Seeds (splitmix64 over names), the generator (xoshiro256**, Blackman & Vigna) and the clock.
 #include "runtime/core/determinism.h"
 
+#include <fmt/format.h>
+
 #include <bit>
 #include <cmath>
 #include <ctime>
 #include <numbers>
-
-#include <fmt/format.h>
 
 namespace proctor {
 namespace {

@@ -32,9 +32,9 @@ class Rng {
   static constexpr result_type max() { return std::numeric_limits<result_type>::max(); }
   result_type operator()();
 
-  double uniform();                             // [0, 1)
-  std::uint64_t below(std::uint64_t bound);     // [0, bound), unbiased; bound > 0
-  double normal();                              // mean 0, standard deviation 1
+  double uniform();                          // [0, 1)
+  std::uint64_t below(std::uint64_t bound);  // [0, bound), unbiased; bound > 0
+  double normal();                           // mean 0, standard deviation 1
 
  private:
   std::uint64_t state_[4];

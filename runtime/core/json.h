@@ -1,14 +1,13 @@
 // Strict field readers over boost::json: every complaint names the path of the bad field.
 #pragma once
 
+#include <boost/json.hpp>
 #include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include <boost/json.hpp>
 
 #include "runtime/core/result.h"
 
@@ -56,6 +55,7 @@ class Fields {
   const std::string& path() const { return path_; }
   std::string path_of(std::string_view name) const;
   void complain(std::string_view name, std::string what);
+  void fail(Error whole_complaint);
   const Status& status() const { return status_; }
 
  private:
@@ -67,8 +67,8 @@ class Fields {
   Status status_;
 };
 
-// Calls `each` for every line of JSON text in the file ("-" is stdin; ".zst" is decompressed); blank
-// lines are skipped. The first error ends it and reads "FILE:LINE: what is wrong".
+// Calls `each` for every line of JSON text in the file ("-" is stdin; ".zst" is decompressed);
+// blank lines are skipped. The first error ends it and reads "FILE:LINE: what is wrong".
 Status read_jsonl(const std::string& path,
                   const std::function<Status(json::value value, std::size_t line)>& each);
 

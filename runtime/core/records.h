@@ -47,10 +47,10 @@ struct Message {
 struct Task {
   std::string id;
   std::string suite;
-  std::optional<std::string> prompt;            // this or `messages` is given
+  std::optional<std::string> prompt;  // this or `messages` is given
   std::optional<std::vector<Message>> messages;
   std::optional<std::vector<std::string>> tools;  // absent: all tools of the run
-  json::object gold;                            // never shown to a policy
+  json::object gold;                              // never shown to a policy
   json::array media;
   json::object metadata;
   json::object extra;
@@ -60,15 +60,17 @@ struct Task {
 };
 using TaskRef = std::shared_ptr<const Task>;
 
-// The ids of one turn exactly as the model saw and produced them. `prompt_ids` holds what the prompt
-// added behind the first `prompt_from` ids of this trajectory so far (prompt and sampled tokens of
-// the turns before); prompt_from = 0 means the whole prompt is given, as on the first turn.
+// The ids of one turn exactly as the model saw and produced them. `prompt_ids` holds what the
+// prompt added behind the first `prompt_from` ids of this trajectory so far (prompt and sampled
+// tokens of the turns before); prompt_from = 0 means the whole prompt is given, as on the first
+// turn.
 struct TurnTokens {
   std::int64_t prompt_from = 0;
   std::vector<std::int32_t> prompt_ids;
-  std::vector<std::int32_t> ids;      // sampled
-  std::vector<float> logprobs;        // natural log, one per sampled id; empty: not known
-  std::optional<std::string> segments;  // one letter a token: r reasoning, a answer or call, o other
+  std::vector<std::int32_t> ids;  // sampled
+  std::vector<float> logprobs;    // natural log, one per sampled id; empty: not known
+  std::optional<std::string>
+      segments;  // one letter a token: r reasoning, a answer or call, o other
 
   bool operator==(const TurnTokens&) const = default;
 };
@@ -143,9 +145,9 @@ struct Label {
   std::string supervisor;
   std::string name;
   LabelLevel level = LabelLevel::turn;
-  std::optional<int> turn, step, line, tool_call;          // all from 0
-  std::optional<std::pair<int, int>> token;                // [first, past the last] in tokens.ids
-  std::optional<double> value;                             // finite, or nothing
+  std::optional<int> turn, step, line, tool_call;  // all from 0
+  std::optional<std::pair<int, int>> token;        // [first, past the last] in tokens.ids
+  std::optional<double> value;                     // finite, or nothing
   std::optional<std::string> verdict;
   std::optional<std::string> rationale;
   json::object evidence;
@@ -167,7 +169,13 @@ struct Tokens {
 };
 
 enum class OutcomeStatus {
-  answered, max_turns, max_tokens, context_full, stopped, error, cancelled
+  answered,
+  max_turns,
+  max_tokens,
+  context_full,
+  stopped,
+  error,
+  cancelled
 };
 
 struct Outcome {

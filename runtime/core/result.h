@@ -50,17 +50,19 @@ inline Error internal_error(std::string message) {
 
 // A bug: stops a test at once; in a rollout it is caught at the rollout's edge (throws Bug).
 [[noreturn]] void check_failed(const char* expression, std::source_location where);
-#define PROCTOR_CHECK(expression)                                                    \
-  (static_cast<bool>(expression) ? void()                                            \
-                                 : ::proctor::check_failed(#expression,              \
-                                                           std::source_location::current()))
+#define PROCTOR_CHECK(expression) \
+  (static_cast<bool>(expression)  \
+       ? void()                   \
+       : ::proctor::check_failed(#expression, std::source_location::current()))
 
 template <class T>
 class [[nodiscard]] Result {
  public:
   using value_type = T;
 
-  Result() requires std::is_default_constructible_v<T> : state_(std::in_place_index<0>) {}
+  Result()
+    requires std::is_default_constructible_v<T>
+      : state_(std::in_place_index<0>) {}
   Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}
   template <class U>
     requires(std::is_convertible_v<U &&, T> && !std::is_same_v<std::decay_t<U>, Result> &&

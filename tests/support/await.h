@@ -1,10 +1,9 @@
 // Runs a coroutine to its end from a test.
 #pragma once
 
+#include <boost/asio/io_context.hpp>
 #include <optional>
 #include <utility>
-
-#include <boost/asio/io_context.hpp>
 
 #include "runtime/core/async.h"
 

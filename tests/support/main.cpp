@@ -1,7 +1,7 @@
 // The tests' main: forks the sandbox launcher while the process still has one thread.
-#include <iostream>
-
 #include <gtest/gtest.h>
+
+#include <iostream>
 
 #include "sandbox/sandbox.h"
 

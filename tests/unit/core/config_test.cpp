@@ -1,0 +1,71 @@
+// Options are checked once, and every refusal says what would be right.
+#include "runtime/core/config.h"
+
+#include <gtest/gtest.h>
+
+namespace proctor {
+namespace {
+
+const std::vector<OptionInfo> kDeclared = {
+    {.name = "gamma", .type = OptionType::number, .fallback = 1.0, .least = 0, .most = 1},
+    {.name = "norm",
+     .type = OptionType::choice,
+     .fallback = "joint",
+     .choices = {"joint", "separate"}},
+    {.name = "names", .type = OptionType::list, .fallback = json::array{}},
+    {.name = "on", .type = OptionType::boolean, .fallback = false},
+};
+
+TEST(Options, TextOfACommandLineIsConverted) {
+  auto use = parse_plugin_use("igpo:gamma=0.5,norm=separate,names=a+b,on=true,as=second");
+  ASSERT_TRUE(use) << use.error().message;
+  EXPECT_EQ(use->name, "igpo");
+  EXPECT_EQ(use->alias, "second");
+  auto options = Options::parse(use->options, kDeclared, "igpo");
+  ASSERT_TRUE(options) << options.error().message;
+  EXPECT_EQ(options->number("gamma"), 0.5);
+  EXPECT_EQ(options->text("norm"), "separate");
+  EXPECT_EQ(options->list("names"), (std::vector<std::string>{"a", "b"}));
+  EXPECT_TRUE(options->boolean("on"));
+}
+
+TEST(Options, RefusalsSayWhatWouldBeRight) {
+  const auto refusal = [](json::object given) {
+    auto options = Options::parse(given, kDeclared, "igpo");
+    return options ? std::string("accepted") : options.error().message;
+  };
+  EXPECT_EQ(refusal({{"gama", 1}}), "igpo: unknown option 'gama': did you mean 'gamma'?");
+  EXPECT_EQ(refusal({{"gamma", 2}}), "igpo: gamma: 2E0 is out of range; expected from 0 to 1");
+  EXPECT_EQ(refusal({{"norm", "both"}}), "igpo: norm: 'both' is not one of joint, separate");
+  EXPECT_EQ(refusal({{"on", "maybe"}}), "igpo: on: expected true or false, got \"maybe\"");
+}
+
+TEST(Yaml, ScalarsFollowTheCoreSchemaAndLinesAreKnown) {
+  auto file = parse_yaml("a: 1\nb: '1'\nc: yes\nd: [1.5, ~, x]\ne:\n  f: true\n", "f.yaml");
+  ASSERT_TRUE(file) << file.error().message;
+  EXPECT_EQ(canonical_json(file->root),
+            R"({"a":1,"b":"1","c":"yes","d":[1.5E0,null,"x"],"e":{"f":true}})");
+  EXPECT_EQ(file->complain("e.f", "no").message, "f.yaml:6: no");
+  auto again = parse_yaml(to_yaml(file->root), "again");
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->root, file->root);
+}
+
+TEST(Yaml, BrokenTextNamesTheLine) {
+  auto file = parse_yaml("a: 1\nb: [1, 2\n", "f.yaml");
+  ASSERT_FALSE(file);
+  EXPECT_TRUE(file.error().message.starts_with("f.yaml:")) << file.error().message;
+  EXPECT_FALSE(parse_yaml("a: 1\na: 2\n", "twice"));
+}
+
+TEST(Yaml, ASettingGoesToItsPath) {
+  json::value root = json::object{{"limits", json::object{{"turns", 8}}}};
+  ASSERT_TRUE(set_by_path(root, "limits.turns=3"));
+  ASSERT_TRUE(set_by_path(root, "models.policy=script:x.jsonl"));
+  EXPECT_EQ(canonical_json(root), R"({"limits":{"turns":3},"models":{"policy":"script:x.jsonl"}})");
+  EXPECT_FALSE(set_by_path(root, "limits.turns.more=1"));
+  EXPECT_FALSE(set_by_path(root, "nothing"));
+}
+
+}  // namespace
+}  // namespace proctor

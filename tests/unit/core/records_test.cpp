@@ -1,0 +1,72 @@
+// Records survive JSON there and back, and complaints name the path.
+#include "runtime/core/records.h"
+
+#include <gtest/gtest.h>
+
+namespace proctor {
+namespace {
+
+TEST(Records, ATrajectoryComesBackEqualUnknownFieldsIncluded) {
+  const char* text = R"({"schema":"proctor.trajectory/1","id":"t","run_id":"r","task_id":"a",
+    "group_id":"g","sample":2,"parent":{"trajectory_id":"p","turns":1},
+    "task":{"id":"a","suite":"qa","prompt":"Q","messages":null,"tools":["search"],"gold":{"answers":["x"]},
+            "media":[],"metadata":{},"new_field":1},
+    "policy":{"backend":"script"},"prefix":[{"role":"user","content":"Q"}],
+    "turns":[{"index":0,"weights_version":null,"assistant":{"content":"c","reasoning":null,"steps":null,
+      "tool_calls":[{"id":"c0","name":"search","arguments":{"query":"q"}}],"parse_error":null,
+      "finish_reason":"stop","tokens":{"prompt_ids":[1,2],"ids":[3],"logprobs":[-0.5],"segments":null}},
+      "observations":[{"tool_call_id":"c0","name":"search","status":"timeout","content":"o","data":{"k":1},
+      "usage":{"wall_ms":1.5E0,"cpu_ms":0E0,"peak_memory_bytes":7}}],"candidates":null,"chosen":null,
+      "scores":{"igpo.gain":4.1E-1},"action":{"decision":"stop","by":"x"},
+      "timing":{"started":"s","model_ms":1E0,"tools_ms":2E0,"supervise_ms":3E0},"state":{"mine":true}}],
+    "outcome":{"status":"stopped","answer":null,"reward":1E0,"correct":true,"metrics":{},"error":null},
+    "observation":null,
+    "labels":[{"supervisor":"s","name":"n","level":"token","turn":0,"step":null,"line":null,"tool_call":null,
+      "token":[0,2],"value":null,"verdict":"neutral","rationale":null,"evidence":{},
+      "cost":{"model_calls":1,"prompt_tokens":0,"completion_tokens":0,"executions":0,"wall_ms":0E0}}],
+    "tokens":{"ids":[1,2,3],"loss_mask":[0,0,1],"logprobs":[0E0,0E0,-5E-1],"turn":[-1,-1,0],"rewards":[],
+      "advantages":[],"texts":["a","b","c"]},
+    "created":"now","versions":{},"somebody_elses":[1,2]})";
+  auto value = parse_json(text);
+  ASSERT_TRUE(value) << value.error().message;
+  auto read = read_trajectory(*value);
+  ASSERT_TRUE(read) << read.error().message;
+  EXPECT_EQ(canonical_json(to_json(*read)), canonical_json(*value));
+}
+
+TEST(Records, AComplaintNamesThePathOfTheBadField) {
+  auto value = parse_json(
+      R"({"id":"t","turns":[{"assistant":{"content":"c"}},{"assistant":{"tool_calls":[{"name":5}]}}]})");
+  ASSERT_TRUE(value);
+  auto read = read_trajectory(*value);
+  ASSERT_FALSE(read);
+  EXPECT_EQ(read.error().message,
+            "turns[1].assistant.tool_calls[0].name: expected a string, got a number");
+}
+
+TEST(Records, AnUnknownStatusIsRefusedWithTheKnownOnes) {
+  auto value = parse_json(R"({"id":"t","outcome":{"status":"fine"}})");
+  auto read = read_trajectory(*value);
+  ASSERT_FALSE(read);
+  EXPECT_EQ(read.error().message,
+            "outcome.status: unknown 'fine'; expected one of answered, max_turns, max_tokens, "
+            "context_full, stopped, error, cancelled");
+}
+
+TEST(Records, ToolCallsInOpenAiFormAreRead) {
+  auto value = parse_json(
+      R"({"id":"c9","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}})");
+  auto call = read_tool_call(*value, "call");
+  ASSERT_TRUE(call) << call.error().message;
+  EXPECT_EQ(call->name, "f");
+  EXPECT_EQ(call->arguments.at("a").as_int64(), 1);
+}
+
+TEST(Records, ATaskNeedsAPromptOrMessages) {
+  auto task = read_task(*parse_json(R"({"id":"x"})"));
+  ASSERT_FALSE(task);
+  EXPECT_EQ(task.error().message, "prompt: is missing; a task needs `prompt` or `messages`");
+}
+
+}  // namespace
+}  // namespace proctor
