@@ -4,6 +4,7 @@
 // the judge's own: only the judge's reply is looked at.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -22,6 +23,7 @@ struct JudgeQuestion {
   double retry_temperature_step = 0.3;
   std::string grammar;             // used where the model can
   std::string role = "judge";      // for cost accounting and the script backend
+  Asker asker;                     // whose turn is judged; its purpose becomes `role`
 };
 
 // T is what the reply parses to; nothing: the judge gave no verdict (retries included).
@@ -41,7 +43,9 @@ class Judge {
  public:
   explicit Judge(ModelRef model) : model_(std::move(model)) {}
 
-  // Equal questions (same messages, sampling and model) are asked once at a time and once a run.
+  // Equal questions (same messages, sampling and model) are asked once at a time and, while the
+  // reply is remembered, once a run. The cost is what the verdict takes to make, also where another
+  // asker has paid for it: so that equal runs give equal records.
   // An Error only when the model fails; a reply without a verdict is data.
   template <class T>
   Async<Result<Verdict<T>>> ask(JudgeQuestion question,
@@ -62,13 +66,26 @@ class Judge {
   const ModelRef& model() const { return model_; }
 
  private:
-  struct Flight;
+  struct Reply {
+    std::string text;
+    Cost cost;
+  };
+  // Held by whoever asks; those with the same question queue behind it.
+  struct Flight {
+    Limiter turn{1};
+    std::optional<Result<Reply>> outcome;  // written and read only by the holder of `turn`
+  };
   GenerateRequest request_for(const JudgeQuestion& question, int attempt) const;
   Async<Result<std::string>> reply_to(GenerateRequest request, Cost& cost);
+  Async<Result<Reply>> call(GenerateRequest request);
+  void remember(const std::string& key, const Result<Reply>& reply);
 
+  static constexpr std::size_t kMostRemembered = 4096;
   ModelRef model_;
   std::mutex mutex_;
-  std::map<std::string, std::shared_ptr<Flight>> flights_;  // by content, answered ones included
+  std::map<std::string, std::shared_ptr<Flight>> flights_;  // by content; while being asked
+  std::map<std::string, Reply> replies_;                    // by content; the last kMostRemembered
+  std::deque<std::string> oldest_;                          // keys of replies_, oldest first
 };
 
 }  // namespace proctor
