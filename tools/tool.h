@@ -45,6 +45,10 @@ class Tool {
   virtual bool stateful() const { return false; }
   // Something outside the process and the sandbox changes.
   virtual bool side_effects() const { return false; }
+  // Runs a program in the sandbox: counts against the budget of executions.
+  virtual bool executes() const { return false; }
+  // Answers from memory in well under a millisecond and never waits: needs no deadline.
+  virtual bool instant() const { return false; }
 
   // A failure of the tool's work is an observation (status error, a sentence in content) and so are
   // bad arguments; an Error is our own failure. tool_call_id and name are filled in by the caller.

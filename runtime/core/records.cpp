@@ -639,7 +639,9 @@ Message as_message(const Assistant& assistant) {
 }
 
 Message as_message(const Observation& observation) {
-  Message message{.role = "tool", .content = json::string(observation.content)};
+  // Without a call to answer it is a remark on the turn's form, which a user would make.
+  Message message{.role = observation.tool_call_id.empty() ? "user" : "tool",
+                  .content = json::string(observation.content)};
   message.tool_call_id = observation.tool_call_id;
   message.name = observation.name;
   return message;
