@@ -1,5 +1,5 @@
-// The run directory: config.yaml, trajectories.db (SQLite, WAL), trajectories.jsonl, summary.json,
-// log.jsonl. One writer thread, group commit. Every finished turn is journalled; a finished
+// The run directory (docs/run-directory.md): config.yaml, trajectories.db (SQLite, WAL),
+// trajectories.jsonl, summary.json, log.jsonl. One writer thread, group commit. Every finished turn is journalled; a finished
 // trajectory is on the disk before it is reported.
 #pragma once
 
@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "runtime/core/async.h"
@@ -22,6 +23,18 @@ struct TrajectoryRow {
   std::optional<double> reward;
   std::optional<bool> correct;
   int turns = 0;
+};
+
+// All labels of one supervisor, name and level, added up.
+struct LabelTotal {
+  std::string supervisor, name, level;
+  std::int64_t trajectories = 0;  // that carry such a label
+  std::int64_t count = 0, valued = 0;
+  double total = 0, squares = 0;  // of the values
+  std::optional<double> least, most;
+  std::int64_t correct = 0, incorrect = 0, neutral = 0;
+  std::int64_t model_calls = 0, executions = 0;
+  double wall_ms = 0;
 };
 
 struct StoreUsage {
@@ -47,12 +60,15 @@ class Store {
   virtual const json::value& config() const = 0;
 
   // --- writing; safe from any executor; an Error names the disk's reason (full, no permission) ---
-  // A rollout begins: everything but its turns.
+  // A rollout begins, with the turns it starts from where it branches off another. One that has
+  // begun and is not finished begins anew: its journal is dropped.
   virtual Async<Status> begin(TrajectoryRef start) = 0;
   // Resolves when the turn would survive kill -9. Group commit: many turns, one transaction. A turn
-  // of the same index replaces the former (resampled turns, replays).
+  // of the same index replaces the former (resampled turns), and what was journalled behind it goes.
+  // The write happens even when the wait for it is cancelled; that is so for all of these.
   virtual Async<Status> append_turn(std::string trajectory_id, TurnRef turn) = 0;
-  // Labels, scores and decision that supervision found for a journalled turn.
+  // What supervision found for a journalled turn: its labels, and the turn's scores, decision, timing
+  // and extra fields. Once a turn: called again for it, this replaces what was there.
   virtual Async<Status> append_supervision(std::string trajectory_id, TurnRef turn,
                                            std::vector<Label> labels) = 0;
   // Resolves when the record would survive a power cut; its journal is dropped in the same
@@ -65,9 +81,17 @@ class Store {
   virtual Result<std::vector<TrajectoryRow>> rows() = 0;        // finished ones, by task and sample
   virtual Result<std::vector<std::string>> labelled_groups() = 0;
   virtual Result<std::optional<Trajectory>> read(const std::string& id) = 0;
-  virtual Result<std::vector<Trajectory>> unfinished() = 0;     // with the turns that were journalled
+  // Those that began and were not finished, with their journalled turns and the turns' labels.
+  virtual Result<std::vector<Trajectory>> unfinished() = 0;
+  // The turns of an unfinished trajectory that append_supervision was not called for.
+  virtual Result<std::vector<int>> unsupervised(const std::string& id) = 0;
   // Every finished trajectory in the order of rows(), one at a time.
   virtual Status for_each(const std::function<Status(Trajectory trajectory)>& each) = 0;
+  // The same as the JSON texts that were stored.
+  virtual Status for_each_text(
+      const std::function<Status(const std::string& id, std::string_view text)>& each) = 0;
+  // How many labels there are of each supervisor and name; reads no record.
+  virtual Result<std::vector<LabelTotal>> label_totals() = 0;
 
   virtual Status write_jsonl() = 0;                             // trajectories.jsonl
   virtual Status write_summary(const json::value& summary) = 0; // summary.json

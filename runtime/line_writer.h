@@ -1,0 +1,49 @@
+// JSON lines to a file, a zstd-compressed file (".zst"), or stdout ("-").
+//
+// A file is written beside its place and renamed on close, so that readers never see half of it.
+#pragma once
+
+#include <zstd.h>
+
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "runtime/core/result.h"
+
+namespace proctor {
+
+class LineWriter {
+ public:
+  static Result<LineWriter> open(const std::string& path);
+  LineWriter(LineWriter&& other) noexcept = default;
+  LineWriter& operator=(LineWriter&& other) noexcept = default;
+  // Without a close() before, the file is dropped.
+  ~LineWriter();
+
+  Status write(std::string_view line);
+  // Puts the file in its place.
+  Status close();
+  std::size_t lines() const { return lines_; }
+
+ private:
+  struct CloseFile {
+    void operator()(std::FILE* file) const {
+      if (file != stdout) std::fclose(file);
+    }
+  };
+  struct FreeContext {
+    void operator()(ZSTD_CCtx* context) const { ZSTD_freeCCtx(context); }
+  };
+  LineWriter() = default;
+  Status put(std::string_view bytes, ZSTD_EndDirective mode);
+  Error failed(int system_error) const;
+
+  std::string path_, temporary_;
+  std::unique_ptr<std::FILE, CloseFile> file_;
+  std::unique_ptr<ZSTD_CCtx, FreeContext> zstd_;
+  std::size_t lines_ = 0;
+};
+
+}  // namespace proctor

@@ -1,0 +1,509 @@
+// The run directory behind store.h: who may open it, how it is read. Writing is store_writer.cpp.
+//
+// Readers have a connection of their own and take no transaction that outlasts one record, so that
+// a long reading never keeps the -wal file from being folded in.
+#include "runtime/store.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <mutex>
+#include <utility>
+
+#include "runtime/core/config.h"
+#include "runtime/line_writer.h"
+#include "runtime/run_lock.h"
+#include "runtime/store_schema.h"
+#include "runtime/store_writer.h"
+
+namespace proctor {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string database_path(const std::string& directory) { return directory + "/trajectories.db"; }
+
+Status make_directory(const std::string& directory) {
+  std::error_code error;
+  fs::create_directories(directory, error);
+  if (error) return bad_input(directory + ": cannot be made: " + error.message());
+  if (!fs::is_directory(directory)) return bad_input(directory + ": is not a directory");
+  return {};
+}
+
+// The names in the directory survive a power cut.
+void sync_directory(const std::string& directory) {
+  const int descriptor = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) return;
+  ::fsync(descriptor);
+  ::close(descriptor);
+}
+
+void sync_file(const std::string& path) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return;
+  ::fsync(descriptor);
+  ::close(descriptor);
+}
+
+// config.yaml is what counts, so that a user may mend it between run and resume; where it is gone,
+// the copy in the store does.
+Result<json::value> read_config(Database& database, const std::string& directory) {
+  const std::string path = directory + "/config.yaml";
+  if (fs::exists(path)) {
+    auto file = read_yaml(path);
+    if (!file) return std::move(file).error();
+    return std::move(file->root);
+  }
+  auto statement = database.prepare("SELECT value FROM run WHERE key = 'config'");
+  if (!statement) return std::move(statement).error();
+  auto row = statement->step();
+  if (!row) return std::move(row).error();
+  if (!*row) return bad_input(path + ": no such file");
+  auto config = parse_json(statement->text(0));
+  if (!config) return std::move(config).error().in(database_path(directory));
+  return config;
+}
+
+Status remember(Database& database, std::string_view key, std::string_view value) {
+  auto statement = database.prepare("INSERT OR REPLACE INTO run(key, value) VALUES(?1, ?2)");
+  if (!statement) return std::move(statement).error();
+  return statement->bind(1, key).bind(2, value).run();
+}
+
+TrajectoryRow read_row(const Statement& row) {
+  TrajectoryRow read;
+  read.id = row.text(0);
+  read.task_id = row.text(1);
+  read.group_id = row.text(2);
+  read.suite = row.text(3);
+  read.sample = static_cast<int>(row.integer(4));
+  read.status = row.text(5);
+  if (!row.is_null(6)) read.reward = row.number(6);
+  if (!row.is_null(7)) read.correct = row.integer(7) != 0;
+  read.turns = static_cast<int>(row.integer(8));
+  return read;
+}
+
+LabelTotal read_total(const Statement& row) {
+  LabelTotal total;
+  total.supervisor = row.text(0);
+  total.name = row.text(1);
+  total.level = row.text(2);
+  total.trajectories = row.integer(3);
+  total.count = row.integer(4);
+  total.valued = row.integer(5);
+  total.total = row.number(6);
+  total.squares = row.number(7);
+  if (!row.is_null(8)) total.least = row.number(8);
+  if (!row.is_null(9)) total.most = row.number(9);
+  total.correct = row.integer(10);
+  total.incorrect = row.integer(11);
+  total.neutral = row.integer(12);
+  total.model_calls = row.integer(13);
+  total.executions = row.integer(14);
+  total.wall_ms = row.number(15);
+  return total;
+}
+
+// One journalled turn with what supervision made of it.
+struct JournalledTurn {
+  Turn turn;
+  std::vector<Label> labels;
+  bool supervised = false;
+};
+
+Status add_supervision(std::string_view text, JournalledTurn& journalled) {
+  auto value = parse_json(text);
+  if (!value) return std::move(value).error();
+  const auto* object = value->if_object();
+  if (!object || !object->contains("turn")) return bad_input("no supervision record");
+  auto turn = read_turn(object->at("turn"), "turn");
+  if (!turn) return std::move(turn).error();
+  turn->assistant = std::move(journalled.turn.assistant);
+  turn->observations = std::move(journalled.turn.observations);
+  turn->candidates = std::move(journalled.turn.candidates);
+  turn->chosen = journalled.turn.chosen;
+  journalled.turn = std::move(*turn);
+  if (const auto* labels = object->if_contains("labels"); labels && labels->is_array())
+    for (const auto& item : labels->get_array()) {
+      auto label = read_label(item, "labels");
+      if (!label) return std::move(label).error();
+      journalled.labels.push_back(std::move(*label));
+    }
+  journalled.supervised = true;
+  return {};
+}
+
+Result<JournalledTurn> read_journalled(const Statement& row) {
+  auto value = parse_json(row.text(1));
+  if (!value) return std::move(value).error();
+  auto turn = read_turn(*value, "turn");
+  if (!turn) return std::move(turn).error();
+  JournalledTurn journalled{.turn = std::move(*turn)};
+  if (!row.is_null(2))
+    if (auto added = add_supervision(row.text(2), journalled); !added)
+      return std::move(added).error();
+  return journalled;
+}
+
+class SqliteStore final : public Store {
+ public:
+  SqliteStore(std::string directory, json::value config, RunLock lock,
+              std::unique_ptr<StoreWriter> writer, Database reader)
+      : directory_(std::move(directory)),
+        config_(std::move(config)),
+        lock_(std::move(lock)),
+        writer_(std::move(writer)),
+        reader_(std::move(reader)) {}
+  ~SqliteStore() override { (void)close(); }
+
+  const std::string& directory() const override { return directory_; }
+  const json::value& config() const override { return config_; }
+
+  Async<Status> begin(TrajectoryRef start) override {
+    return write({.kind = Change::Kind::begin, .id = start->id, .trajectories = {start}});
+  }
+  Async<Status> append_turn(std::string trajectory_id, TurnRef turn) override {
+    return write(
+        {.kind = Change::Kind::turn, .id = std::move(trajectory_id), .turn = std::move(turn)});
+  }
+  Async<Status> append_supervision(std::string trajectory_id, TurnRef turn,
+                                   std::vector<Label> labels) override {
+    return write({.kind = Change::Kind::supervision,
+                  .id = std::move(trajectory_id),
+                  .turn = std::move(turn),
+                  .labels = std::move(labels)});
+  }
+  Async<Status> finish(TrajectoryRef whole) override {
+    return write({.kind = Change::Kind::finish, .id = whole->id, .trajectories = {whole}});
+  }
+  Async<Status> finish_group(std::string group_id, std::vector<TrajectoryRef> members) override {
+    return write({.kind = Change::Kind::group,
+                  .id = std::move(group_id),
+                  .trajectories = std::move(members)});
+  }
+
+  Result<std::vector<TrajectoryRow>> rows() override;
+  Result<std::vector<std::string>> labelled_groups() override;
+  Result<std::optional<Trajectory>> read(const std::string& id) override;
+  Result<std::vector<Trajectory>> unfinished() override;
+  Result<std::vector<int>> unsupervised(const std::string& id) override;
+  Status for_each(const std::function<Status(Trajectory)>& each) override;
+  Status for_each_text(
+      const std::function<Status(const std::string&, std::string_view)>& each) override;
+  Result<std::vector<LabelTotal>> label_totals() override;
+
+  Status write_jsonl() override;
+  Status write_summary(const json::value& summary) override {
+    return write_file(directory_ + "/summary.json", json::serialize(summary) + "\n");
+  }
+  StoreUsage usage() const override { return writer_ ? writer_->usage() : StoreUsage{}; }
+  Status close() override;
+
+ private:
+  Async<Status> write(Change change) {
+    if (!writer_) return refuse();
+    return writer_->write(std::move(change));
+  }
+  static Async<Status> refuse() {
+    co_return internal_error("the run directory is open for reading only");
+  }
+  // Calls `row` for each row; the reader's lock is held meanwhile.
+  Status each_row(const std::string& sql, const std::function<Status(const Statement&)>& row);
+  Result<std::optional<std::string>> text_of(std::int64_t number);
+  Result<Trajectory> read_start(std::string_view packed);
+  Result<std::vector<JournalledTurn>> journal_of(std::int64_t rollout);
+  Error damaged(Error error, const std::string& id) const {
+    return std::move(error).in(database_path(directory_) + ": " + id);
+  }
+
+  const std::string directory_;
+  const json::value config_;
+  RunLock lock_;
+  std::unique_ptr<StoreWriter> writer_;  // null: for reading
+  std::mutex mutex_;                     // around reader_ and unpacker_
+  Database reader_;
+  RecordUnpacker unpacker_;
+};
+
+Status SqliteStore::each_row(const std::string& sql,
+                             const std::function<Status(const Statement&)>& row) {
+  std::lock_guard lock(mutex_);
+  auto statement = reader_.prepare(sql);
+  if (!statement) return std::move(statement).error();
+  for (;;) {
+    auto more = statement->step();
+    if (!more) return std::move(more).error();
+    if (!*more) return {};
+    if (auto done = row(*statement); !done) return done;
+  }
+}
+
+Result<std::vector<TrajectoryRow>> SqliteStore::rows() {
+  std::vector<TrajectoryRow> rows;
+  auto read = each_row(
+      "SELECT id, task_id, group_id, suite, sample, status, reward, correct, turns "
+      "FROM trajectories",
+      [&rows](const Statement& row) -> Status {
+        rows.push_back(read_row(row));
+        return {};
+      });
+  if (!read) return std::move(read).error();
+  std::sort(rows.begin(), rows.end(), [](const TrajectoryRow& a, const TrajectoryRow& b) {
+    return std::tie(a.task_id, a.sample, a.id) < std::tie(b.task_id, b.sample, b.id);
+  });
+  return rows;
+}
+
+Result<std::vector<std::string>> SqliteStore::labelled_groups() {
+  std::vector<std::string> groups;
+  auto read = each_row("SELECT group_id FROM labelled_groups ORDER BY group_id",
+                       [&groups](const Statement& row) -> Status {
+                         groups.emplace_back(row.text(0));
+                         return {};
+                       });
+  if (!read) return std::move(read).error();
+  return groups;
+}
+
+Result<std::vector<LabelTotal>> SqliteStore::label_totals() {
+  std::vector<LabelTotal> totals;
+  auto read = each_row(
+      "SELECT supervisor, name, level, count(*), sum(count), sum(valued), sum(total), "
+      "sum(squares), min(least), max(most), sum(correct), sum(incorrect), sum(neutral), "
+      "sum(model_calls), sum(executions), sum(wall_ms) FROM label_sums "
+      "GROUP BY supervisor, name, level ORDER BY supervisor, name, level",
+      [&totals](const Statement& row) -> Status {
+        totals.push_back(read_total(row));
+        return {};
+      });
+  if (!read) return std::move(read).error();
+  return totals;
+}
+
+Result<std::optional<std::string>> SqliteStore::text_of(std::int64_t number) {
+  std::optional<std::string> text;
+  auto read = each_row("SELECT record FROM records WHERE number = " + std::to_string(number),
+                       [&](const Statement& row) -> Status {
+                         auto unpacked = unpacker_.unpack(row.text(0));
+                         if (!unpacked) return std::move(unpacked).error();
+                         text = std::move(*unpacked);
+                         return {};
+                       });
+  if (!read) return std::move(read).error();
+  return text;
+}
+
+Result<std::optional<Trajectory>> SqliteStore::read(const std::string& id) {
+  std::optional<std::int64_t> number;
+  {
+    std::lock_guard lock(mutex_);
+    auto statement = reader_.prepare("SELECT number FROM trajectories WHERE id = ?1");
+    if (!statement) return std::move(statement).error();
+    auto row = statement->bind(1, std::string_view(id)).step();
+    if (!row) return std::move(row).error();
+    if (*row) number = statement->integer(0);
+  }
+  if (!number) return std::optional<Trajectory>();
+  auto text = text_of(*number);
+  if (!text) return damaged(std::move(text).error(), id);
+  if (!*text) return damaged(bad_input("its record is gone"), id);
+  auto value = parse_json(**text);
+  if (!value) return damaged(std::move(value).error(), id);
+  auto trajectory = read_trajectory(*value);
+  if (!trajectory) return damaged(std::move(trajectory).error(), id);
+  return std::optional<Trajectory>(std::move(*trajectory));
+}
+
+Status SqliteStore::for_each_text(
+    const std::function<Status(const std::string&, std::string_view)>& each) {
+  // Numbers first and records one by one: a record may be long, and so may be what `each` does.
+  struct Entry {
+    std::string task_id, id;
+    std::int64_t sample, number;
+  };
+  std::vector<Entry> entries;
+  auto listed = each_row("SELECT task_id, id, sample, number FROM trajectories",
+                         [&entries](const Statement& row) -> Status {
+                           entries.push_back({std::string(row.text(0)), std::string(row.text(1)),
+                                              row.integer(2), row.integer(3)});
+                           return {};
+                         });
+  if (!listed) return listed;
+  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
+    return std::tie(a.task_id, a.sample, a.id) < std::tie(b.task_id, b.sample, b.id);
+  });
+  for (const Entry& entry : entries) {
+    auto text = text_of(entry.number);
+    if (!text) return damaged(std::move(text).error(), entry.id);
+    if (!*text) return damaged(bad_input("its record is gone"), entry.id);
+    if (auto done = each(entry.id, **text); !done) return done;
+  }
+  return {};
+}
+
+Status SqliteStore::for_each(const std::function<Status(Trajectory)>& each) {
+  return for_each_text([&](const std::string& id, std::string_view text) -> Status {
+    auto value = parse_json(text);
+    if (!value) return damaged(std::move(value).error(), id);
+    auto trajectory = read_trajectory(*value);
+    if (!trajectory) return damaged(std::move(trajectory).error(), id);
+    return each(std::move(*trajectory));
+  });
+}
+
+Result<Trajectory> SqliteStore::read_start(std::string_view packed) {
+  auto text = unpacker_.unpack(packed);
+  if (!text) return std::move(text).error();
+  auto value = parse_json(*text);
+  if (!value) return std::move(value).error();
+  return read_trajectory(*value);
+}
+
+Result<std::vector<JournalledTurn>> SqliteStore::journal_of(std::int64_t rollout) {
+  std::vector<JournalledTurn> turns;
+  auto read = each_row("SELECT key, turn, supervision FROM journal WHERE key BETWEEN " +
+                           std::to_string(journal_key(rollout, 0)) + " AND " +
+                           std::to_string(journal_key(rollout, kMostTurns - 1)) + " ORDER BY key",
+                       [&turns](const Statement& row) -> Status {
+                         auto turn = read_journalled(row);
+                         if (!turn) return std::move(turn).error();
+                         turns.push_back(std::move(*turn));
+                         return {};
+                       });
+  if (!read) return std::move(read).error();
+  return turns;
+}
+
+Result<std::vector<Trajectory>> SqliteStore::unfinished() {
+  std::vector<std::pair<std::int64_t, Trajectory>> begun;
+  auto listed = each_row("SELECT number, id, start FROM rollouts ORDER BY number",
+                         [&](const Statement& row) -> Status {
+                           auto start = read_start(row.text(2));
+                           if (!start)
+                             return damaged(std::move(start).error(), std::string(row.text(1)));
+                           begun.emplace_back(row.integer(0), std::move(*start));
+                           return {};
+                         });
+  if (!listed) return std::move(listed).error();
+  std::vector<Trajectory> unfinished;
+  for (auto& [number, trajectory] : begun) {
+    auto journal = journal_of(number);
+    if (!journal) return damaged(std::move(journal).error(), trajectory.id);
+    for (auto& journalled : *journal) {
+      const auto index = static_cast<std::size_t>(journalled.turn.index);
+      // Behind a gap nothing can be gone on from.
+      if (index > trajectory.turns.size()) break;
+      trajectory.turns.resize(index);
+      trajectory.turns.push_back(std::make_shared<const Turn>(std::move(journalled.turn)));
+      for (auto& label : journalled.labels) trajectory.labels.push_back(std::move(label));
+    }
+    unfinished.push_back(std::move(trajectory));
+  }
+  return unfinished;
+}
+
+Result<std::vector<int>> SqliteStore::unsupervised(const std::string& id) {
+  std::vector<int> turns;
+  std::lock_guard lock(mutex_);
+  auto statement = reader_.prepare(
+      "SELECT key % 65536 FROM journal WHERE supervision IS NULL AND key BETWEEN "
+      "(SELECT number * 65536 FROM rollouts WHERE id = ?1) AND "
+      "(SELECT number * 65536 + 65535 FROM rollouts WHERE id = ?1) ORDER BY key");
+  static_assert(kMostTurns == 65536);
+  if (!statement) return std::move(statement).error();
+  statement->bind(1, std::string_view(id));
+  for (;;) {
+    auto row = statement->step();
+    if (!row) return std::move(row).error();
+    if (!*row) return turns;
+    turns.push_back(static_cast<int>(statement->integer(0)));
+  }
+}
+
+Status SqliteStore::write_jsonl() {
+  auto writer = LineWriter::open(directory_ + "/trajectories.jsonl");
+  if (!writer) return std::move(writer).error();
+  auto written =
+      for_each_text([&](const std::string&, std::string_view text) { return writer->write(text); });
+  if (!written) return written;
+  return writer->close();
+}
+
+Status SqliteStore::close() {
+  {
+    std::lock_guard lock(mutex_);
+    reader_ = Database();
+  }
+  if (writer_) writer_->close();  // the last connection folds the -wal file in
+  lock_.give_back();
+  return {};
+}
+
+Result<std::unique_ptr<Store>> open_for_writing(const std::string& directory, Database database,
+                                                json::value config, RunLock lock) {
+  auto applier = ChangeApplier::make(std::move(database));
+  if (!applier) return std::move(applier).error();
+  auto reader = Database::open(database_path(directory), Database::Access::read);
+  if (!reader) return std::move(reader).error();
+  return std::make_unique<SqliteStore>(directory, std::move(config), std::move(lock),
+                                       std::make_unique<StoreWriter>(std::move(*applier)),
+                                       std::move(*reader));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Store>> Store::create(const std::string& directory,
+                                             const json::value& config) {
+  if (auto made = make_directory(directory); !made) return std::move(made).error();
+  auto lock = RunLock::take(directory);
+  if (!lock) return std::move(lock).error();
+  auto database = Database::open(database_path(directory), Database::Access::write);
+  if (!database) return std::move(database).error();
+  auto present = has_schema(*database);
+  if (!present) return std::move(present).error();
+  if (*present)
+    return bad_input(directory + ": holds a run already: `proctor resume " + directory +
+                     "` goes on with it, or give another --out");
+  if (auto written = write_file(directory + "/config.yaml", to_yaml(config)); !written)
+    return std::move(written).error();
+  sync_file(directory + "/config.yaml");
+  if (auto created = create_schema(*database); !created) return std::move(created).error();
+  auto remembered = remember(*database, "config", json::serialize(config));
+  if (remembered) remembered = remember(*database, "proctor", kVersion);
+  if (!remembered) return std::move(remembered).error();
+  sync_directory(directory);
+  return open_for_writing(directory, std::move(*database), config, std::move(*lock));
+}
+
+Result<std::unique_ptr<Store>> Store::open(const std::string& directory, Access access) {
+  const std::string path = database_path(directory);
+  std::error_code error;
+  if (!fs::exists(path, error)) {
+    if (!fs::exists(directory, error)) return bad_input(directory + ": no such directory");
+    return bad_input(directory + ": no run directory: it holds no trajectories.db");
+  }
+  const bool writing = access == Access::write;
+  RunLock lock;
+  if (writing) {
+    auto taken = RunLock::take(directory);
+    if (!taken) return std::move(taken).error();
+    lock = std::move(*taken);
+  }
+  const auto mode = writing ? Database::Access::write : Database::Access::read;
+  auto database = Database::open(path, mode);
+  if (!database) return std::move(database).error();
+  if (auto usable = check_schema(*database, path, mode); !usable) return std::move(usable).error();
+  auto config = read_config(*database, directory);
+  if (!config) return std::move(config).error();
+  if (writing)
+    return open_for_writing(directory, std::move(*database), std::move(*config), std::move(lock));
+  return std::make_unique<SqliteStore>(directory, std::move(*config), RunLock(), nullptr,
+                                       std::move(*database));
+}
+
+}  // namespace proctor

@@ -1,0 +1,301 @@
+// Turns are journalled uncompressed: they are dropped when their rollout is finished, and packing
+// them costs more than writing them. Finished records are packed.
+#include "runtime/store_changes.h"
+
+#include <algorithm>
+#include <map>
+#include <tuple>
+
+namespace proctor {
+namespace {
+
+// What append_supervision may change of a turn; the rest was journalled with it.
+Turn without_content(const Turn& turn) {
+  Turn rest;
+  rest.index = turn.index;
+  rest.weights_version = turn.weights_version;
+  rest.scores = turn.scores;
+  rest.decision = turn.decision;
+  rest.decided_by = turn.decided_by;
+  rest.timing = turn.timing;
+  rest.extra = turn.extra;
+  return rest;
+}
+
+// What summaries say of one supervisor's labels of one name, without reading records.
+struct LabelSum {
+  std::int64_t count = 0, valued = 0, correct = 0, incorrect = 0, neutral = 0;
+  double total = 0, squares = 0;
+  std::optional<double> least, most;
+  Cost cost;
+
+  void add(const Label& label) {
+    ++count;
+    if (label.value) {
+      ++valued;
+      total += *label.value;
+      squares += *label.value * *label.value;
+      least = std::min(least.value_or(*label.value), *label.value);
+      most = std::max(most.value_or(*label.value), *label.value);
+    }
+    if (label.verdict) {
+      correct += *label.verdict == "correct";
+      incorrect += *label.verdict == "incorrect";
+      neutral += *label.verdict == "neutral";
+    }
+    cost += label.cost;
+  }
+};
+
+}  // namespace
+
+Result<std::unique_ptr<ChangeApplier>> ChangeApplier::make(Database database) {
+  std::unique_ptr<ChangeApplier> applier(new ChangeApplier(std::move(database)));
+  if (auto ready = applier->prepare_all(); !ready) return std::move(ready).error();
+  return applier;
+}
+
+Status ChangeApplier::prepare_all() {
+  // NORMAL: a commit is in the -wal file, and so safe from kill -9, without an fsync of its own.
+  for (const char* pragma : {"PRAGMA synchronous = NORMAL", "PRAGMA wal_autocheckpoint = 4000",
+                             "PRAGMA journal_size_limit = 67108864", "PRAGMA secure_delete = OFF",
+                             "PRAGMA cache_size = -16384", "PRAGMA temp_store = MEMORY"})
+    if (auto done = database_.run(pragma); !done) return done;
+  const std::pair<Statement*, const char*> wanted[] = {
+      {&begin_batch_, "BEGIN IMMEDIATE"},
+      {&commit_, "COMMIT"},
+      {&insert_rollout_,
+       "INSERT INTO rollouts(id, start) VALUES(?1, ?2) "
+       "ON CONFLICT(id) DO UPDATE SET start = excluded.start RETURNING number"},
+      {&find_rollout_, "SELECT number FROM rollouts WHERE id = ?1"},
+      {&last_turn_, "SELECT max(key) FROM journal WHERE key BETWEEN ?1 AND ?2"},
+      {&drop_turns_, "DELETE FROM journal WHERE key BETWEEN ?1 AND ?2"},
+      {&insert_turn_, "INSERT OR REPLACE INTO journal(key, turn) VALUES(?1, ?2)"},
+      {&update_supervision_, "UPDATE journal SET supervision = ?2 WHERE key = ?1 RETURNING key"},
+      {&delete_rollout_, "DELETE FROM rollouts WHERE number = ?1"},
+      {&upsert_trajectory_,
+       "INSERT INTO trajectories(id, task_id, group_id, suite, sample, status, reward, correct, "
+       "turns) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT(id) DO UPDATE SET "
+       "task_id = excluded.task_id, group_id = excluded.group_id, suite = excluded.suite, "
+       "sample = excluded.sample, status = excluded.status, reward = excluded.reward, "
+       "correct = excluded.correct, turns = excluded.turns RETURNING number"},
+      {&insert_record_, "INSERT OR REPLACE INTO records(number, record) VALUES(?1, ?2)"},
+      {&drop_label_sums_, "DELETE FROM label_sums WHERE trajectory = ?1"},
+      {&insert_label_sum_,
+       "INSERT INTO label_sums VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, "
+       "?14, ?15, ?16)"},
+      {&insert_group_, "INSERT OR IGNORE INTO labelled_groups(group_id) VALUES(?1)"},
+  };
+  for (const auto& [statement, sql] : wanted) {
+    auto prepared = database_.prepare(sql);
+    if (!prepared) return std::move(prepared).error();
+    *statement = std::move(*prepared);
+  }
+  return {};
+}
+
+Status ChangeApplier::sync_on_commit(bool wanted) {
+  if (wanted == syncing_) return {};
+  auto done = database_.run(wanted ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL");
+  if (done) syncing_ = wanted;
+  return done;
+}
+
+std::vector<Status> ChangeApplier::apply(std::span<const Change> batch) {
+  const bool durable = std::any_of(batch.begin(), batch.end(), [](const Change& change) {
+    return change.kind == Change::Kind::finish || change.kind == Change::Kind::group;
+  });
+  std::vector<Status> statuses;
+  statuses.reserve(batch.size());
+  Status whole = sync_on_commit(durable);
+  if (whole) whole = begin_batch_.run();
+  for (const Change& change : batch) {
+    if (!whole) break;
+    try {
+      auto applied = apply_one(change);
+      if (applied)
+        statuses.push_back(std::move(*applied));
+      else
+        whole = std::move(applied).error();
+    } catch (const std::exception& bug) {
+      whole = internal_error(std::string("store: ") + bug.what());
+    }
+  }
+  if (whole) whole = commit_.run();
+  if (!whole) {
+    if (database_.in_transaction()) (void)database_.run("ROLLBACK");
+    open_.clear();  // what it says of the journal may have been rolled back
+    statuses.assign(batch.size(), whole);
+  } else {
+    rows_ += batch.size();
+  }
+  return statuses;
+}
+
+Result<Status> ChangeApplier::apply_one(const Change& change) {
+  switch (change.kind) {
+    case Change::Kind::begin:
+      return begin(change);
+    case Change::Kind::turn:
+      return append_turn(change);
+    case Change::Kind::supervision:
+      return append_supervision(change);
+    case Change::Kind::finish:
+      return finish(*change.trajectories.front());
+    case Change::Kind::group:
+      break;
+  }
+  for (const auto& member : change.trajectories) {
+    auto done = finish(*member);
+    if (!done || !*done) return done;
+  }
+  if (auto done = insert_group_.bind(1, change.id).run(); !done) return std::move(done).error();
+  return Status();
+}
+
+Result<Status> ChangeApplier::begin(const Change& change) {
+  const Trajectory& start = *change.trajectories.front();
+  text_ = json::serialize(to_json(start));
+  insert_rollout_.bind(1, std::string_view(start.id)).bind_blob(2, packer_.pack(text_));
+  auto row = insert_rollout_.step();
+  if (!row) return std::move(row).error();
+  OpenRollout rollout{.number = insert_rollout_.integer(0)};
+  insert_rollout_.reset();
+  // It may have begun before, in a process that was killed: then it begins anew.
+  drop_turns_.bind(1, journal_key(rollout.number, 0))
+      .bind(2, journal_key(rollout.number, kMostTurns - 1));
+  if (auto done = drop_turns_.run(); !done) return std::move(done).error();
+  open_[start.id] = rollout;
+  return Status();
+}
+
+Result<ChangeApplier::OpenRollout*> ChangeApplier::find_open(const std::string& id) {
+  if (auto known = open_.find(id); known != open_.end()) return &known->second;
+  auto row = find_rollout_.bind(1, std::string_view(id)).step();
+  if (!row) return std::move(row).error();
+  if (!*row) return nullptr;
+  OpenRollout rollout{.number = find_rollout_.integer(0)};
+  find_rollout_.reset();
+  last_turn_.bind(1, journal_key(rollout.number, 0))
+      .bind(2, journal_key(rollout.number, kMostTurns - 1));
+  auto last = last_turn_.step();
+  if (!last) return std::move(last).error();
+  if (*last && !last_turn_.is_null(0))
+    rollout.next_turn = static_cast<int>(last_turn_.integer(0) % kMostTurns) + 1;
+  last_turn_.reset();
+  return &(open_[id] = rollout);
+}
+
+Result<Status> ChangeApplier::append_turn(const Change& change) {
+  auto found = find_open(change.id);
+  if (!found) return std::move(found).error();
+  OpenRollout* rollout = *found;
+  const int index = change.turn->index;
+  if (!rollout)
+    return Status(internal_error("turn " + std::to_string(index) + " of '" + change.id +
+                                 "', which did not begin or is finished"));
+  if (index < 0 || index >= kMostTurns)
+    return Status(internal_error("turn " + std::to_string(index) + " of '" + change.id +
+                                 "': the journal takes turns 0 to " +
+                                 std::to_string(kMostTurns - 1)));
+  if (index < rollout->next_turn) {
+    // What came after the turn that is replaced was built on it, and goes with it.
+    drop_turns_.bind(1, journal_key(rollout->number, index))
+        .bind(2, journal_key(rollout->number, kMostTurns - 1));
+    if (auto done = drop_turns_.run(); !done) return std::move(done).error();
+  }
+  text_ = json::serialize(to_json(*change.turn));
+  insert_turn_.bind(1, journal_key(rollout->number, index)).bind_blob(2, text_);
+  if (auto done = insert_turn_.run(); !done) return std::move(done).error();
+  rollout->next_turn = index + 1;
+  return Status();
+}
+
+Result<Status> ChangeApplier::append_supervision(const Change& change) {
+  auto found = find_open(change.id);
+  if (!found) return std::move(found).error();
+  const std::string what =
+      "supervision of turn " + std::to_string(change.turn->index) + " of '" + change.id + "'";
+  if (!*found) return Status(internal_error(what + ", which did not begin or is finished"));
+  json::array labels;
+  for (const Label& label : change.labels) labels.push_back(to_json(label));
+  json::object supervision;
+  supervision["turn"] = to_json(without_content(*change.turn));
+  supervision["labels"] = std::move(labels);
+  text_ = json::serialize(supervision);
+  update_supervision_.bind(1, journal_key((*found)->number, change.turn->index))
+      .bind_blob(2, text_);
+  auto row = update_supervision_.step();
+  if (!row) return std::move(row).error();
+  update_supervision_.reset();
+  if (!*row) return Status(internal_error(what + ", which is not in the journal"));
+  return Status();
+}
+
+Result<Status> ChangeApplier::finish(const Trajectory& trajectory) {
+  const std::string_view suite = trajectory.task ? std::string_view(trajectory.task->suite) : "";
+  const Outcome& outcome = trajectory.outcome;
+  std::optional<std::int64_t> correct;
+  if (outcome.correct) correct = *outcome.correct ? 1 : 0;
+  upsert_trajectory_.bind(1, std::string_view(trajectory.id))
+      .bind(2, std::string_view(trajectory.task_id))
+      .bind(3, std::string_view(trajectory.group()))
+      .bind(4, suite)
+      .bind(5, std::int64_t{trajectory.sample})
+      .bind(6, std::string_view(to_string(outcome.status)))
+      .bind_optional(7, outcome.reward)
+      .bind_optional(8, correct)
+      .bind(9, static_cast<std::int64_t>(trajectory.turns.size()));
+  auto row = upsert_trajectory_.step();
+  if (!row) return std::move(row).error();
+  const std::int64_t number = upsert_trajectory_.integer(0);
+  upsert_trajectory_.reset();
+
+  text_ = json::serialize(to_json(trajectory));
+  insert_record_.bind(1, number).bind_blob(2, packer_.pack(text_));
+  if (auto done = insert_record_.run(); !done) return std::move(done).error();
+  if (auto done = write_label_sums(number, trajectory.labels); !done)
+    return std::move(done).error();
+  if (auto done = drop_journal(trajectory.id); !done) return std::move(done).error();
+  return Status();
+}
+
+Status ChangeApplier::write_label_sums(std::int64_t number, const std::vector<Label>& labels) {
+  if (auto done = drop_label_sums_.bind(1, number).run(); !done) return done;
+  std::map<std::tuple<std::string_view, std::string_view, LabelLevel>, LabelSum> sums;
+  for (const Label& label : labels) sums[{label.supervisor, label.name, label.level}].add(label);
+  for (const auto& [key, sum] : sums) {
+    insert_label_sum_.bind(1, number)
+        .bind(2, std::get<0>(key))
+        .bind(3, std::get<1>(key))
+        .bind(4, std::string_view(to_string(std::get<2>(key))))
+        .bind(5, sum.count)
+        .bind(6, sum.valued)
+        .bind(7, sum.total)
+        .bind(8, sum.squares)
+        .bind_optional(9, sum.least)
+        .bind_optional(10, sum.most)
+        .bind(11, sum.correct)
+        .bind(12, sum.incorrect)
+        .bind(13, sum.neutral)
+        .bind(14, sum.cost.model_calls)
+        .bind(15, sum.cost.executions)
+        .bind(16, sum.cost.wall_ms);
+    if (auto done = insert_label_sum_.run(); !done) return done;
+  }
+  return {};
+}
+
+Status ChangeApplier::drop_journal(const std::string& id) {
+  auto found = find_open(id);
+  if (!found) return std::move(found).error();
+  if (!*found) return {};
+  const std::int64_t number = (*found)->number;
+  drop_turns_.bind(1, journal_key(number, 0)).bind(2, journal_key(number, kMostTurns - 1));
+  if (auto done = drop_turns_.run(); !done) return done;
+  if (auto done = delete_rollout_.bind(1, number).run(); !done) return done;
+  open_.erase(id);
+  return {};
+}
+
+}  // namespace proctor

@@ -1,0 +1,74 @@
+// What the writer thread does to trajectories.db: changes, applied many to a transaction.
+//
+// One thread uses it. A change that makes no sense (a turn of a rollout that never began) is
+// refused alone; a failure of the disk fails the whole batch and leaves the file as it was.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "runtime/core/records.h"
+#include "runtime/database.h"
+#include "runtime/record_text.h"
+
+namespace proctor {
+
+struct Change {
+  enum class Kind { begin, turn, supervision, finish, group };
+  Kind kind;
+  std::string id;  // of the trajectory or group
+  TurnRef turn;
+  std::vector<Label> labels;
+  std::vector<TrajectoryRef> trajectories;
+};
+
+class ChangeApplier {
+ public:
+  static Result<std::unique_ptr<ChangeApplier>> make(Database database);
+
+  // One status a change, in order, true only of what is committed. Batches with a finished
+  // trajectory in them survive a power cut, others the end of the process.
+  std::vector<Status> apply(std::span<const Change> batch);
+  std::size_t rows_written() const { return rows_; }
+
+ private:
+  struct OpenRollout {
+    std::int64_t number = 0;
+    int next_turn = 0;  // one past the last journalled
+  };
+  explicit ChangeApplier(Database database) : database_(std::move(database)) {}
+
+  Status prepare_all();
+  // The Status inside is a refusal of this change; the Error outside is the database's.
+  Result<Status> apply_one(const Change& change);
+  Result<Status> begin(const Change& change);
+  Result<Status> append_turn(const Change& change);
+  Result<Status> append_supervision(const Change& change);
+  Result<Status> finish(const Trajectory& trajectory);
+  Status write_label_sums(std::int64_t number, const std::vector<Label>& labels);
+  Status drop_journal(const std::string& id);
+  Result<OpenRollout*> find_open(const std::string& id);  // nullptr when it never began
+  Status sync_on_commit(bool wanted);
+
+  Database database_;
+  Statement begin_batch_, commit_, insert_rollout_, find_rollout_, last_turn_, drop_turns_,
+      insert_turn_, update_supervision_, delete_rollout_, upsert_trajectory_, insert_record_,
+      drop_label_sums_, insert_label_sum_, insert_group_;
+  std::unordered_map<std::string, OpenRollout> open_;
+  RecordPacker packer_;
+  std::string text_;
+  std::size_t rows_ = 0;
+  bool syncing_ = false;
+};
+
+// Where a turn lies in the journal: the turns of a rollout are neighbours.
+inline constexpr int kMostTurns = 1 << 16;
+inline std::int64_t journal_key(std::int64_t rollout, int turn) {
+  return rollout * kMostTurns + turn;
+}
+
+}  // namespace proctor
