@@ -2,13 +2,12 @@
 // executors; the owner joins them. Event: a flag one can wait for on one executor.
 #pragma once
 
+#include <boost/asio/cancellation_signal.hpp>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
-
-#include <boost/asio/cancellation_signal.hpp>
 
 #include "runtime/core/async.h"
 
@@ -43,8 +42,8 @@ class Nursery {
   // Starts the child on `where`. From any thread.
   void spawn(const asio::any_io_executor& where, Async<void> child);
   // Waits until no child is left; when the waiter is called off, cancels the children, waits until
-  // they have really ended, and then throws. Afterwards rethrows the first exception of a child that
-  // was no cancellation. On the owner's executor only.
+  // they have really ended, and then throws. Afterwards rethrows the first exception of a child
+  // that was no cancellation. On the owner's executor only.
   Async<void> join();
   // Calls every child off; they still have to be joined. From any thread.
   void cancel();

@@ -1,0 +1,16 @@
+// Plain tables for a terminal: columns as wide as their widest cell.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace proctor {
+
+// Columns that a terminal needs to show the text: UTF-8 code points, wide ones counted twice.
+std::size_t display_width(std::string_view text);
+
+// The first row is the head, set off by a rule. Cells that look like numbers are set right.
+std::string text_table(const std::vector<std::vector<std::string>>& rows);
+
+}  // namespace proctor

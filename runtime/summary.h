@@ -1,0 +1,51 @@
+// What came out of a run, per suite and per supervisor: added up one trajectory at a time.
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+
+#include "runtime/core/records.h"
+
+namespace proctor {
+
+// Wilson's 95 % interval of a rate (Wilson 1927), nothing when n = 0.
+struct Interval {
+  double low = 0, high = 0;
+};
+std::optional<Interval> wilson(std::int64_t successes, std::int64_t n);
+
+class Summary {
+ public:
+  void add(const Trajectory& trajectory);
+
+  // {"suites": [...], "supervisors": [...], "totals": {...}}
+  json::object to_json() const;
+  // Two tables for people: suites, then supervisors.
+  std::string to_text() const;
+
+ private:
+  struct SuiteLine {
+    std::set<std::string> tasks;
+    std::int64_t rollouts = 0, answered = 0, graded = 0, correct = 0, errors = 0;
+    std::int64_t turns = 0, parse_errors = 0, tool_calls = 0, tool_errors = 0;
+    std::int64_t prompt_tokens = 0, completion_tokens = 0;
+    double reward = 0;
+    std::int64_t rewarded = 0;
+    std::map<std::string, std::int64_t> statuses;
+  };
+  struct LabelLine {
+    std::string level;
+    std::int64_t labels = 0, values = 0, failed = 0;
+    double sum = 0;
+    std::map<std::string, std::int64_t> verdicts;
+    Cost cost;
+  };
+
+  static json::object line_json(const std::string& name, const SuiteLine& line);
+
+  std::map<std::string, SuiteLine> suites_;
+  std::map<std::pair<std::string, std::string>, LabelLine> labels_;  // supervisor, label name
+};
+
+}  // namespace proctor

@@ -1,0 +1,75 @@
+// One growing sequence; the prompt of each turn must continue it.
+#include "runtime/token_record.h"
+
+#include <algorithm>
+
+namespace proctor {
+
+void TokenRecord::append(int turn, const std::vector<std::int32_t>& prompt,
+                         const TurnTokens& sampled) {
+  const std::size_t size = flat_.ids.size() + prompt.size() + sampled.ids.size();
+  // What the prompt adds behind a turn belongs to that turn: its observations and scaffold.
+  const int prompt_turn = flat_.ids.empty() ? -1 : turn - 1;
+  flat_.ids.insert(flat_.ids.end(), prompt.begin(), prompt.end());
+  flat_.turn.resize(flat_.ids.size(), prompt_turn);
+  flat_.loss_mask.resize(flat_.ids.size(), 0);
+  flat_.logprobs.resize(flat_.ids.size(), 0.0F);
+  flat_.ids.insert(flat_.ids.end(), sampled.ids.begin(), sampled.ids.end());
+  flat_.turn.resize(size, turn);
+  flat_.loss_mask.resize(size, 1);
+  if (sampled.logprobs.size() == sampled.ids.size()) {
+    flat_.logprobs.insert(flat_.logprobs.end(), sampled.logprobs.begin(), sampled.logprobs.end());
+  } else {
+    flat_.logprobs.resize(size, 0.0F);
+    whole_logprobs_ = whole_logprobs_ && sampled.ids.empty();
+  }
+}
+
+void TokenRecord::add(int turn, TurnTokens& tokens) {
+  if (lost_) return;
+  const auto& known = flat_.ids;
+  const auto [mine, theirs] =
+      std::mismatch(known.begin(), known.end(), tokens.prompt_ids.begin(), tokens.prompt_ids.end());
+  if (mine != known.end()) {
+    // The whole prompt stays in the turn, so that nothing is lost.
+    parted_ = {turn, static_cast<std::size_t>(mine - known.begin())};
+    lost_ = true;
+    return;
+  }
+  const auto cut = static_cast<std::ptrdiff_t>(known.size());
+  tokens.prompt_from = cut;
+  tokens.prompt_ids.erase(tokens.prompt_ids.begin(), tokens.prompt_ids.begin() + cut);
+  append(turn, tokens.prompt_ids, tokens);
+}
+
+void TokenRecord::add_recorded(int turn, const TurnTokens& tokens) {
+  if (lost_) return;
+  if (static_cast<std::size_t>(tokens.prompt_from) == flat_.ids.size()) {
+    append(turn, tokens.prompt_ids, tokens);
+  } else {
+    TurnTokens whole = tokens;
+    add(turn, whole);
+  }
+}
+
+void TokenRecord::lose() { lost_ = true; }
+
+void TokenRecord::forget() {
+  // Parted at the turn that follows, by our own hand.
+  if (!lost_ && !flat_.turn.empty()) parted_ = {flat_.turn.back() + 1, 0};
+  lost_ = true;
+}
+
+std::optional<Tokens> TokenRecord::tokens() const {
+  if (lost_ || flat_.ids.empty()) return std::nullopt;
+  Tokens tokens = flat_;
+  if (!whole_logprobs_) tokens.extra["logprobs_known"] = false;
+  return tokens;
+}
+
+json::value TokenRecord::parted() const {
+  if (!parted_) return nullptr;
+  return json::object{{"turn", parted_->first}, {"token", parted_->second}};
+}
+
+}  // namespace proctor

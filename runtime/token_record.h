@@ -1,0 +1,43 @@
+// Exact token bookkeeping of one rollout: one flat sequence of the ids the model really saw and
+// sampled, with mask, log-probabilities and turns.
+//
+// Blind spot: where a server renders history anew and its prompt no longer begins with what was
+// seen before, there is no single sequence; the record then keeps the ids turn by turn, says at
+// which turn and token they parted, and gives no flat sequence rather than a wrong one.
+#pragma once
+
+#include <optional>
+
+#include "runtime/core/records.h"
+
+namespace proctor {
+
+class TokenRecord {
+ public:
+  // Takes one generation's ids, whole prompt given, and cuts `tokens.prompt_ids` down to what the
+  // prompt adds behind the ids known so far.
+  void add(int turn, TurnTokens& tokens);
+  // The same from a record, where the cut is made already (resume).
+  void add_recorded(int turn, const TurnTokens& tokens);
+  // A turn without ids: nothing exact can be said from here on.
+  void lose();
+  // History is about to change (truncation): the next prompt is taken as it comes.
+  void forget();
+
+  // What the model saw and sampled so far, while that is one sequence.
+  const std::vector<std::int32_t>& ids() const { return flat_.ids; }
+  // The flat record; nothing when a turn had no ids, or when the ids parted.
+  std::optional<Tokens> tokens() const;
+  // {"turn": t, "token": n} where the ids parted; null while they have not.
+  json::value parted() const;
+
+ private:
+  void append(int turn, const std::vector<std::int32_t>& prompt, const TurnTokens& sampled);
+
+  Tokens flat_;
+  bool lost_ = false;
+  bool whole_logprobs_ = true;
+  std::optional<std::pair<int, std::size_t>> parted_;
+};
+
+}  // namespace proctor
