@@ -1,0 +1,558 @@
+// Builds an index: postings grow in memory, go to disk as sorted runs when they get large, and are
+// merged at the end.
+//
+// Blind spot: one thread; the vocabulary and a table of id hashes stay in memory whatever the size.
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <limits>
+#include <optional>
+#include <queue>
+#include <unordered_map>
+#include <utility>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "runtime/core/json.h"
+#include "tools/index.h"
+#include "tools/index_file.h"
+#include "tools/words.h"
+
+namespace proctor {
+namespace {
+
+namespace fs = std::filesystem;
+using namespace index_file;
+
+std::string reason(int error) { return std::strerror(error); }
+
+// A file being written; the first failure is kept and told by close(). Sums up what passes.
+class Writer {
+ public:
+  explicit Writer(fs::path path) : path_(std::move(path)) {
+    file_ = std::fopen(path_.c_str(), "wb");
+    if (!file_) fail();
+  }
+  Writer(const Writer&) = delete;
+  Writer& operator=(const Writer&) = delete;
+  ~Writer() {
+    if (file_) std::fclose(file_);
+  }
+
+  void write(const void* data, std::size_t bytes) {
+    if (failed_) return;
+    if (bytes > 0 && std::fwrite(data, 1, bytes, file_) != bytes) fail();
+    written_ += bytes;
+    sum_.add(data, bytes);
+  }
+  void write(std::string_view text) { write(text.data(), text.size()); }
+  template <class T>
+  void write_plain(const T& value) {
+    write(&value, sizeof value);
+  }
+  void overwrite_front(const void* data, std::size_t bytes) {
+    if (failed_) return;
+    if (std::fseek(file_, 0, SEEK_SET) != 0 || std::fwrite(data, 1, bytes, file_) != bytes) fail();
+  }
+  void forget_checksum() { sum_ = {}; }
+  std::uint64_t checksum() const { return sum_.value(); }
+  std::uint64_t written() const { return written_; }
+  bool failed() const { return failed_.has_value(); }
+
+  // What has been written so far can be read from the file after this.
+  void flush() {
+    if (!failed_ && std::fflush(file_) != 0) fail();
+  }
+  Status close(bool durable) {
+    flush();
+    if (!failed_ && durable && fsync(fileno(file_)) != 0) fail();
+    if (file_ && std::fclose(std::exchange(file_, nullptr)) != 0 && !failed_) fail();
+    if (failed_) return internal_error(path_.string() + ": cannot write: " + reason(*failed_));
+    return {};
+  }
+
+ private:
+  void fail() { failed_ = errno; }
+
+  fs::path path_;
+  std::FILE* file_ = nullptr;
+  std::optional<int> failed_;
+  std::uint64_t written_ = 0;
+  Checksum sum_;
+};
+
+// A run or a part file being read back, in order.
+class Reader {
+ public:
+  explicit Reader(const fs::path& path) : file_(std::fopen(path.c_str(), "rb")) {}
+  Reader(const Reader&) = delete;
+  Reader& operator=(const Reader&) = delete;
+  Reader(Reader&& other) noexcept : file_(std::exchange(other.file_, nullptr)) {}
+  Reader& operator=(Reader&&) = delete;
+  ~Reader() {
+    if (file_) std::fclose(file_);
+  }
+
+  bool read(void* into, std::size_t bytes) {
+    return file_ && std::fread(into, 1, bytes, file_) == bytes;
+  }
+  bool skip_to(std::uint64_t at) {
+    return file_ && fseeko(file_, static_cast<off_t>(at), SEEK_SET) == 0;
+  }
+
+ private:
+  std::FILE* file_;
+};
+
+// The folder while it is being made; gone again unless it was moved to its name.
+class PartialFolder {
+ public:
+  explicit PartialFolder(const fs::path& final_name)
+      : final_(final_name), path_(final_name.string() + ".partial-" + std::to_string(getpid())) {}
+  PartialFolder(const PartialFolder&) = delete;
+  PartialFolder& operator=(const PartialFolder&) = delete;
+  ~PartialFolder() {
+    std::error_code ignored;
+    if (!path_.empty()) fs::remove_all(path_, ignored);
+  }
+
+  Status create() {
+    std::error_code error;
+    if (final_.has_parent_path()) fs::create_directories(final_.parent_path(), error);
+    if (!error) fs::create_directory(path_, error);
+    if (error) return internal_error(path_.string() + ": cannot create: " + error.message());
+    return {};
+  }
+  Status take_name() {
+    if (std::rename(path_.c_str(), final_.c_str()) != 0)
+      return internal_error(final_.string() + ": cannot create: " + reason(errno));
+    path_.clear();
+    return {};
+  }
+  fs::path operator/(const std::string& name) const { return path_ / name; }
+
+ private:
+  fs::path final_, path_;
+};
+
+// The postings of one term within one run; `pending` is the document still being counted.
+struct Postings {
+  std::string bytes;
+  std::uint32_t documents = 0;
+  std::int64_t last = -1;
+  std::int64_t pending = -1;
+  std::uint32_t body = 0, title = 0;
+
+  void close_pending() {
+    if (pending < 0) return;
+    const auto step = static_cast<std::uint64_t>(pending - last);
+    const bool plain = body == 1 && title == 0;
+    put_varint(bytes, step << 1 | (plain ? 0 : 1));
+    if (!plain) {
+      put_varint(bytes, body);
+      put_varint(bytes, title);
+    }
+    ++documents;
+    last = std::exchange(pending, -1);
+    body = title = 0;
+  }
+};
+
+struct RunHead {  // in front of each term of a run, whose text and postings follow
+  std::uint32_t term_bytes = 0;
+  std::uint32_t documents = 0;
+  std::int64_t last = 0;
+  std::uint64_t posting_bytes = 0;
+};
+
+// Counts words into postings until a run is full.
+class Inverter {
+ public:
+  std::uint32_t add(std::uint32_t document, std::string_view text, bool title) {
+    WordReader reader(text);
+    std::uint32_t count = 0;
+    while (reader.next(word_)) {
+      Postings& postings = postings_of(word_);
+      if (postings.pending != document) {
+        const std::size_t before = postings.bytes.size();
+        postings.close_pending();
+        bytes_ += postings.bytes.size() - before;
+        postings.pending = document;
+      }
+      ++(title ? postings.title : postings.body);
+      ++count;
+    }
+    return count;
+  }
+
+  // An estimate: allocators and hash tables keep their own books.
+  std::size_t bytes() const { return bytes_ * 3 / 2 + by_stem_.size() * 200 + by_word_.size() * 100; }
+  bool empty() const { return by_stem_.empty(); }
+
+  void write_run(Writer& out) {
+    std::vector<std::pair<std::string_view, Postings*>> sorted;
+    sorted.reserve(by_stem_.size());
+    for (auto& [stem, postings] : by_stem_) sorted.emplace_back(stem, &postings);
+    std::sort(sorted.begin(), sorted.end(),
+              [](const auto& left, const auto& right) { return left.first < right.first; });
+    for (auto& [stem, postings] : sorted) {
+      postings->close_pending();
+      out.write_plain(RunHead{static_cast<std::uint32_t>(stem.size()), postings->documents,
+                              postings->last, postings->bytes.size()});
+      out.write(stem);
+      out.write(postings->bytes);
+    }
+    by_word_.clear();
+    by_stem_.clear();
+    bytes_ = 0;
+  }
+
+ private:
+  struct Hash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view text) const {
+      return std::hash<std::string_view>{}(text);
+    }
+  };
+
+  // Stemming costs more than all else, so that each spelling is stemmed once a run.
+  Postings& postings_of(const std::string& word) {
+    auto known = by_word_.find(word);
+    if (known != by_word_.end()) return *known->second;
+    Postings& postings = by_stem_[std::string(stemmer_.stem(word))];
+    by_word_.emplace(word, &postings);
+    return postings;
+  }
+
+  Stemmer stemmer_;
+  std::string word_;
+  std::unordered_map<std::string, Postings, Hash, std::equal_to<>> by_stem_;
+  std::unordered_map<std::string, Postings*, Hash, std::equal_to<>> by_word_;
+  std::size_t bytes_ = 0;
+};
+
+// Finds ids given twice: 16 bytes a document instead of the ids themselves.
+class IdTable {
+ public:
+  struct Seen {
+    std::uint64_t hash = 0;
+    std::uint32_t document = 0;
+    std::uint32_t line = 0;  // 0: an empty place
+  };
+
+  // Calls `same` for each document whose id has this hash; adds the new one when none is the same.
+  template <class Same>
+  std::optional<Seen> add(Seen seen, Same same) {
+    if ((count_ + 1) * 3 > places_.size() * 2) grow();
+    for (std::size_t at = seen.hash & (places_.size() - 1);; at = (at + 1) & (places_.size() - 1)) {
+      if (places_[at].line == 0) {
+        places_[at] = seen;
+        ++count_;
+        return std::nullopt;
+      }
+      if (places_[at].hash == seen.hash && same(places_[at].document)) return places_[at];
+    }
+  }
+
+ private:
+  void grow() {
+    std::vector<Seen> old(std::max<std::size_t>(1024, places_.size() * 2));
+    old.swap(places_);
+    for (const Seen& seen : old) {
+      if (seen.line == 0) continue;
+      std::size_t at = seen.hash & (places_.size() - 1);
+      while (places_[at].line != 0) at = (at + 1) & (places_.size() - 1);
+      places_[at] = seen;
+    }
+  }
+
+  std::vector<Seen> places_;
+  std::size_t count_ = 0;
+};
+
+struct Lengths {
+  std::uint32_t body = 0, title = 0;
+};
+
+class Builder {
+ public:
+  Builder(const std::string& directory, IndexBuild how) : folder_(directory), how_(how) {}
+
+  Status start() {
+    if (auto made = folder_.create(); !made) return made;
+    documents_.emplace(folder_ / kDocumentsName);
+    entries_.emplace(folder_ / "entries.part");
+    documents_->write(kDocumentsMagic, sizeof kDocumentsMagic);
+    return {};
+  }
+
+  Status add(const std::string& id, const std::string& title, const std::string& text,
+             std::size_t line) {
+    if (count_ >= kMostDocuments) return bad_input("an index holds at most 2147483647 documents");
+    if (id.size() + title.size() + text.size() > std::numeric_limits<std::uint32_t>::max())
+      return bad_input("a document is at most 4 GB");
+    const auto number = static_cast<std::uint32_t>(count_);
+    const auto twin = ids_.add({hash64(id), number, static_cast<std::uint32_t>(line)},
+                               [&](std::uint32_t other) { return has_id(other, id); });
+    if (twin)
+      return bad_input("the id '" + id + "' is there already, on line " + std::to_string(twin->line));
+
+    DocumentEntry entry;
+    entry.at = documents_->written();
+    entry.id_bytes = static_cast<std::uint32_t>(id.size());
+    entry.title_bytes = static_cast<std::uint32_t>(title.size());
+    entry.text_bytes = static_cast<std::uint32_t>(text.size());
+    whole_.assign(id).append(title).append(text);
+    entry.checksum = document_checksum(whole_);
+    documents_->write(whole_);
+
+    Lengths lengths;
+    lengths.title = inverter_.add(number, title, true);
+    lengths.body = inverter_.add(number, text, false);
+    title_words_ += lengths.title;
+    body_words_ += lengths.body;
+    entries_->write_plain(entry);
+    entries_->write_plain(lengths);
+    ++count_;
+    if (inverter_.bytes() > how_.run_bytes) return write_run();
+    return {};
+  }
+
+  Result<IndexFacts> finish() {
+    if (!inverter_.empty()) {
+      if (auto wrote = write_run(); !wrote) return std::move(wrote).error();
+    }
+    if (auto closed = documents_->close(true); !closed) return std::move(closed).error();
+    if (auto closed = entries_->close(false); !closed) return std::move(closed).error();
+
+    Writer out(folder_ / kIndexName);
+    Header header{};
+    std::memcpy(header.magic, kIndexMagic, sizeof kIndexMagic);
+    header.version = kIndexVersion;
+    out.write(&header, sizeof header);
+    out.forget_checksum();
+    if (auto merged = write_postings(out, header); !merged) return std::move(merged).error();
+    write_terms(out, header);
+    if (auto wrote = write_documents(out, header); !wrote) return std::move(wrote).error();
+
+    header.documents_bytes = documents_->written();
+    header.documents = count_;
+    header.terms = terms_.size() - 1;
+    header.body_words = body_words_;
+    header.title_words = title_words_;
+    header.k1 = how_.bm25.k1, header.b = how_.bm25.b, header.title_weight = how_.bm25.title_weight;
+    header.index_bytes = out.written();
+    header.content_checksum = out.checksum();
+    Checksum of_header;
+    of_header.add(&header, offsetof(Header, header_checksum));
+    header.header_checksum = of_header.value();
+    out.overwrite_front(&header, sizeof header);
+    if (auto closed = out.close(true); !closed) return std::move(closed).error();
+
+    std::error_code ignored;
+    for (std::size_t run = 0; run < runs_; ++run) fs::remove(run_path(run), ignored);
+    fs::remove(folder_ / "entries.part", ignored);
+    if (auto named = folder_.take_name(); !named) return std::move(named).error();
+    return IndexFacts{header.documents,   header.terms,       header.postings,
+                      body_words_ + title_words_, header.index_bytes, header.documents_bytes};
+  }
+
+ private:
+  fs::path run_path(std::size_t run) const { return folder_ / ("run-" + std::to_string(run)); }
+
+  // Looks the other document's id up on disk: equal hashes are rare, so that this is.
+  bool has_id(std::uint32_t document, const std::string& id) {
+    documents_->flush();
+    entries_->flush();
+    DocumentEntry entry;
+    Reader entries(folder_ / "entries.part");
+    Reader documents(folder_ / kDocumentsName);
+    std::string found(id.size(), '\0');
+    return entries.skip_to(std::uint64_t{document} * (sizeof(DocumentEntry) + sizeof(Lengths))) &&
+           entries.read(&entry, sizeof entry) && entry.id_bytes == id.size() &&
+           documents.skip_to(entry.at) && documents.read(found.data(), found.size()) && found == id;
+  }
+
+  Status write_run() {
+    Writer out(run_path(runs_++));
+    inverter_.write_run(out);
+    return out.close(false);
+  }
+
+  static Section section(Writer& out, std::uint64_t begin) {
+    const Section made{begin, out.written() - begin};
+    static constexpr char kZeros[8] = {};
+    out.write(kZeros, (8 - out.written() % 8) % 8);
+    return made;
+  }
+
+  // One run's place in the merge.
+  struct Source {
+    Reader reader;
+    RunHead head{};
+    std::string term, bytes;
+
+    Result<bool> next() {
+      if (!reader.read(&head, sizeof head)) return false;
+      term.resize(head.term_bytes);
+      bytes.resize(head.posting_bytes);
+      if (!reader.read(term.data(), term.size()) || !reader.read(bytes.data(), bytes.size()))
+        return internal_error("a temporary file of the index build was cut short");
+      return true;
+    }
+  };
+
+  // A later run's postings count from -1 too: its first step is put right.
+  static void append_run(std::string& merged, std::int64_t last, std::string_view bytes) {
+    const auto* at = reinterpret_cast<const unsigned char*>(bytes.data());
+    const auto* begin = at;
+    std::uint64_t first = 0;
+    PROCTOR_CHECK(get_varint(at, begin + bytes.size(), first));
+    const std::int64_t document = static_cast<std::int64_t>(first >> 1) - 1;
+    put_varint(merged, static_cast<std::uint64_t>(document - last) << 1 | (first & 1));
+    merged.append(bytes.substr(static_cast<std::size_t>(at - begin)));
+  }
+
+  Status write_postings(Writer& out, Header& header) {
+    std::vector<Source> sources;
+    for (std::size_t run = 0; run < runs_; ++run) sources.push_back({Reader(run_path(run)), {}, {}, {}});
+    const auto later = [&](std::size_t left, std::size_t right) {
+      return std::tie(sources[left].term, left) > std::tie(sources[right].term, right);
+    };
+    std::priority_queue<std::size_t, std::vector<std::size_t>, decltype(later)> queue(later);
+    const auto advance = [&](std::size_t source) -> Status {
+      auto more = sources[source].next();
+      if (!more) return std::move(more).error();
+      if (*more) queue.push(source);
+      return {};
+    };
+    for (std::size_t run = 0; run < runs_; ++run)
+      if (auto read = advance(run); !read) return read;
+
+    const std::uint64_t begin = out.written();
+    std::string term, merged;
+    while (!queue.empty()) {
+      term = sources[queue.top()].term;
+      merged.clear();
+      std::int64_t last = -1;
+      std::uint32_t documents = 0;
+      while (!queue.empty() && sources[queue.top()].term == term) {
+        const std::size_t source = queue.top();
+        queue.pop();
+        append_run(merged, last, sources[source].bytes);
+        last = sources[source].head.last;
+        documents += sources[source].head.documents;
+        if (auto read = advance(source); !read) return read;
+      }
+      if (term_text_.size() + term.size() > kNoTerm || terms_.size() >= kNoTerm - 1)
+        return bad_input("the corpus has too many different words for one index");
+      terms_.push_back({out.written() - begin, static_cast<std::uint32_t>(term_text_.size()), documents});
+      term_text_ += term;
+      header.postings += documents;
+      out.write(merged);
+    }
+    terms_.push_back({out.written() - begin, static_cast<std::uint32_t>(term_text_.size()), 0});
+    header.posting_bytes = section(out, begin);
+    return {};
+  }
+
+  void write_terms(Writer& out, Header& header) {
+    std::uint64_t begin = out.written();
+    out.write(terms_.data(), terms_.size() * sizeof(TermEntry));
+    header.term_entries = section(out, begin);
+    begin = out.written();
+    out.write(term_text_);
+    header.term_text = section(out, begin);
+
+    const std::size_t terms = terms_.size() - 1;
+    std::vector<std::uint32_t> slots(std::bit_ceil(terms + terms / 2 + 1), kNoTerm);
+    for (std::size_t term = 0; term < terms; ++term) {
+      const std::string_view text = std::string_view(term_text_).substr(
+          terms_[term].text_at, terms_[term + 1].text_at - terms_[term].text_at);
+      std::size_t at = first_slot(text, slots.size());
+      while (slots[at] != kNoTerm) at = (at + 1) & (slots.size() - 1);
+      slots[at] = static_cast<std::uint32_t>(term);
+    }
+    begin = out.written();
+    out.write(slots.data(), slots.size() * sizeof slots[0]);
+    header.slots = section(out, begin);
+  }
+
+  float norm(std::uint32_t length, std::uint64_t words) const {
+    if (words == 0) return 0;
+    const float average = static_cast<float>(static_cast<double>(words) / static_cast<double>(count_));
+    const float b = how_.bm25.b;
+    return 1.0F / (1.0F - b + b * static_cast<float>(length) / average);
+  }
+
+  // Twice through the entries: their norms, then themselves.
+  Status write_documents(Writer& out, Header& header) {
+    for (const bool norms : {true, false}) {
+      const std::uint64_t begin = out.written();
+      Reader entries(folder_ / "entries.part");
+      DocumentEntry entry;
+      Lengths lengths;
+      for (std::uint64_t document = 0; document < count_; ++document) {
+        if (!entries.read(&entry, sizeof entry) || !entries.read(&lengths, sizeof lengths))
+          return internal_error("a temporary file of the index build was cut short");
+        if (norms)
+          out.write_plain(Norms{norm(lengths.body, body_words_), norm(lengths.title, title_words_)});
+        else
+          out.write_plain(entry);
+      }
+      (norms ? header.norms : header.document_entries) = section(out, begin);
+    }
+    return {};
+  }
+
+  PartialFolder folder_;
+  IndexBuild how_;
+  std::optional<Writer> documents_, entries_;
+  Inverter inverter_;
+  IdTable ids_;
+  std::string whole_;
+  std::uint64_t count_ = 0, body_words_ = 0, title_words_ = 0;
+  std::size_t runs_ = 0;
+  std::vector<TermEntry> terms_;
+  std::string term_text_;
+};
+
+Status add_record(Builder& builder, const json::value& record, std::size_t line) {
+  if (!record.is_object()) return bad_input(R"(expected an object {"id","title"?,"text"})");
+  Fields fields(record.as_object(), "");
+  const std::string id = fields.text("id");
+  const std::string title = fields.text_or("title", "");
+  const std::string text = fields.text("text");
+  if (!fields.status()) return fields.status();
+  if (id.empty()) return bad_input("id: expected a text that is not empty");
+  return builder.add(id, title, text, line);
+}
+
+}  // namespace
+
+Result<IndexFacts> build_index(const std::string& corpus, const std::string& directory,
+                               const IndexBuild& how) {
+  // A trailing slash would put the partial folder inside.
+  const fs::path target = fs::path(directory).has_filename() ? fs::path(directory)
+                                                             : fs::path(directory).parent_path();
+  std::error_code ignored;
+  if (target.empty()) return bad_input("an index needs the name of a new folder");
+  if (fs::exists(fs::symlink_status(target, ignored)))
+    return bad_input(directory + ": is there already; remove it or name another folder");
+  Builder builder(target.string(), how);
+  if (auto started = builder.start(); !started) return std::move(started).error();
+  bool any = false;
+  auto read = read_jsonl(corpus, [&](json::value record, std::size_t line) {
+    any = true;
+    return add_record(builder, record, line);
+  });
+  if (!read) return std::move(read).error();
+  if (!any) return bad_input(corpus + R"(: no records; expected {"id","title"?,"text"} on each line)");
+  return builder.finish();
+}
+
+}  // namespace proctor
