@@ -1,8 +1,13 @@
 // Exact BM25 over the memory-mapped index: window by window of documents, each term's postings are
 // added into a small table of scores that stays in cache; nothing is pruned.
 //
-// Blind spot: a query reads all postings of its words, so that frequent words in a corpus of millions
-// take milliseconds.
+// Blind spot: a query reads all postings of its words, so that frequent words in a corpus of
+// millions take milliseconds.
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -11,11 +16,6 @@
 #include <filesystem>
 #include <optional>
 #include <utility>
-
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "tools/index.h"
 #include "tools/index_file.h"
@@ -34,7 +34,7 @@ class Mapping {
     Mapping mapping;
     mapping.file_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
     if (mapping.file_ < 0) return missing(path + ": cannot open: " + std::strerror(errno));
-    struct stat about {};
+    struct stat about{};
     if (fstat(mapping.file_, &about) != 0 || !S_ISREG(about.st_mode))
       return bad_input(path + ": not a file");
     mapping.bytes_ = static_cast<std::size_t>(about.st_size);
@@ -102,7 +102,8 @@ Status check_header(const Mapping& file, const std::string& path) {
   sum.add(&header, offsetof(Header, header_checksum));
   if (sum.value() != header.header_checksum) return damaged(path, "damaged (header)");
   if (file.size() != header.index_bytes)
-    return damaged(path, file.size() < header.index_bytes ? "cut short" : "longer than it should be");
+    return damaged(path,
+                   file.size() < header.index_bytes ? "cut short" : "longer than it should be");
   auto content = file.checksum_from(sizeof(Header), path);
   if (!content) return std::move(content).error();
   if (*content != header.content_checksum) return damaged(path, "damaged");
@@ -177,7 +178,9 @@ class Bm25Index final : public SearchIndex {
   static constexpr std::int64_t kWindow = 16384;
 
   Bm25Index(std::string directory, Mapping index, Mapping documents)
-      : directory_(std::move(directory)), index_(std::move(index)), documents_(std::move(documents)) {
+      : directory_(std::move(directory)),
+        index_(std::move(index)),
+        documents_(std::move(documents)) {
     std::memcpy(&header_, index_.data(), sizeof header_);
     postings_ = at<unsigned char>(header_.posting_bytes);
     terms_ = at<TermEntry>(header_.term_entries);
@@ -186,8 +189,8 @@ class Bm25Index final : public SearchIndex {
     slot_count_ = header_.slots.bytes / sizeof(std::uint32_t);
     norms_ = at<Norms>(header_.norms);
     entries_ = at<DocumentEntry>(header_.document_entries);
-    facts_ = {header_.documents,  header_.terms,
-              header_.postings,   header_.body_words + header_.title_words,
+    facts_ = {header_.documents,   header_.terms,
+              header_.postings,    header_.body_words + header_.title_words,
               header_.index_bytes, header_.documents_bytes};
   }
 
@@ -220,7 +223,8 @@ class Bm25Index final : public SearchIndex {
       const auto documents = static_cast<std::int64_t>(header_.documents);
       const std::int64_t past = std::min(first + kWindow, documents);
       std::fill_n(scores.begin(), past - first, 0.0F);
-      std::erase_if(cursors, [&](Cursor& cursor) { return !add_window(cursor, first, past, scores); });
+      std::erase_if(cursors,
+                    [&](Cursor& cursor) { return !add_window(cursor, first, past, scores); });
       collect(first, past, scores, best);
     }
     return best.take();
@@ -238,7 +242,8 @@ class Bm25Index final : public SearchIndex {
     if (document_checksum(whole) != entry.checksum)
       return damaged(directory_ + "/" + kDocumentsName,
                      "damaged at document " + std::to_string(number));
-    return Document{whole.substr(0, entry.id_bytes), whole.substr(entry.id_bytes, entry.title_bytes),
+    return Document{whole.substr(0, entry.id_bytes),
+                    whole.substr(entry.id_bytes, entry.title_bytes),
                     whole.substr(entry.id_bytes + std::size_t{entry.title_bytes})};
   }
 
@@ -305,14 +310,15 @@ class Bm25Index final : public SearchIndex {
       if (!cursor.plain)
         weight = static_cast<float>(cursor.body) * norms.body +
                  title_weight * static_cast<float>(cursor.title) * norms.title;
-      scores[static_cast<std::size_t>(cursor.document - first)] += cursor.factor * (weight / (weight + k1));
+      scores[static_cast<std::size_t>(cursor.document - first)] +=
+          cursor.factor * (weight / (weight + k1));
       if (!cursor.step(documents)) return false;
     }
     return true;
   }
 
-  static void collect(std::int64_t first, std::int64_t past, const std::array<float, kWindow>& scores,
-                      Best& best) {
+  static void collect(std::int64_t first, std::int64_t past,
+                      const std::array<float, kWindow>& scores, Best& best) {
     const auto count = static_cast<std::size_t>(past - first);
     for (std::size_t i = 0; i < count; ++i)
       if (scores[i] > best.bar())

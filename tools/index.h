@@ -1,9 +1,9 @@
 // The front door of the search index: build one from a corpus, open it, ask it.
 //
 // An index is a folder: index.bin (words and where they stand) and documents.bin (ids, titles and
-// texts), both read through memory maps that all processes on a machine share. It never changes once
-// built; a new corpus is a new folder. Blind spot: a file that is cut short while it is open ends the
-// process (SIGBUS), as with every memory map.
+// texts), both read through memory maps that all processes on a machine share. It never changes
+// once built; a new corpus is a new folder. Blind spot: a file that is cut short while it is open
+// ends the process (SIGBUS), as with every memory map.
 #pragma once
 
 #include <cstddef>
@@ -20,7 +20,8 @@ namespace proctor {
 // Two-field BM25 (BM25F): counts of a word in title and body are each normalised by the field's
 // length, added with the title's weight, and saturated once.
 //   weight = tf_body / (1 - b + b * len_body / avg_body) + title_weight * (the same of the title)
-//   score  = sum over the query's words of ln(1 + (N - df + 0.5) / (df + 0.5)) * weight / (weight + k1)
+//   score  = sum over the query's words of ln(1 + (N - df + 0.5) / (df + 0.5)) * weight / (weight +
+//   k1)
 // With no titles in the corpus this is plain BM25 with Lucene's idf and exact lengths.
 struct Bm25Settings {
   float k1 = 0.9F;
@@ -39,9 +40,9 @@ struct IndexFacts {
   std::uint64_t documents = 0;
   std::uint64_t terms = 0;
   std::uint64_t postings = 0;
-  std::uint64_t words = 0;           // of bodies and titles
-  std::uint64_t index_bytes = 0;     // of index.bin
-  std::uint64_t documents_bytes = 0; // of documents.bin
+  std::uint64_t words = 0;            // of bodies and titles
+  std::uint64_t index_bytes = 0;      // of index.bin
+  std::uint64_t documents_bytes = 0;  // of documents.bin
 };
 
 // Reads {"id","title"?,"text"} records and writes the folder, which must not be there yet; it

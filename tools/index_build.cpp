@@ -2,6 +2,9 @@
 // merged at the end.
 //
 // Blind spot: one thread; the vocabulary and a table of id hashes stay in memory whatever the size.
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
@@ -13,9 +16,6 @@
 #include <queue>
 #include <unordered_map>
 #include <utility>
-
-#include <fcntl.h>
-#include <unistd.h>
 
 #include "runtime/core/json.h"
 #include "tools/index.h"
@@ -190,7 +190,9 @@ class Inverter {
   }
 
   // An estimate: allocators and hash tables keep their own books.
-  std::size_t bytes() const { return bytes_ * 3 / 2 + by_stem_.size() * 200 + by_word_.size() * 100; }
+  std::size_t bytes() const {
+    return bytes_ * 3 / 2 + by_stem_.size() * 200 + by_word_.size() * 100;
+  }
   bool empty() const { return by_stem_.empty(); }
 
   void write_run(Writer& out) {
@@ -299,7 +301,8 @@ class Builder {
     const auto twin = ids_.add({hash64(id), number, static_cast<std::uint32_t>(line)},
                                [&](std::uint32_t other) { return has_id(other, id); });
     if (twin)
-      return bad_input("the id '" + id + "' is there already, on line " + std::to_string(twin->line));
+      return bad_input("the id '" + id + "' is there already, on line " +
+                       std::to_string(twin->line));
 
     DocumentEntry entry;
     entry.at = documents_->written();
@@ -357,7 +360,7 @@ class Builder {
     for (std::size_t run = 0; run < runs_; ++run) fs::remove(run_path(run), ignored);
     fs::remove(folder_ / "entries.part", ignored);
     if (auto named = folder_.take_name(); !named) return std::move(named).error();
-    return IndexFacts{header.documents,   header.terms,       header.postings,
+    return IndexFacts{header.documents,           header.terms,       header.postings,
                       body_words_ + title_words_, header.index_bytes, header.documents_bytes};
   }
 
@@ -419,7 +422,8 @@ class Builder {
 
   Status write_postings(Writer& out, Header& header) {
     std::vector<Source> sources;
-    for (std::size_t run = 0; run < runs_; ++run) sources.push_back({Reader(run_path(run)), {}, {}, {}});
+    for (std::size_t run = 0; run < runs_; ++run)
+      sources.push_back({Reader(run_path(run)), {}, {}, {}});
     const auto later = [&](std::size_t left, std::size_t right) {
       return std::tie(sources[left].term, left) > std::tie(sources[right].term, right);
     };
@@ -450,7 +454,8 @@ class Builder {
       }
       if (term_text_.size() + term.size() > kNoTerm || terms_.size() >= kNoTerm - 1)
         return bad_input("the corpus has too many different words for one index");
-      terms_.push_back({out.written() - begin, static_cast<std::uint32_t>(term_text_.size()), documents});
+      terms_.push_back(
+          {out.written() - begin, static_cast<std::uint32_t>(term_text_.size()), documents});
       term_text_ += term;
       header.postings += documents;
       out.write(merged);
@@ -471,8 +476,9 @@ class Builder {
     const std::size_t terms = terms_.size() - 1;
     std::vector<std::uint32_t> slots(std::bit_ceil(terms + terms / 2 + 1), kNoTerm);
     for (std::size_t term = 0; term < terms; ++term) {
-      const std::string_view text = std::string_view(term_text_).substr(
-          terms_[term].text_at, terms_[term + 1].text_at - terms_[term].text_at);
+      const std::string_view text =
+          std::string_view(term_text_)
+              .substr(terms_[term].text_at, terms_[term + 1].text_at - terms_[term].text_at);
       std::size_t at = first_slot(text, slots.size());
       while (slots[at] != kNoTerm) at = (at + 1) & (slots.size() - 1);
       slots[at] = static_cast<std::uint32_t>(term);
@@ -484,7 +490,8 @@ class Builder {
 
   float norm(std::uint32_t length, std::uint64_t words) const {
     if (words == 0) return 0;
-    const float average = static_cast<float>(static_cast<double>(words) / static_cast<double>(count_));
+    const float average =
+        static_cast<float>(static_cast<double>(words) / static_cast<double>(count_));
     const float b = how_.bm25.b;
     return 1.0F / (1.0F - b + b * static_cast<float>(length) / average);
   }
@@ -500,7 +507,8 @@ class Builder {
         if (!entries.read(&entry, sizeof entry) || !entries.read(&lengths, sizeof lengths))
           return internal_error("a temporary file of the index build was cut short");
         if (norms)
-          out.write_plain(Norms{norm(lengths.body, body_words_), norm(lengths.title, title_words_)});
+          out.write_plain(
+              Norms{norm(lengths.body, body_words_), norm(lengths.title, title_words_)});
         else
           out.write_plain(entry);
       }
@@ -537,8 +545,8 @@ Status add_record(Builder& builder, const json::value& record, std::size_t line)
 Result<IndexFacts> build_index(const std::string& corpus, const std::string& directory,
                                const IndexBuild& how) {
   // A trailing slash would put the partial folder inside.
-  const fs::path target = fs::path(directory).has_filename() ? fs::path(directory)
-                                                             : fs::path(directory).parent_path();
+  const fs::path target =
+      fs::path(directory).has_filename() ? fs::path(directory) : fs::path(directory).parent_path();
   std::error_code ignored;
   if (target.empty()) return bad_input("an index needs the name of a new folder");
   if (fs::exists(fs::symlink_status(target, ignored)))
@@ -551,7 +559,8 @@ Result<IndexFacts> build_index(const std::string& corpus, const std::string& dir
     return add_record(builder, record, line);
   });
   if (!read) return std::move(read).error();
-  if (!any) return bad_input(corpus + R"(: no records; expected {"id","title"?,"text"} on each line)");
+  if (!any)
+    return bad_input(corpus + R"(: no records; expected {"id","title"?,"text"} on each line)");
   return builder.finish();
 }
 

@@ -1,10 +1,11 @@
-// How an index lies on disk; known to bm25.cpp, which reads it, and index_build.cpp, which writes it.
+// How an index lies on disk; known to bm25.cpp, which reads it, and index_build.cpp, which writes
+// it.
 //
 // index.bin: the header, then sections at offsets that are multiples of 8: postings, term entries
 // (one more than terms, so that an entry's end is the next one's beginning), term text, hash slots,
 // norms, document entries. All numbers little-endian. A posting is a varint of (step << 1 | more),
-// the step from the document before (the first from -1); `more` = 0 means once in the body, never in
-// the title, else two varints follow: times in the body, times in the title.
+// the step from the document before (the first from -1); `more` = 0 means once in the body, never
+// in the title, else two varints follow: times in the body, times in the title.
 #pragma once
 
 #include <bit>
@@ -100,9 +101,7 @@ class Checksum {
   }
 
  private:
-  void mix(std::uint64_t word) {
-    state_ = std::rotl((state_ ^ word) * 0x9E3779B97F4A7C15ULL, 29);
-  }
+  void mix(std::uint64_t word) { state_ = std::rotl((state_ ^ word) * 0x9E3779B97F4A7C15ULL, 29); }
   std::uint64_t state_ = 0x243F6A8885A308D3ULL, pending_ = 0, total_ = 0;
   unsigned held_ = 0;
 };

@@ -1,12 +1,12 @@
 // Segmentation by character kinds, with tables made by scripts/make_unicode_tables.py.
 #include "tools/words.h"
 
+#include <libstemmer.h>
+
 #include <algorithm>
 #include <array>
 #include <cstdint>
 #include <iterator>
-
-#include <libstemmer.h>
 
 #include "runtime/core/result.h"
 
@@ -42,8 +42,9 @@ constexpr std::array<Kind, 128> kAsciiKinds = ascii_kinds();
 // The last range that begins at or before the character, if it reaches that far.
 template <class Range, std::size_t N>
 const Range* find_range(const Range (&ranges)[N], char32_t c) {
-  auto after = std::upper_bound(std::begin(ranges), std::end(ranges), c,
-                                [](char32_t value, const Range& range) { return value < range.first; });
+  auto after =
+      std::upper_bound(std::begin(ranges), std::end(ranges), c,
+                       [](char32_t value, const Range& range) { return value < range.first; });
   if (after == std::begin(ranges)) return nullptr;
   const Range* range = std::prev(after);
   return c <= range->last ? range : nullptr;
@@ -185,9 +186,9 @@ std::string_view Stemmer::stem(std::string_view word) {
 
 bool is_stop_word(std::string_view word) {
   static constexpr std::string_view kWords[] = {
-      "a",    "an",  "and", "are",  "as",    "at",   "be",    "but",   "by",   "for", "if",
-      "in",   "into", "is", "it",   "no",    "not",  "of",    "on",    "or",   "such", "that",
-      "the",  "their", "then", "there", "these", "they", "this", "to", "was", "will", "with"};
+      "a",   "an",    "and",  "are",   "as",    "at",   "be",   "but", "by",  "for",  "if",
+      "in",  "into",  "is",   "it",    "no",    "not",  "of",   "on",  "or",  "such", "that",
+      "the", "their", "then", "there", "these", "they", "this", "to",  "was", "will", "with"};
   return std::find(std::begin(kWords), std::end(kWords), word) != std::end(kWords);
 }
 

@@ -1,8 +1,8 @@
 // Words of a text as the index knows them: UAX#29-like segmentation, lower case, Snowball English.
 //
-// Kept simple where Unicode is not: no dictionary scripts (a Thai sentence is one word), no emoji, no
-// normalisation (a precomposed letter and its decomposed twin are two words). As UAX#29 has it, "C++"
-// is the word "c" and "foo.bar" is one word.
+// Kept simple where Unicode is not: no dictionary scripts (a Thai sentence is one word), no emoji,
+// no normalisation (a precomposed letter and its decomposed twin are two words). As UAX#29 has it,
+// "C++" is the word "c" and "foo.bar" is one word.
 #pragma once
 
 #include <cstddef>
