@@ -80,6 +80,9 @@ class Supervisor {
   virtual bool has_on_group() const { return false; }
   // True when on_turn may answer something else than proceed.
   virtual bool decides() const { return false; }
+  // True when its labels of a trajectory are worth something only together: a failure in one hook
+  // then withdraws them all, and takes the trajectory out of its group.
+  virtual bool all_or_nothing() const { return false; }
   virtual std::string version() const { return "1"; }
 };
 using SupervisorRef = std::shared_ptr<Supervisor>;

@@ -1,0 +1,239 @@
+// The wrapper around every supervisor call.
+//
+// Blind spot: a supervisor that computes without ever awaiting is not stopped by its deadline; the
+// deadline ends waits, not loops.
+#include "runtime/opinions.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace proctor {
+namespace {
+
+bool is_below_trajectory(LabelLevel level) {
+  return level != LabelLevel::trajectory && level != LabelLevel::group;
+}
+
+// Level turn and below, but for token labels, which may go by `token` alone.
+bool needs_turn(const Label& label) {
+  return is_below_trajectory(label.level) && !(label.level == LabelLevel::token && label.token);
+}
+
+std::optional<Error> finish_labels(std::vector<Label>& labels, const std::string& alias,
+                                   const Trajectory& trajectory, std::optional<int> turn) {
+  for (Label& label : labels) {
+    label.supervisor = alias;
+    if (turn && needs_turn(label) && !label.turn) label.turn = turn;
+    if (auto wrong = wrong_with(label, trajectory))
+      return internal_error("bad label '" + label.name + "': " + *wrong);
+  }
+  return std::nullopt;
+}
+
+// Runs the hook; every way to fail but cancellation ends up as an Error.
+template <class T>
+Async<Result<T>> guarded(Async<Result<T>> hook, Milliseconds deadline, std::string what) {
+  // co_await is not allowed in a handler; what was thrown is looked at behind it.
+  std::exception_ptr thrown;
+  try {
+    Result<T> answer = co_await with_deadline(std::move(hook), deadline, what);
+    co_return answer;
+  } catch (...) {
+    thrown = std::current_exception();
+  }
+  if (is_cancellation(thrown)) std::rethrow_exception(thrown);
+  try {
+    std::rethrow_exception(thrown);
+  } catch (const std::exception& error) {
+    co_return internal_error(what + ": " + error.what());
+  } catch (...) {
+    co_return internal_error(what + ": threw something that is no exception");
+  }
+}
+
+std::optional<Error> finish_members(std::vector<MemberOpinion>& members, const Group& group,
+                                    const std::string& alias) {
+  if (members.size() != group.size())
+    return internal_error("on_group spoke of " + std::to_string(members.size()) + " members of " +
+                          std::to_string(group.size()));
+  for (std::size_t i = 0; i < members.size(); ++i) {
+    if (auto error = finish_labels(members[i].labels, alias, *group[i], std::nullopt)) return error;
+    const std::size_t length = group[i]->tokens ? group[i]->tokens->ids.size() : 0;
+    for (const auto* values : {&members[i].token_rewards, &members[i].token_advantages}) {
+      if (!values->empty() && values->size() != length)
+        return internal_error("token values of another length than the record's tokens");
+      if (!std::all_of(values->begin(), values->end(), [](double v) { return std::isfinite(v); }))
+        return internal_error("a token value is not finite");
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+const char* to_string(Hook hook) {
+  switch (hook) {
+    case Hook::on_turn:
+      return "on_turn";
+    case Hook::on_finished:
+      return "on_finished";
+    case Hook::on_group:
+      break;
+  }
+  return "on_group";
+}
+
+std::optional<std::string> wrong_with(const Label& label, const Trajectory& trajectory) {
+  if (label.name.empty()) return "it has no name";
+  if (label.value && !std::isfinite(*label.value)) return "its value is not finite";
+  if (!std::isfinite(label.cost.wall_ms)) return "its cost is not finite";
+  const int turns = static_cast<int>(trajectory.turns.size());
+  if (label.turn && (*label.turn < 0 || *label.turn >= turns))
+    return "there is no turn " + std::to_string(*label.turn);
+  if (needs_turn(label) && !label.turn) return "it names no turn";
+  if (label.step && *label.step < 0) return "its step is negative";
+  if (label.line && *label.line < 0) return "its line is negative";
+  if (label.level == LabelLevel::step && !label.step) return "it names no step";
+  if (label.level == LabelLevel::line && !label.line) return "it names no line";
+  if (label.tool_call) {
+    const auto& calls =
+        trajectory.turns[static_cast<std::size_t>(label.turn.value_or(0))]->assistant.tool_calls;
+    if (!label.turn || *label.tool_call < 0 || *label.tool_call >= static_cast<int>(calls.size()))
+      return "there is no tool call " + std::to_string(*label.tool_call);
+  }
+  if (label.token) {
+    const auto [first, past] = *label.token;
+    const int length = trajectory.tokens ? static_cast<int>(trajectory.tokens->ids.size()) : 0;
+    if (first < 0 || past < first || (trajectory.tokens && past > length))
+      return "its token range is not in tokens.ids";
+  }
+  return std::nullopt;
+}
+
+Async<SupervisorAnswer> ask_supervisor(SupervisorInstance instance, Hook hook,
+                                       TrajectoryRef trajectory, Milliseconds deadline) {
+  PROCTOR_CHECK(hook != Hook::on_group);
+  SupervisorAnswer answer;
+  const bool has = hook == Hook::on_turn ? instance.supervisor->has_on_turn()
+                                         : instance.supervisor->has_on_finished();
+  if (!has) co_return answer;
+  std::optional<int> turn;
+  if (hook == Hook::on_turn) {
+    PROCTOR_CHECK(!trajectory->turns.empty());
+    turn = static_cast<int>(trajectory->turns.size()) - 1;
+  }
+  const auto started = std::chrono::steady_clock::now();
+  const std::string what = instance.alias + " " + to_string(hook);
+  Async<Result<Opinion>> work = hook == Hook::on_turn
+                                    ? instance.supervisor->on_turn(trajectory)
+                                    : instance.supervisor->on_finished(trajectory);
+  Result<Opinion> opinion = co_await guarded(std::move(work), deadline, what);
+  answer.took = std::chrono::steady_clock::now() - started;
+  if (opinion) {
+    answer.failure = finish_labels(opinion->labels, instance.alias, *trajectory, turn);
+    if (!answer.failure) answer.opinion = std::move(*opinion);
+  } else {
+    answer.failure = std::move(opinion).error();
+  }
+  if (answer.failure)
+    answer.opinion.labels = {failed_supervision(instance.alias, hook, turn, *answer.failure)};
+  co_return answer;
+}
+
+Async<GroupAnswer> ask_supervisor_of_group(SupervisorInstance instance, Group group,
+                                           Milliseconds deadline) {
+  GroupAnswer answer;
+  answer.members.resize(group.size());
+  if (group.empty() || !instance.supervisor->has_on_group()) co_return answer;
+  const auto started = std::chrono::steady_clock::now();
+  const std::string what = instance.alias + " on_group";
+  Async<Result<std::vector<MemberOpinion>>> work = instance.supervisor->on_group(group);
+  Result<std::vector<MemberOpinion>> members = co_await guarded(std::move(work), deadline, what);
+  answer.took = std::chrono::steady_clock::now() - started;
+  if (members) {
+    answer.failure = finish_members(*members, group, instance.alias);
+    if (!answer.failure) answer.members = std::move(*members);
+  } else {
+    answer.failure = std::move(members).error();
+  }
+  if (answer.failure)
+    for (auto& member : answer.members)
+      member.labels = {
+          failed_supervision(instance.alias, Hook::on_group, std::nullopt, *answer.failure)};
+  co_return answer;
+}
+
+Label failed_supervision(const std::string& alias, Hook hook, std::optional<int> turn,
+                         const Error& error) {
+  Label label;
+  label.supervisor = kOwnLabels;
+  label.name = kFailedSupervision;
+  label.level = turn ? LabelLevel::turn : LabelLevel::trajectory;
+  label.turn = turn;
+  label.verdict = to_string(error.kind);
+  label.rationale = error.message;
+  label.evidence["supervisor"] = alias;
+  label.evidence["hook"] = to_string(hook);
+  return label;
+}
+
+bool is_failed_supervision(const Label& label, const std::string& alias) {
+  if (label.supervisor != kOwnLabels || label.name != kFailedSupervision) return false;
+  const auto* whose = label.evidence.if_contains("supervisor");
+  return alias.empty() || (whose && whose->is_string() && whose->get_string() == alias);
+}
+
+void withdraw_labels(Trajectory& trajectory, const std::string& alias) {
+  std::erase_if(trajectory.labels, [&](const Label& label) { return label.supervisor == alias; });
+  const std::string prefix = alias + ".";
+  for (TurnRef& turn : trajectory.turns) {
+    const auto scored = [&](const auto& score) { return score.first.starts_with(prefix); };
+    if (std::none_of(turn->scores.begin(), turn->scores.end(), scored)) continue;
+    Turn changed = *turn;
+    std::erase_if(changed.scores, scored);
+    turn = std::make_shared<const Turn>(std::move(changed));
+  }
+}
+
+void withdraw(Trajectory& trajectory, const std::string& alias) {
+  withdraw_labels(trajectory, alias);
+  std::erase_if(trajectory.labels,
+                [&](const Label& label) { return is_failed_supervision(label, alias); });
+}
+
+void summarise_scores(Turn& turn, int position, const std::vector<Label>& labels) {
+  std::map<std::string, std::pair<double, int>> below;  // sum and count
+  std::map<std::string, double> of_turn;
+  for (const Label& label : labels) {
+    if (label.turn != position || !label.value || !is_below_trajectory(label.level)) continue;
+    const std::string name = label.supervisor + "." + label.name;
+    if (label.level == LabelLevel::turn) {
+      of_turn[name] = *label.value;
+    } else {
+      auto& [sum, number] = below[name];
+      sum += *label.value;
+      ++number;
+    }
+  }
+  for (const auto& [name, sum] : below) turn.scores[name] = sum.first / sum.second;
+  for (const auto& [name, value] : of_turn) turn.scores[name] = value;
+}
+
+void summarise_scores(Trajectory& trajectory) {
+  for (std::size_t i = 0; i < trajectory.turns.size(); ++i) {
+    Turn changed = *trajectory.turns[i];
+    summarise_scores(changed, static_cast<int>(i), trajectory.labels);
+    if (changed.scores != trajectory.turns[i]->scores)
+      trajectory.turns[i] = std::make_shared<const Turn>(std::move(changed));
+  }
+}
+
+void add_member_opinion(Trajectory& trajectory, MemberOpinion opinion) {
+  for (Label& label : opinion.labels) trajectory.labels.push_back(std::move(label));
+  if (!opinion.token_rewards.empty()) trajectory.tokens->rewards = std::move(opinion.token_rewards);
+  if (!opinion.token_advantages.empty())
+    trajectory.tokens->advantages = std::move(opinion.token_advantages);
+  summarise_scores(trajectory);
+}
+
+}  // namespace proctor

@@ -1,0 +1,34 @@
+// What a supervisor does where its file says nothing, and making one from its use.
+#include "supervisors/supervisor.h"
+
+namespace proctor {
+
+Async<Result<void>> Supervisor::prepare() { co_return Result<void>{}; }
+
+Status Supervisor::accepts(const Trajectory&) const { return {}; }
+
+Async<Result<Opinion>> Supervisor::on_turn(TrajectoryRef) { co_return Opinion{}; }
+
+Async<Result<Opinion>> Supervisor::on_finished(TrajectoryRef) { co_return Opinion{}; }
+
+Async<Result<std::vector<MemberOpinion>>> Supervisor::on_group(Group group) {
+  co_return std::vector<MemberOpinion>(group.size());
+}
+
+Async<Result<std::vector<json::object>>> Deriver::finish() {
+  co_return std::vector<json::object>{};
+}
+
+Result<SupervisorInstance> make_supervisor(const PluginUse& use,
+                                           const SupervisorServices& services) {
+  const auto& registry = Registry<SupervisorMaker>::instance();
+  const auto* entry = registry.find(use.name);
+  if (!entry) return registry.unknown("supervisor", use.name);
+  auto options = Options::parse(use.options, entry->info.options, use.name);
+  if (!options) return std::move(options).error();
+  auto supervisor = entry->make(*options, services);
+  if (!supervisor) return std::move(supervisor).error().in(use.name);
+  return SupervisorInstance{use.name, use.alias, std::move(*supervisor)};
+}
+
+}  // namespace proctor
