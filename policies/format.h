@@ -26,12 +26,17 @@ class Format {
 
   // The conversation with tool definitions and observations written as this format has them.
   // Appending messages to the input only appends messages to the output, so exact ids go on.
+  // An assistant message that already holds this format's markup stays as it is; one that does not
+  // (a few-shot example) gets it from its `reasoning`, `tool_calls` and `extra["answer"]`, so that
+  // one example serves every format. Observations come out with this format's own markup made
+  // harmless.
   virtual Rendered render(const std::vector<Message>& conversation,
                           const std::vector<ToolDefinition>& tools) const = 0;
 
   // What the model produced, taken apart: content as produced, reasoning, tool_calls with ids
   // "c0", "c1"... , or parse_error with a sentence for the policy. Never throws, never fails;
-  // parse(render(x)) gives x back for every well-formed assistant message.
+  // parse(render(x)) gives x back for every well-formed assistant message. Where the policy wrote a
+  // tool's result itself, `content` is cut before it and `extra["forged_output"]` counts them.
   virtual Assistant parse(Generation generation, const std::vector<ToolDefinition>& tools) const = 0;
 
   // The final answer in a turn without tool calls, as the format marks it; nothing: the turn is not
@@ -41,6 +46,9 @@ class Format {
   // GBNF that accepts exactly the well-formed turns over these tools (at most `most_chars` of free
   // text in each place); "" where the format has none.
   virtual std::string grammar(const std::vector<ToolDefinition>& tools, int most_chars) const = 0;
+
+  // Calls go through the server's own tool calls; see format_for().
+  virtual bool native() const { return false; }
 };
 using FormatRef = std::shared_ptr<const Format>;
 
@@ -48,6 +56,9 @@ using FormatMaker = std::function<Result<FormatRef>(const Options& options)>;
 
 // From a config: "hermes" or {tags: {mode: function}}.
 Result<FormatRef> make_format(const json::value& config);
+// The format to use with such a model: a native one becomes `hermes` where the model has no tool
+// calls of its own; every other stays.
+FormatRef format_for(FormatRef format, const Capabilities& model);
 
 #define REGISTER_FORMAT(...) \
   static const bool registered_format_ = [] { \
