@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes tools/unicode_words.inc: which characters make words, and their lower case.
+"""Writes runtime/core/unicode_tables.inc: which characters make words, and their lower case.
 
 Run by hand when a newer Unicode is wanted; the indexes built before must then be built anew
 (raise kIndexVersion). Blind spot: scripts that need a dictionary to find words (Thai, Khmer) come
@@ -80,7 +80,7 @@ def main():
     out += ["};", "constexpr LowerRange kLower[] = {"]
     out += rows("{0x%X,0x%X,%d,%d}" % tuple(r) for r in lower_ranges())
     out += ["};", "// clang-format on", ""]
-    with open("tools/unicode_words.inc", "w", encoding="utf-8") as file:
+    with open("runtime/core/unicode_tables.inc", "w", encoding="utf-8") as file:
         file.write("\n".join(out))
     return 0
 

@@ -17,11 +17,14 @@ namespace fs = std::filesystem;
 constexpr std::uint64_t kMostPostingsInline = 5'000'000;  // a query reads but a part of them
 constexpr std::int64_t kMostHits = 100;
 
-// At most `most` bytes, not in the middle of a character; cut text ends in " ...".
+// At most `most` characters, cut at a space where there is one near; cut text ends in " ...".
 std::string shortened(std::string_view text, std::size_t most) {
-  if (text.size() <= most) return std::string(text);
-  std::size_t end = most;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
+  std::size_t end = 0;
+  for (std::size_t characters = 0; end < text.size(); ++end) {
+    const bool begins_character = (static_cast<unsigned char>(text[end]) & 0xC0) != 0x80;
+    if (begins_character && characters++ == most) break;
+  }
+  if (end == text.size()) return std::string(text);
   const std::size_t space = text.find_last_of(" \n", end);
   if (space != std::string_view::npos && space > end / 2) end = space;
   return std::string(text.substr(0, end)) + " ...";
@@ -122,7 +125,7 @@ std::vector<OptionInfo> search_options() {
   k.meaning = "documents returned when a call does not say how many";
   k.least = 1, k.most = static_cast<double>(kMostHits);
   OptionInfo max_chars{.name = "max_chars", .type = OptionType::integer, .fallback = 1000};
-  max_chars.meaning = "bytes of each document's text shown to the policy";
+  max_chars.meaning = "characters of each document's text shown to the policy";
   max_chars.least = 20, max_chars.most = 1e6;
   return {index, k, max_chars};
 }

@@ -1,104 +1,20 @@
-// Segmentation by character kinds, with tables made by scripts/make_unicode_tables.py.
+// Segmentation by character kinds; what they are is in runtime/core/unicode.h.
 #include "tools/words.h"
 
 #include <libstemmer.h>
 
 #include <algorithm>
-#include <array>
-#include <cstdint>
 #include <iterator>
 
 #include "runtime/core/result.h"
+#include "runtime/core/unicode.h"
 
 namespace proctor {
 namespace {
 
-// `single` stands alone (ideographs, hiragana); `extend` belongs to the character before it.
-enum class Kind : std::uint8_t { none, letter, digit, connector, katakana, single, extend };
+using Kind = CharacterKind;
 
-struct KindRange {
-  char32_t first, last;
-  Kind kind;
-};
-struct LowerRange {
-  char32_t first, last;
-  std::int32_t step, difference;
-};
-#include "tools/unicode_words.inc"
-
-constexpr char32_t kInvalid = 0xFFFD;
 constexpr char32_t kTypographicApostrophe = 0x2019;
-
-constexpr std::array<Kind, 128> ascii_kinds() {
-  std::array<Kind, 128> kinds{};
-  for (int c = '0'; c <= '9'; ++c) kinds[static_cast<std::size_t>(c)] = Kind::digit;
-  for (int c = 'a'; c <= 'z'; ++c) kinds[static_cast<std::size_t>(c)] = Kind::letter;
-  for (int c = 'A'; c <= 'Z'; ++c) kinds[static_cast<std::size_t>(c)] = Kind::letter;
-  kinds['_'] = Kind::connector;
-  return kinds;
-}
-constexpr std::array<Kind, 128> kAsciiKinds = ascii_kinds();
-
-// The last range that begins at or before the character, if it reaches that far.
-template <class Range, std::size_t N>
-const Range* find_range(const Range (&ranges)[N], char32_t c) {
-  auto after =
-      std::upper_bound(std::begin(ranges), std::end(ranges), c,
-                       [](char32_t value, const Range& range) { return value < range.first; });
-  if (after == std::begin(ranges)) return nullptr;
-  const Range* range = std::prev(after);
-  return c <= range->last ? range : nullptr;
-}
-
-Kind kind_of(char32_t c) {
-  if (c < 128) return kAsciiKinds[c];
-  const KindRange* range = find_range(kKinds, c);
-  return range ? range->kind : Kind::none;
-}
-
-char32_t lower(char32_t c) {
-  if (c == 0x3C2) return 0x3C3;  // final sigma: the same letter elsewhere in a word
-  const LowerRange* range = find_range(kLower, c);
-  if (!range || (c - range->first) % static_cast<char32_t>(range->step) != 0) return c;
-  return static_cast<char32_t>(static_cast<std::int32_t>(c) + range->difference);
-}
-
-struct Character {
-  char32_t point;
-  std::size_t bytes;
-};
-
-// The character at `at`; one byte of kInvalid for what is no UTF-8.
-Character decode(std::string_view text, std::size_t at) {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[at + i]); };
-  const unsigned char lead = byte(0);
-  if (lead < 0x80) return {lead, 1};
-  const std::size_t bytes = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
-  if (lead < 0xC2 || lead > 0xF4 || at + bytes > text.size()) return {kInvalid, 1};
-  char32_t point = lead & (0x7FU >> bytes);
-  for (std::size_t i = 1; i < bytes; ++i) {
-    if ((byte(i) & 0xC0) != 0x80) return {kInvalid, 1};
-    point = point << 6 | (byte(i) & 0x3F);
-  }
-  const char32_t least = bytes == 2 ? 0x80 : bytes == 3 ? 0x800 : 0x10000;
-  const bool surrogate = point >= 0xD800 && point <= 0xDFFF;
-  if (point < least || point > 0x10FFFF || surrogate) return {kInvalid, 1};
-  return {point, bytes};
-}
-
-void append(std::string& word, char32_t point) {
-  const auto put = [&](char32_t byte) { word.push_back(static_cast<char>(byte)); };
-  if (point < 0x80) {
-    put(point);
-  } else if (point < 0x800) {
-    put(0xC0 | point >> 6), put(0x80 | (point & 0x3F));
-  } else if (point < 0x10000) {
-    put(0xE0 | point >> 12), put(0x80 | (point >> 6 & 0x3F)), put(0x80 | (point & 0x3F));
-  } else {
-    put(0xF0 | point >> 18), put(0x80 | (point >> 12 & 0x3F)), put(0x80 | (point >> 6 & 0x3F));
-    put(0x80 | (point & 0x3F));
-  }
-}
 
 bool starts_word(Kind kind) {
   return kind == Kind::letter || kind == Kind::digit || kind == Kind::connector ||
@@ -128,11 +44,15 @@ bool WordReader::next(std::string& word) {
   Kind last = Kind::none;
   bool searchable = false;  // connectors alone are no word
   while (at_ < text_.size()) {
+    if (word.size() > kLongestBytes - 4) {
+      if (searchable) return true;
+      word.clear();
+    }
     auto [point, bytes] = decode(text_, at_);
     const Kind kind = kind_of(point);
     if (word.empty()) {
       if (kind == Kind::single) {
-        append(word, point);
+        append_utf8(word, point);
         at_ += bytes;
         return true;
       }
@@ -141,14 +61,14 @@ bool WordReader::next(std::string& word) {
         continue;
       }
     } else if (kind == Kind::extend) {
-      if (!is_invisible(point)) append(word, point);
+      if (!is_invisible(point)) append_utf8(word, point);
       at_ += bytes;
       continue;
     } else if (!joins(last, kind)) {
       const std::size_t behind = at_ + bytes;
       if (kind == Kind::none && behind < text_.size() &&
           joins_across(last, point, kind_of(decode(text_, behind).point))) {
-        append(word, point == kTypographicApostrophe ? U'\'' : point);
+        append_utf8(word, point == kTypographicApostrophe ? U'\'' : point);
         at_ = behind;
         continue;
       }
@@ -156,15 +76,13 @@ bool WordReader::next(std::string& word) {
       word.clear();
       continue;
     }
-    if (point < 128) {
-      word.push_back(static_cast<char>(point >= 'A' && point <= 'Z' ? point + 32 : point));
-    } else {
-      append(word, lower(point));
-    }
+    if (point < 128)
+      word.push_back(static_cast<char>(lower(point)));
+    else
+      append_utf8(word, lower(point));
     searchable = searchable || kind != Kind::connector;
     last = kind;
     at_ += bytes;
-    if (word.size() > kLongestBytes - 4 && searchable) return true;
   }
   if (searchable) return true;
   word.clear();
