@@ -42,6 +42,8 @@ const std::vector<OptionInfo> kTop = {
     {.name = "speculate", .type = OptionType::boolean, .fallback = true},
     number_of("io_threads", 1, 1),
     {.name = "sandbox", .type = OptionType::any},
+    number_of("limit", 0, 0),
+    {.name = "filter", .type = OptionType::text},
 };
 
 const std::vector<OptionInfo> kLimits = {number_of("turns", 8, 1),
@@ -220,6 +222,8 @@ Result<RunConfig> read_run_config(const YamlFile& file) {
       top->text("context") == "truncate" ? ContextPolicy::truncate : ContextPolicy::error;
   config.system = top->text("system");
   config.speculate = top->boolean("speculate");
+  config.limit = static_cast<int>(top->integer("limit"));
+  config.filter = top->text("filter");
   config.io_threads = static_cast<int>(top->integer("io_threads"));
 
   auto limits = section(file, top->any("limits"), "limits", kLimits);

@@ -30,8 +30,7 @@ enum class ContextPolicy { error, truncate };  // what happens when a prompt no 
 enum class GrammarPolicy { automatic, on, off };
 
 struct RunConfig {
-  json::value source;             // the resolved file, as config.yaml keeps it
-  std::string directory_of_file;  // relative paths in it are relative to the working directory
+  json::value source;  // the resolved file, as config.yaml keeps it
 
   std::string name;  // run id: `name`, else the last part of `out`
   std::string out;
@@ -54,6 +53,8 @@ struct RunConfig {
   bool speculate = true;    // generate turn t+1 while turn t is judged
   int io_threads = 1;
   std::size_t sandbox_slots = 0;
+  int limit = 0;       // only the first N tasks of each suite; 0: all
+  std::string filter;  // only the tasks that match (runtime/assembly.h)
 };
 
 // `overrides` are --set KEY=VALUE; `models` are --model ROLE=URI; `tasks` replaces tasks and

@@ -1,6 +1,6 @@
 // The run directory (docs/run-directory.md): config.yaml, trajectories.db (SQLite, WAL),
-// trajectories.jsonl, summary.json, log.jsonl. One writer thread, group commit. Every finished turn is journalled; a finished
-// trajectory is on the disk before it is reported.
+// trajectories.jsonl, summary.json, log.jsonl. One writer thread, group commit. Every finished turn
+// is journalled; a finished trajectory is on the disk before it is reported.
 #pragma once
 
 #include <functional>
@@ -64,11 +64,11 @@ class Store {
   // begun and is not finished begins anew: its journal is dropped.
   virtual Async<Status> begin(TrajectoryRef start) = 0;
   // Resolves when the turn would survive kill -9. Group commit: many turns, one transaction. A turn
-  // of the same index replaces the former (resampled turns), and what was journalled behind it goes.
-  // The write happens even when the wait for it is cancelled; that is so for all of these.
+  // of the same index replaces the former (resampled turns), and what was journalled behind it
+  // goes. The write happens even when the wait for it is cancelled; that is so for all of these.
   virtual Async<Status> append_turn(std::string trajectory_id, TurnRef turn) = 0;
-  // What supervision found for a journalled turn: its labels, and the turn's scores, decision, timing
-  // and extra fields. Once a turn: called again for it, this replaces what was there.
+  // What supervision found for a journalled turn: its labels, and the turn's scores, decision,
+  // timing and extra fields. Once a turn: called again for it, this replaces what was there.
   virtual Async<Status> append_supervision(std::string trajectory_id, TurnRef turn,
                                            std::vector<Label> labels) = 0;
   // Resolves when the record would survive a power cut; its journal is dropped in the same
@@ -78,7 +78,7 @@ class Store {
   virtual Async<Status> finish_group(std::string group_id, std::vector<TrajectoryRef> members) = 0;
 
   // --- reading ---
-  virtual Result<std::vector<TrajectoryRow>> rows() = 0;        // finished ones, by task and sample
+  virtual Result<std::vector<TrajectoryRow>> rows() = 0;  // finished ones, by task and sample
   virtual Result<std::vector<std::string>> labelled_groups() = 0;
   virtual Result<std::optional<Trajectory>> read(const std::string& id) = 0;
   // Those that began and were not finished, with their journalled turns and the turns' labels.
@@ -93,8 +93,8 @@ class Store {
   // How many labels there are of each supervisor and name; reads no record.
   virtual Result<std::vector<LabelTotal>> label_totals() = 0;
 
-  virtual Status write_jsonl() = 0;                             // trajectories.jsonl
-  virtual Status write_summary(const json::value& summary) = 0; // summary.json
+  virtual Status write_jsonl() = 0;                              // trajectories.jsonl
+  virtual Status write_summary(const json::value& summary) = 0;  // summary.json
   virtual StoreUsage usage() const = 0;
   // Waits for the writer; further writes are errors. The destructor does it too.
   virtual Status close() = 0;

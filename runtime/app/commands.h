@@ -1,18 +1,17 @@
 // Every subcommand is one function in a file of its own and one row in commands.cpp.
 #pragma once
 
+#include <CLI/CLI.hpp>
 #include <functional>
 #include <string>
 #include <vector>
-
-#include <CLI/CLI.hpp>
 
 #include "runtime/core/result.h"
 
 namespace proctor {
 
-// Declares the options on `command` and gives back what runs once they are parsed: the exit code, or
-// an Error that main prints as "proctor: MESSAGE" with the exit code of its kind.
+// Declares the options on `command` and gives back what runs once they are parsed: the exit code,
+// or an Error that main prints as "proctor: MESSAGE" with the exit code of its kind.
 using CommandSetup = std::function<std::function<Result<int>()>(CLI::App& command)>;
 
 struct CommandRow {

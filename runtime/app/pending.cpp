@@ -14,6 +14,7 @@ std::function<Result<int>()> not_yet(CLI::App& command) {
     return not_yet(command);                                                            \
   }
 PENDING(run)
-PENDING(resume) PENDING(label) PENDING(exec) PENDING(index) PENDING(show) PENDING(export)
-    PENDING(lint) PENDING(supervisors) PENDING(tools) PENDING(doctor) PENDING(bench)
+PENDING(resume)
+PENDING(label) PENDING(exec) PENDING(index) PENDING(show) PENDING(export) PENDING(lint)
+    PENDING(supervisors) PENDING(tools) PENDING(doctor) PENDING(bench)
 }  // namespace proctor

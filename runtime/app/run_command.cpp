@@ -1,0 +1,123 @@
+// `proctor run` and `proctor resume`: the main job.
+#include <filesystem>
+#include <iostream>
+#include <memory>
+
+#include "runtime/app/commands.h"
+#include "runtime/app/progress.h"
+#include "runtime/run.h"
+
+namespace proctor {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct RunArguments {
+  std::string config;
+  RunOverrides overrides;
+  int limit = 0;
+  std::string filter;
+  bool dry_run = false;
+  bool quiet = false;
+};
+
+// Config paths are relative to the working directory; an output directory not given is the next
+// free one of runs/NAME, runs/NAME-2, ...
+std::string free_directory(const std::string& config) {
+  const std::string stem = "runs/" + fs::path(config).stem().string();
+  std::string candidate = stem;
+  for (int n = 2; fs::exists(candidate); ++n) candidate = stem + "-" + std::to_string(n);
+  return candidate;
+}
+
+int exit_code_of(const RunResult& result) {
+  if (result.interrupted) return 130;
+  return result.errors > 0 || result.failed_supervisions > 0 || result.missing > 0 ? 1 : 0;
+}
+
+Result<int> play(Assembly& assembly, bool create, bool quiet) {
+  auto line = std::make_shared<ProgressLine>();
+  auto result = run_all(assembly, create, [line, quiet](const RunProgress& progress) {
+    if (!quiet) line->show(progress);
+  });
+  if (!result) return std::move(result).error();
+  std::cout << result->summary.to_text() << std::flush;
+  const std::string& out = assembly.config().out;
+  std::cerr << "\n" << out << ": " << result->trajectories << " trajectories";
+  if (result->failed_supervisions > 0)
+    std::cerr << ", " << result->failed_supervisions << " failed supervisions";
+  if (result->missing > 0)
+    std::cerr << ", " << result->missing << " not finished (go on with: proctor resume " << out
+              << ")";
+  else
+    std::cerr << " (look at them with: proctor show " << out << ")";
+  std::cerr << "\n";
+  return exit_code_of(*result);
+}
+
+Result<int> run(RunArguments arguments) {
+  auto config = load_run_config(arguments.config, arguments.overrides);
+  if (!config) return std::move(config).error();
+  if (config->out.empty() && !arguments.dry_run) {
+    arguments.overrides.out = free_directory(arguments.config);
+    config = load_run_config(arguments.config, arguments.overrides);
+    if (!config) return std::move(config).error();
+  }
+  // What resume needs beyond the file: which of the tasks were chosen.
+  if (arguments.limit > 0) config->source.get_object()["limit"] = arguments.limit;
+  if (!arguments.filter.empty())
+    config->source.get_object()["filter"] = json::string(arguments.filter);
+  config->limit = arguments.limit > 0 ? arguments.limit : config->limit;
+  if (!arguments.filter.empty()) config->filter = arguments.filter;
+  auto assembly = Assembly::build(std::move(*config));
+  if (!assembly) return std::move(assembly).error();
+  if (arguments.dry_run) {
+    std::cout << json::serialize(estimate(**assembly)) << "\n";
+    return 0;
+  }
+  return play(**assembly, true, arguments.quiet);
+}
+
+Result<int> resume(const std::string& directory, bool quiet) {
+  const std::string path = directory + "/config.yaml";
+  if (!fs::exists(path))
+    return bad_input(directory + ": is no run directory (there is no config.yaml in it)");
+  auto file = read_yaml(path);
+  if (!file) return std::move(file).error();
+  auto config = read_run_config(*file);
+  if (!config) return std::move(config).error();
+  // The directory may have been moved since; its name as a run stays.
+  config->out = directory;
+  auto assembly = Assembly::build(std::move(*config));
+  if (!assembly) return std::move(assembly).error();
+  return play(**assembly, false, quiet);
+}
+
+}  // namespace
+
+std::function<Result<int>()> set_up_run(CLI::App& command) {
+  auto arguments = std::make_shared<RunArguments>();
+  command.add_option("CONFIG", arguments->config, "the run configuration (YAML)")->required();
+  command.add_option("--out", arguments->overrides.out, "run directory (default: runs/CONFIG)");
+  command.add_option("--set", arguments->overrides.set, "KEY=VALUE: overrides a setting")
+      ->take_all();
+  command.add_option("--tasks", arguments->overrides.tasks, "tasks file instead of the configured");
+  command.add_option("--model", arguments->overrides.models, "ROLE=URI: a model by role")
+      ->take_all();
+  command.add_option("--limit", arguments->limit, "only the first N tasks of each suite")
+      ->check(CLI::PositiveNumber);
+  command.add_option("--filter", arguments->filter, "only tasks that match, e.g. suite=qa,id=*-1");
+  command.add_flag("--dry-run", arguments->dry_run, "estimate tokens, time and cost; run nothing");
+  command.add_flag("--quiet", arguments->quiet, "no progress line");
+  return [arguments] { return run(*arguments); };
+}
+
+std::function<Result<int>()> set_up_resume(CLI::App& command) {
+  auto directory = std::make_shared<std::string>();
+  auto quiet = std::make_shared<bool>(false);
+  command.add_option("DIR", *directory, "the run directory")->required();
+  command.add_flag("--quiet", *quiet, "no progress line");
+  return [directory, quiet] { return resume(*directory, *quiet); };
+}
+
+}  // namespace proctor

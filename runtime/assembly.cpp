@@ -1,0 +1,254 @@
+// Names to things. Each step complains in the words of the configuration.
+#include "runtime/assembly.h"
+
+#include <fnmatch.h>
+
+#include <algorithm>
+#include <set>
+
+namespace proctor {
+namespace {
+
+json::object usage_json(const Limiter::Usage& usage) {
+  return {{"highest", usage.highest},
+          {"capacity", usage.capacity},
+          {"acquired", usage.acquired},
+          {"waited_ms", to_ms(usage.waited)}};
+}
+
+// The value of a dotted path in the task's record, as text.
+std::string text_at(const json::object& task, const std::string& path) {
+  const json::value* at = nullptr;
+  const json::object* object = &task;
+  for (std::size_t start = 0; start <= path.size();) {
+    const std::size_t end = std::min(path.find('.', start), path.size());
+    at = object ? object->if_contains(path.substr(start, end - start)) : nullptr;
+    if (!at) return "";
+    object = at->if_object();
+    start = end + 1;
+  }
+  if (at->is_null()) return "";
+  return at->is_string() ? std::string(at->get_string()) : json::serialize(*at);
+}
+
+}  // namespace
+
+Result<std::vector<TaskRef>> filter_tasks(const std::vector<TaskRef>& tasks,
+                                          const std::string& expression) {
+  struct Condition {
+    std::string path, pattern;
+    bool negated;
+  };
+  std::vector<Condition> conditions;
+  for (std::size_t start = 0; start < expression.size();) {
+    const std::size_t end = std::min(expression.find(',', start), expression.size());
+    const std::string part = expression.substr(start, end - start);
+    const std::size_t equals = part.find('=');
+    if (equals == std::string::npos || equals == 0 || part == "!=")
+      return bad_input("--filter " + expression +
+                       ": expected PATH=VALUE or PATH!=VALUE, e.g. "
+                       "suite=qa,metadata.hops=2");
+    const bool negated = part[equals - 1] == '!';
+    conditions.push_back(
+        {part.substr(0, equals - (negated ? 1 : 0)), part.substr(equals + 1), negated});
+    start = end + 1;
+  }
+  std::vector<TaskRef> kept;
+  for (const auto& task : tasks) {
+    const json::object record = to_json(*task);
+    const bool all = std::all_of(conditions.begin(), conditions.end(), [&](const auto& condition) {
+      const bool matches =
+          ::fnmatch(condition.pattern.c_str(), text_at(record, condition.path).c_str(), 0) == 0;
+      return matches != condition.negated;
+    });
+    if (all) kept.push_back(task);
+  }
+  return kept;
+}
+
+Result<std::unique_ptr<Assembly>> Assembly::build(RunConfig config) {
+  std::unique_ptr<Assembly> assembly(new Assembly(std::move(config)));
+  Assembly& a = *assembly;
+  auto format = make_format(a.config_.format);
+  if (!format) return std::move(format).error();
+  a.services_.format = std::move(*format);
+  a.services_.config = &a.config_;
+  a.services_.clock = &a.clock_;
+  a.services_.counters = &a.counters_;
+  if (auto status = a.build_tasks(); !status) return status.error();
+  if (auto status = a.build_models(); !status) return status.error();
+  SandboxConfig sandbox{.slots = a.config_.sandbox_slots, .strict = a.config_.strict};
+  auto pool = make_sandbox_pool(sandbox);
+  if (!pool) return std::move(pool).error();
+  a.sandbox_ = std::move(*pool);
+  if (auto status = a.build_tools(); !status) return status.error();
+  if (auto status = a.build_checkers(); !status) return status.error();
+  if (auto status = a.build_supervisors(); !status) return status.error();
+  return assembly;
+}
+
+Assembly::~Assembly() {
+  // Models first: their threads may still be about to answer somebody.
+  for (const auto& [role, model] : models_.all()) model->shut_down();
+  pool_.join();
+}
+
+Status Assembly::build_tasks() {
+  if (auto status = load_tasks(); !status) return status;
+  if (!config_.filter.empty()) {
+    auto kept = filter_tasks(tasks_, config_.filter);
+    if (!kept) return std::move(kept).error();
+    if (kept->empty()) return bad_input("--filter " + config_.filter + ": matches no task");
+    tasks_ = std::move(*kept);
+  }
+  if (config_.limit > 0) {
+    std::map<std::string, int> taken;
+    std::erase_if(tasks_, [&](const auto& task) { return ++taken[task->suite] > config_.limit; });
+  }
+  return {};
+}
+
+Status Assembly::load_tasks() {
+  std::set<std::string> seen;
+  const auto take = [&](const TaskRef& task) -> Status {
+    if (!seen.insert(task->id).second)
+      return bad_input("the task id '" + task->id + "' stands twice among the suites");
+    tasks_.push_back(task);
+    return {};
+  };
+  const auto add_suite = [&](const std::string& name) -> Status {
+    auto suite = load_suite(name);
+    if (!suite) return std::move(suite).error();
+    for (const auto& task : suite->tasks)
+      if (auto status = take(task); !status) return status;
+    std::string key = suite->name;
+    services_.suites.insert_or_assign(std::move(key), std::move(*suite));
+    return {};
+  };
+  for (const auto& name : config_.suites)
+    if (auto status = add_suite(name); !status) return status;
+  if (config_.tasks_file.empty()) return {};
+  auto tasks = read_tasks(config_.tasks_file);
+  if (!tasks) return std::move(tasks).error();
+  const auto built_in = built_in_suites();
+  for (const auto& task : *tasks) {
+    if (auto status = take(task); !status) return status;
+    // A task that names a built-in suite is asked and checked as that suite does it.
+    if (services_.suites.contains(task->suite) ||
+        std::find(built_in.begin(), built_in.end(), task->suite) == built_in.end())
+      continue;
+    auto suite = load_suite(task->suite);
+    if (!suite) return std::move(suite).error();
+    suite->tasks.clear();
+    services_.suites.insert_or_assign(task->suite, std::move(*suite));
+  }
+  if (tasks_.empty()) return bad_input(config_.tasks_file + ": holds no task");
+  return {};
+}
+
+Status Assembly::build_models() {
+  for (const auto& [role, model_config] : config_.models) {
+    // Roles with the same URI and settings share one model.
+    ModelRef shared;
+    for (const auto& [other, other_config] : config_.models)
+      if (models_.given(other) && other_config.uri == model_config.uri &&
+          other_config.settings == model_config.settings)
+        shared = models_.get(other);
+    if (!shared) {
+      auto model = make_model(model_config);
+      if (!model) return std::move(model).error().in("models." + role);
+      shared = std::move(*model);
+    }
+    models_.set(role, std::move(shared));
+  }
+  services_.policy = models_.get("policy");
+  return {};
+}
+
+Status Assembly::build_tools() {
+  const ToolServices tool_services{
+      .sandbox = sandbox_.get(), .pool = &pool_, .models = &models_, .base_directory = "."};
+  const auto& registry = Registry<ToolMaker>::instance();
+  for (const auto& use : config_.tools) {
+    const auto* entry = registry.find(use.name);
+    if (!entry) return registry.unknown("tool", use.name);
+    auto options = Options::parse(use.options, entry->info.options, "tools: " + use.name);
+    if (!options) return std::move(options).error();
+    auto tool = entry->make(*options, tool_services);
+    if (!tool) return std::move(tool).error().in("tools: " + use.name);
+    std::string name = (*tool)->definition().name;
+    services_.tools.insert_or_assign(std::move(name), std::move(*tool));
+  }
+  for (const auto& [name, suite] : services_.suites)
+    for (const auto& tool : suite.tools)
+      if (!services_.tools.contains(tool))
+        return bad_input("suite " + name + " needs the tool '" + tool + "': add it to `tools:`");
+  return {};
+}
+
+Status Assembly::build_checkers() {
+  const CheckerServices checker_services{
+      .sandbox = sandbox_.get(), .pool = &pool_, .models = &models_};
+  const auto& registry = Registry<CheckerMaker>::instance();
+  for (const auto& [name, suite] : services_.suites) {
+    if (suite.checker.empty()) continue;
+    const auto* entry = registry.find(suite.checker);
+    if (!entry) return registry.unknown("checker", suite.checker).in("suite " + name);
+    auto options = Options::parse(suite.checker_options, entry->info.options,
+                                  "suite " + name + ": " + suite.checker);
+    if (!options) return std::move(options).error();
+    auto checker = entry->make(*options, checker_services);
+    if (!checker) return std::move(checker).error().in("suite " + name);
+    services_.checkers.emplace(name, std::move(*checker));
+  }
+  return {};
+}
+
+std::shared_ptr<Judge> Assembly::judge(const std::string& role) {
+  std::lock_guard lock(judges_mutex_);
+  auto& judge = judges_[role];
+  if (!judge) judge = std::make_shared<Judge>(models_.get(role));
+  return judge;
+}
+
+Status Assembly::build_supervisors() {
+  SupervisorServices supervisor_services{
+      .sandbox = sandbox_.get(),
+      .pool = &pool_,
+      .models = &models_,
+      .judge = [this](const std::string& role) { return judge(role); },
+      .seed = config_.seed};
+  for (const auto& use : config_.supervise) {
+    auto instance = make_supervisor(use, supervisor_services);
+    if (!instance) return std::move(instance).error().in("supervise");
+    services_.supervisors.push_back(std::move(*instance));
+  }
+  return {};
+}
+
+Async<Status> Assembly::prepare() {
+  auto capabilities = co_await services_.policy->capabilities();
+  if (!capabilities) co_return std::move(capabilities).error();
+  services_.capabilities = *capabilities;
+  for (const auto& instance : services_.supervisors) {
+    auto ready = co_await instance.supervisor->prepare();
+    if (!ready) co_return std::move(ready).error().in(instance.alias);
+  }
+  co_return Status{};
+}
+
+json::object Assembly::in_flight() const {
+  json::object object{
+      {"rollouts",
+       {{"highest", counters_.highest_in_flight.load()}, {"capacity", config_.concurrency}}}};
+  for (const auto& [role, model] : models_.all())
+    object["model." + role] = usage_json(model->usage());
+  for (const auto& [name, tool] : services_.tools) {
+    const auto usage = tool->usage();
+    if (usage.capacity > 0) object["tool." + name] = usage_json(usage);
+  }
+  if (sandbox_) object["sandbox"] = usage_json(sandbox_->usage());
+  return object;
+}
+
+}  // namespace proctor

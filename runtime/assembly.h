@@ -1,0 +1,67 @@
+// Builds everything that a run configuration names: models, tools, suites, checkers, supervisors,
+// the sandbox, in one place, for every command that rolls out.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "runtime/rollout.h"
+#include "runtime/run_config.h"
+#include "sandbox/sandbox.h"
+
+namespace proctor {
+
+// Owns all of it, in the order in which it must be taken down.
+class Assembly {
+ public:
+  // Everything that can be checked without asking a server. Bad names, options and files are
+  // `bad_input`; an isolation layer that is not there under `strict` is `missing`.
+  static Result<std::unique_ptr<Assembly>> build(RunConfig config);
+  ~Assembly();
+
+  // Asks the policy what it can do and lets the supervisors reach for what they need: `missing`
+  // before any work is done.
+  Async<Status> prepare();
+
+  const RunConfig& config() const { return config_; }
+  const RolloutServices& services() const { return services_; }
+  RolloutServices& services() { return services_; }
+  const std::vector<TaskRef>& tasks() const { return tasks_; }
+  RunCounters& counters() { return counters_; }
+  const Models& models() const { return models_; }
+  SandboxPool* sandbox() const { return sandbox_.get(); }
+  // {"policy": {"highest": 3, "capacity": 64, ...}, "sandbox": ..., "tool.search": ...}: the most
+  // that was ever in flight, beside its cap.
+  json::object in_flight() const;
+
+ private:
+  explicit Assembly(RunConfig config) : config_(std::move(config)), pool_(2) {}
+  Status build_models();
+  Status load_tasks();
+  Status build_tasks();
+  Status build_tools();
+  Status build_checkers();
+  Status build_supervisors();
+  std::shared_ptr<Judge> judge(const std::string& role);
+
+  RunConfig config_;
+  Clock clock_;
+  RunCounters counters_;
+  asio::thread_pool pool_;
+  std::unique_ptr<SandboxPool> sandbox_;
+  Models models_;
+  std::mutex judges_mutex_;
+  std::map<std::string, std::shared_ptr<Judge>> judges_;
+  std::vector<TaskRef> tasks_;
+  RolloutServices services_;
+};
+
+// "suite=qa,id=foldoc-*,metadata.hops!=2": conditions joined by commas, all must hold; `*` stands
+// for any text. `bad_input` when it is none.
+Result<std::vector<TaskRef>> filter_tasks(const std::vector<TaskRef>& tasks,
+                                          const std::string& expression);
+
+}  // namespace proctor

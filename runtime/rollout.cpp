@@ -1,0 +1,613 @@
+// The loop. Every turn is journalled before the one after it; turn t+1 is generated while turn t is
+// judged, but nothing of it that leaves a trace runs before the decision on t is in.
+#include "runtime/rollout.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "runtime/core/determinism.h"
+#include "runtime/core/nursery.h"
+#include "runtime/supervision.h"
+#include "runtime/token_record.h"
+
+namespace proctor {
+namespace {
+
+using Steady = std::chrono::steady_clock;
+
+constexpr const char* kContextFull = "context_full";
+
+struct Spent {
+  std::int64_t prompt_tokens = 0, cached_tokens = 0, completion_tokens = 0, wasted_tokens = 0;
+  int tool_calls = 0, executions = 0;
+  double cost = 0;
+};
+
+Observation refusal(const ToolCall& call, ObservationStatus status, std::string why) {
+  Observation observation;
+  observation.tool_call_id = call.id;
+  observation.name = call.name;
+  observation.status = status;
+  observation.content = std::move(why);
+  return observation;
+}
+
+double price(const ModelConfig& model, const char* key) {
+  const auto* value = model.settings.if_contains(key);
+  return value && value->is_number() ? value->to_number<double>() : 0.0;
+}
+
+class Rollout {
+ public:
+  Rollout(const RolloutServices& services, RolloutPlan plan, asio::any_io_executor strand)
+      : services_(services),
+        config_(*services.config),
+        task_(std::move(plan.task)),
+        strand_(strand),
+        journal_(strand),
+        supervision_(services.supervisors, config_.limits.supervisor, strand,
+                     [this] { interrupt(); }),
+        started_(services.clock->steady()) {
+    begin(plan.sample, std::move(plan.so_far));
+  }
+
+  Async<Result<TrajectoryRef>> play() {
+    std::exception_ptr thrown;
+    Result<TrajectoryRef> result = internal_error("not played");
+    try {
+      result = co_await play_through();
+    } catch (...) {
+      thrown = std::current_exception();
+    }
+    // Whatever happened, nothing that was started may outlive the rollout.
+    if (thrown) co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    if (thrown) supervision_.cancel();
+    co_await supervision_.all_opinions();
+    co_await journal_.join();
+    if (thrown) std::rethrow_exception(thrown);
+    co_return result;
+  }
+
+ private:
+  void begin(int sample, std::optional<Trajectory> so_far);
+  Async<Result<TrajectoryRef>> play_through();
+  Async<Status> resume();
+  Async<std::optional<Outcome>> next_turn();
+  Async<Result<Generation>> generate();
+  Async<Result<Generation>> generate_once(GenerateRequest request, Milliseconds limit);
+  bool cut_oldest_observation();
+  Async<std::vector<Observation>> act(const Assistant& assistant);
+  Async<Observation> call_tool(ToolCall call);
+  Async<std::vector<Observation>> call_in_order(std::vector<ToolCall> calls);
+  Async<void> judge_finished_turn();
+  Async<Status> record_turn(std::shared_ptr<Turn> turn);
+  Async<void> journal_turn(TurnRef turn);
+  Async<void> take_findings(bool journal);
+  Async<Result<TrajectoryRef>> finish(Outcome outcome);
+  std::optional<Outcome> exhausted() const;
+  Milliseconds wall_left() const;
+  void interrupt();
+  TrajectoryRef snapshot() const { return std::make_shared<const Trajectory>(record_); }
+  static Outcome ended(OutcomeStatus status, std::string why = "");
+
+  const RolloutServices& services_;
+  const RunConfig& config_;
+  TaskRef task_;
+  asio::any_io_executor strand_;
+  Trajectory record_;
+  std::vector<Message> conversation_;
+  std::vector<ToolDefinition> definitions_;
+  TokenRecord tokens_;
+  std::size_t seen_messages_ = 0;
+  Spent spent_;
+  std::shared_ptr<ToolContext> context_ = std::make_shared<ToolContext>();
+  Nursery journal_;
+  Status journal_status_;
+  Supervision supervision_;
+  asio::steady_timer* alarm_ = nullptr;  // of the wait that a stop interrupts
+  Steady::time_point started_;
+  int resumed_turns_ = 0;
+  int replayed_ = 0;
+};
+
+Outcome Rollout::ended(OutcomeStatus status, std::string why) {
+  Outcome outcome;
+  outcome.status = status;
+  if (!why.empty()) outcome.error = std::move(why);
+  return outcome;
+}
+
+void Rollout::begin(int sample, std::optional<Trajectory> so_far) {
+  definitions_ = tools_of(services_, *task_);
+  if (so_far) {
+    record_ = std::move(*so_far);
+    record_.task = task_;
+    resumed_turns_ = static_cast<int>(record_.turns.size());
+  } else {
+    record_.id = trajectory_id(config_.name, task_->id, sample);
+    record_.run_id = config_.name;
+    record_.task_id = task_->id;
+    record_.group_id = config_.name + "-" + task_->id;
+    record_.sample = sample;
+    record_.task = task_;
+    Sampling sampling = config_.sampling;
+    sampling.seed = derive_seed(config_.seed, "policy", task_->id, std::uint64_t(sample));
+    record_.policy = {{"backend", services_.policy->backend()},
+                      {"model", services_.policy->name()},
+                      {"sampling", to_json(sampling)},
+                      {"weights_version", nullptr}};
+    record_.prefix = std::make_shared<const std::vector<Message>>(prompt_of(services_, *task_));
+    record_.created = iso8601(services_.clock->now());
+    json::object versions;
+    for (const auto& instance : services_.supervisors)
+      versions[instance.alias] = instance.supervisor->version();
+    record_.versions = {{"proctor", kVersion}, {"supervisors", std::move(versions)}};
+  }
+  conversation_ = *record_.prefix;
+  context_->rollout_id = record_.id;
+  context_->task = task_;
+  context_->seed = derive_seed(config_.seed, "tools", task_->id, std::uint64_t(record_.sample));
+}
+
+Milliseconds Rollout::wall_left() const {
+  const auto used = std::chrono::duration_cast<Milliseconds>(services_.clock->steady() - started_);
+  return std::max(config_.limits.wall - used, Milliseconds(0));
+}
+
+void Rollout::interrupt() {
+  if (alarm_) alarm_->cancel();
+}
+
+std::optional<Outcome> Rollout::exhausted() const {
+  const auto& limits = config_.limits;
+  if (static_cast<int>(record_.turns.size()) >= limits.turns)
+    return ended(OutcomeStatus::max_turns);
+  if (spent_.completion_tokens >= limits.tokens) return ended(OutcomeStatus::max_tokens);
+  if (wall_left().count() == 0) {
+    return ended(OutcomeStatus::stopped,
+                 "wall time: " + std::to_string(limits.wall.count()) + " ms are spent");
+  }
+  if (limits.cost && spent_.cost >= *limits.cost)
+    return ended(OutcomeStatus::stopped, "cost: the budget is spent");
+  return std::nullopt;
+}
+
+Async<Result<TrajectoryRef>> Rollout::play_through() {
+  if (resumed_turns_ > 0) {
+    if (auto status = co_await resume(); !status) co_return status.error();
+  } else {
+    auto start = snapshot();
+    if (auto status = co_await services_.store->begin(std::move(start)); !status)
+      co_return status.error();
+  }
+  std::optional<Outcome> outcome;
+  while (!outcome) outcome = co_await next_turn();
+  co_return co_await finish(std::move(*outcome));
+}
+
+// Brings the state back that the journalled turns had built: messages, ids, budgets, live sessions.
+Async<Status> Rollout::resume() {
+  for (const auto& turn : record_.turns) {
+    conversation_.push_back(as_message(turn->assistant));
+    seen_messages_ = 0;
+    if (turn->assistant.tokens) {
+      tokens_.add_recorded(turn->index, *turn->assistant.tokens);
+      spent_.completion_tokens += static_cast<std::int64_t>(turn->assistant.tokens->ids.size());
+    }
+    for (const auto& observation : turn->observations)
+      conversation_.push_back(as_message(observation));
+    for (const auto& call : turn->assistant.tool_calls) {
+      ++spent_.tool_calls;
+      auto tool = services_.tools.find(call.name);
+      if (tool == services_.tools.end() || !tool->second->stateful()) continue;
+      ToolCall again = call;
+      auto replayed = co_await call_tool(std::move(again));
+      --spent_.tool_calls;
+      ++replayed_;
+    }
+  }
+  // A turn whose opinions were not journalled is looked at again; the others keep theirs.
+  auto unsupervised = services_.store->unsupervised(record_.id);
+  if (!unsupervised) co_return unsupervised.error();
+  Trajectory growing = record_;
+  growing.turns.clear();
+  growing.labels.clear();
+  for (const auto& turn : record_.turns) {
+    growing.turns.push_back(turn);
+    if (std::find(unsupervised->begin(), unsupervised->end(), turn->index) != unsupervised->end()) {
+      supervision_.turn_finished(std::make_shared<const Trajectory>(growing));
+      continue;
+    }
+    TurnFinding finding{.decision = turn->decision,
+                        .decided_by = turn->decided_by,
+                        .supervise_ms = turn->timing.supervise_ms};
+    for (const auto& label : record_.labels)
+      if (label.turn.value_or(0) == turn->index) finding.labels.push_back(label);
+    supervision_.restore(turn->index, std::move(finding));
+  }
+  co_await supervision_.decided();
+  record_.labels.clear();
+  co_return Status{};
+}
+
+// One turn; an outcome when it was the last.
+Async<std::optional<Outcome>> Rollout::next_turn() {
+  if (!config_.speculate) co_await supervision_.decided();
+  if (supervision_.stopped()) co_return ended(OutcomeStatus::stopped);
+  if (!record_.turns.empty() && record_.turns.back()->observations.empty()) {
+    // Only an answering turn has nothing to observe: a journalled one lacks just its end.
+    auto answer = services_.format->answer(record_.turns.back()->assistant);
+    if (answer) {
+      Outcome outcome = ended(OutcomeStatus::answered);
+      outcome.answer = std::move(answer);
+      co_return outcome;
+    }
+  }
+  if (auto done = exhausted()) co_return done;
+
+  auto turn = std::make_shared<Turn>();
+  turn->index = static_cast<int>(record_.turns.size());
+  turn->timing.started = iso8601(services_.clock->now());
+  const auto model_started = Steady::now();
+  auto generation = co_await generate();
+  turn->timing.model_ms = to_ms(Steady::now() - model_started);
+  if (supervision_.stopped()) co_return ended(OutcomeStatus::stopped);
+  if (!generation) {
+    const Error& error = generation.error();
+    if (error.message.find(kContextFull) != std::string::npos)
+      co_return ended(OutcomeStatus::context_full, error.message);
+    if (error.kind == ErrorKind::timeout && wall_left().count() == 0)
+      co_return ended(OutcomeStatus::stopped, error.message);
+    co_return ended(OutcomeStatus::error, error.message);
+  }
+  if (generation->tokens)
+    tokens_.add(turn->index, *generation->tokens);
+  else
+    tokens_.lose();
+  turn->assistant = services_.format->parse(std::move(*generation), definitions_);
+  const Assistant& said = turn->assistant;
+
+  const auto tools_started = Steady::now();
+  std::optional<Outcome> outcome;
+  if (!said.tool_calls.empty()) {
+    turn->observations = co_await act(said);
+    if (supervision_.stopped()) co_return ended(OutcomeStatus::stopped);
+  } else if (said.parse_error) {
+    ToolCall none{.id = "", .name = "format", .arguments = {}};
+    turn->observations.push_back(refusal(none, ObservationStatus::error, *said.parse_error));
+  } else if (auto answer = services_.format->answer(said)) {
+    outcome = ended(OutcomeStatus::answered);
+    outcome->answer = std::move(answer);
+  } else if (said.finish_reason == "length" && spent_.completion_tokens >= config_.limits.tokens) {
+    outcome = ended(OutcomeStatus::max_tokens);
+  } else {
+    ToolCall none{.id = "", .name = "format", .arguments = {}};
+    turn->observations.push_back(refusal(none, ObservationStatus::error,
+                                         "No answer and no tool call was found. Give the answer."));
+  }
+  turn->timing.tools_ms = to_ms(Steady::now() - tools_started);
+
+  // The turn before must be approved before this one becomes part of the record.
+  co_await supervision_.decided();
+  if (supervision_.stopped()) {
+    spent_.wasted_tokens += said.tokens ? static_cast<std::int64_t>(said.tokens->ids.size()) : 0;
+    co_return ended(OutcomeStatus::stopped);
+  }
+  if (auto status = co_await record_turn(std::move(turn)); !status) {
+    Outcome failed = ended(OutcomeStatus::error, status.error().message);
+    failed.extra["store"] = true;
+    co_return failed;
+  }
+  co_return outcome;
+}
+
+Async<Result<Generation>> Rollout::generate() {
+  for (;;) {
+    GenerateRequest request;
+    Rendered rendered = services_.format->render(conversation_, definitions_);
+    const std::size_t messages = rendered.messages.size();
+    request.messages = std::move(rendered.messages);
+    request.stop = std::move(rendered.stop);
+    request.tools = std::move(rendered.native_tools);
+    request.seen_ids = tokens_.ids();
+    request.seen_messages = seen_messages_;
+    request.sampling = config_.sampling;
+    const int index = static_cast<int>(record_.turns.size());
+    request.sampling.seed = derive_seed(config_.seed, "policy", task_->id,
+                                        std::uint64_t(record_.sample), std::uint64_t(index));
+    request.sampling.max_tokens = static_cast<int>(std::min<std::int64_t>(
+        config_.sampling.max_tokens, config_.limits.tokens - spent_.completion_tokens));
+    const bool constrain =
+        config_.grammar == GrammarPolicy::on ||
+        (config_.grammar == GrammarPolicy::automatic && services_.policy->backend() == "llama");
+    if (constrain && services_.capabilities.grammar)
+      request.grammar = services_.format->grammar(definitions_, config_.grammar_chars);
+    request.asker = {.task_id = task_->id, .sample = record_.sample, .turn = index};
+
+    const Milliseconds limit = std::min(config_.limits.model, wall_left());
+    auto generation = co_await generate_once(std::move(request), limit);
+    if (!generation) {
+      const bool full = generation.error().message.find(kContextFull) != std::string::npos;
+      if (full && config_.context == ContextPolicy::truncate && cut_oldest_observation()) continue;
+      co_return generation;
+    }
+    seen_messages_ = messages + 1;
+    spent_.prompt_tokens += generation->prompt_tokens;
+    spent_.cached_tokens += generation->cached_tokens;
+    spent_.completion_tokens += generation->completion_tokens;
+    const ModelConfig& model = config_.models.at("policy");
+    spent_.cost += static_cast<double>(generation->prompt_tokens) * price(model, "price_in") +
+                   static_cast<double>(generation->completion_tokens) * price(model, "price_out");
+    services_.counters->prompt_tokens += generation->prompt_tokens;
+    services_.counters->completion_tokens += generation->completion_tokens;
+    co_return generation;
+  }
+}
+
+// One call with its deadline, ended early when a supervisor stops the rollout.
+Async<Result<Generation>> Rollout::generate_once(GenerateRequest request, Milliseconds limit) {
+  auto work = services_.policy->generate(std::move(request));
+  asio::steady_timer timer(strand_, limit);
+  alarm_ = &timer;
+  auto both = asio::experimental::make_parallel_group(
+      asio::co_spawn(strand_, std::move(work), asio::deferred), timer.async_wait(asio::deferred));
+  auto [order, failure, result, timer_error] =
+      co_await both.async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
+  alarm_ = nullptr;
+  if (supervision_.stopped()) co_return Error{ErrorKind::cancelled, "stopped"};
+  if (order[0] == 1 && !timer_error)
+    co_return Error{ErrorKind::timeout, services_.policy->name() + ": no answer in " +
+                                            std::to_string(limit.count()) + " ms"};
+  if (failure) std::rethrow_exception(failure);
+  co_return std::move(result);
+}
+
+// Makes room by cutting the oldest observation that still stands; false when there is none.
+bool Rollout::cut_oldest_observation() {
+  for (Message& message : conversation_) {
+    if (message.role != "tool" || message.extra.contains("cut")) continue;
+    const std::size_t size = message.text().size();
+    message.content = json::string("[cut: " + std::to_string(size) + " characters]");
+    message.extra["cut"] = true;
+    for (auto& turn : record_.turns)
+      for (std::size_t i = 0; i < turn->observations.size(); ++i)
+        if (turn->observations[i].tool_call_id == message.tool_call_id &&
+            !turn->observations[i].extra.contains("cut_before_turn")) {
+          auto marked = std::make_shared<Turn>(*turn);
+          marked->observations[i].extra["cut_before_turn"] = record_.turns.size();
+          turn = std::move(marked);
+          tokens_.forget();
+          seen_messages_ = 0;
+          return true;
+        }
+    return true;
+  }
+  return false;
+}
+
+// The calls of one turn: side by side, but those with state one after another in their order.
+Async<std::vector<Observation>> Rollout::act(const Assistant& assistant) {
+  bool waits = false;
+  for (const auto& call : assistant.tool_calls) {
+    auto tool = services_.tools.find(call.name);
+    if (tool != services_.tools.end() && (tool->second->stateful() || tool->second->side_effects()))
+      waits = true;
+  }
+  if (waits) co_await supervision_.decided();
+  if (supervision_.stopped()) co_return std::vector<Observation>{};
+
+  std::vector<ToolCall> ordered;
+  std::vector<std::size_t> ordered_places, free_places;
+  std::vector<Async<std::vector<Observation>>> works;
+  for (std::size_t i = 0; i < assistant.tool_calls.size(); ++i) {
+    const ToolCall& call = assistant.tool_calls[i];
+    auto tool = services_.tools.find(call.name);
+    if (tool != services_.tools.end() && tool->second->stateful()) {
+      ordered.push_back(call);
+      ordered_places.push_back(i);
+    } else {
+      std::vector<ToolCall> one{call};
+      works.push_back(call_in_order(std::move(one)));
+      free_places.push_back(i);
+    }
+  }
+  if (!ordered.empty()) works.push_back(call_in_order(std::move(ordered)));
+  auto batches = co_await gather(std::move(works));
+  std::vector<Observation> observations(assistant.tool_calls.size());
+  for (std::size_t i = 0; i < free_places.size(); ++i)
+    observations[free_places[i]] = std::move(batches[i].front());
+  for (std::size_t i = 0; i < ordered_places.size(); ++i)
+    observations[ordered_places[i]] = std::move(batches.back()[i]);
+  co_return observations;
+}
+
+Async<std::vector<Observation>> Rollout::call_in_order(std::vector<ToolCall> calls) {
+  std::vector<Observation> observations;
+  for (auto& call : calls) {
+    auto observation = co_await call_tool(std::move(call));
+    observations.push_back(std::move(observation));
+  }
+  co_return observations;
+}
+
+Async<Observation> Rollout::call_tool(ToolCall call) {
+  const auto known = std::find_if(definitions_.begin(), definitions_.end(),
+                                  [&](const auto& tool) { return tool.name == call.name; });
+  auto tool = services_.tools.find(call.name);
+  if (known == definitions_.end() || tool == services_.tools.end()) {
+    std::string names;
+    for (const auto& definition : definitions_)
+      names += (names.empty() ? "" : ", ") + definition.name;
+    co_return refusal(call, ObservationStatus::error,
+                      "There is no tool '" + call.name + "'. The tools are: " + names + ".");
+  }
+  if (auto status = check_arguments(*known, call.arguments); !status)
+    co_return refusal(call, ObservationStatus::error, status.error().message);
+  if (spent_.tool_calls >= config_.limits.tool_calls)
+    co_return refusal(call, ObservationStatus::denied, "The budget of tool calls is spent.");
+  if (tool->second->executes() && spent_.executions >= config_.limits.executions)
+    co_return refusal(call, ObservationStatus::denied, "The budget of executions is spent.");
+  ++spent_.tool_calls;
+  spent_.executions += tool->second->executes() ? 1 : 0;
+  ++services_.counters->tool_calls;
+
+  const auto begun = Steady::now();
+  auto work = tool->second->call(call, context_);
+  const Milliseconds limit = std::max(Milliseconds(1), std::min(config_.limits.tool, wall_left()));
+  Result<Observation> result = internal_error("");
+  if (tool->second->instant()) {
+    result = co_await std::move(work);
+  } else {
+    result = co_await with_deadline(std::move(work), limit, call.name);
+  }
+  Observation observation;
+  if (result) {
+    observation = std::move(*result);
+  } else {
+    const bool late = result.error().kind == ErrorKind::timeout;
+    observation = refusal(call, late ? ObservationStatus::timeout : ObservationStatus::error,
+                          result.error().message);
+  }
+  observation.tool_call_id = call.id;
+  observation.name = call.name;
+  if (observation.usage.wall_ms == 0) observation.usage.wall_ms = to_ms(Steady::now() - begun);
+  co_return observation;
+}
+
+Async<Status> Rollout::record_turn(std::shared_ptr<Turn> turn) {
+  conversation_.push_back(as_message(turn->assistant));
+  for (const auto& observation : turn->observations)
+    conversation_.push_back(as_message(observation));
+  // At most one turn is not yet safe at any time: the former's journal entry first.
+  co_await journal_.join();
+  if (!journal_status_) co_return journal_status_;
+  co_await take_findings(true);
+  TurnRef done = std::move(turn);
+  record_.turns.push_back(done);
+  ++services_.counters->turns;
+  supervision_.turn_finished(snapshot());
+  journal_.spawn(strand_, journal_turn(std::move(done)));
+  co_return Status{};
+}
+
+Async<void> Rollout::journal_turn(TurnRef turn) {
+  auto status = co_await services_.store->append_turn(record_.id, std::move(turn));
+  if (!status && journal_status_) journal_status_ = std::move(status);
+}
+
+// Puts what supervision found into the turns, and into the journal.
+Async<void> Rollout::take_findings(bool journal) {
+  for (const int index : supervision_.newly_complete()) {
+    const TurnFinding* finding = supervision_.finding(index);
+    auto& place = record_.turns[static_cast<std::size_t>(index)];
+    auto judged = std::make_shared<Turn>(*place);
+    judged->decision = finding->decision;
+    judged->decided_by = finding->decided_by;
+    judged->timing.supervise_ms = finding->supervise_ms;
+    summarise_scores(*judged, index, finding->labels);
+    place = judged;
+    const bool said_something = !finding->labels.empty() || finding->decision != Decision::proceed;
+    if (journal && said_something) {
+      auto labels = finding->labels;
+      auto status =
+          co_await services_.store->append_supervision(record_.id, judged, std::move(labels));
+      if (!status && journal_status_) journal_status_ = std::move(status);
+    }
+  }
+}
+
+Async<Result<TrajectoryRef>> Rollout::finish(Outcome outcome) {
+  co_await supervision_.all_opinions();
+  co_await journal_.join();
+  if (!journal_status_) co_return journal_status_.error();
+  // The findings of the last turn go into the record itself; its journal is dropped with it.
+  co_await take_findings(false);
+  record_.labels.clear();
+  for (std::size_t i = 0; i < record_.turns.size(); ++i)
+    if (const auto* finding = supervision_.finding(static_cast<int>(i)))
+      record_.labels.insert(record_.labels.end(), finding->labels.begin(), finding->labels.end());
+
+  record_.outcome = std::move(outcome);
+  record_.tokens = tokens_.tokens();
+  json::object facts;
+  if (record_.observation.is_object()) facts = record_.observation.get_object();
+  if (auto parted = tokens_.parted(); !parted.is_null()) facts["tokens_parted"] = std::move(parted);
+  if (replayed_ > 0) facts["replayed_executions"] = replayed_;
+  if (!facts.empty()) record_.observation = std::move(facts);
+  record_.extra["usage"] = {{"turns", record_.turns.size()},
+                            {"prompt_tokens", spent_.prompt_tokens},
+                            {"cached_tokens", spent_.cached_tokens},
+                            {"completion_tokens", spent_.completion_tokens},
+                            {"wasted_tokens", spent_.wasted_tokens},
+                            {"tool_calls", spent_.tool_calls},
+                            {"executions", spent_.executions},
+                            {"cost", spent_.cost},
+                            {"wall_ms", to_ms(Steady::now() - started_)}};
+  services_.counters->wasted_tokens += spent_.wasted_tokens;
+
+  auto checker = services_.checkers.find(task_->suite);
+  if (checker != services_.checkers.end()) {
+    auto whole = snapshot();
+    auto grade = co_await checker->second->check(std::move(whole));
+    if (grade) {
+      record_.outcome.reward = grade->reward;
+      record_.outcome.correct = grade->correct;
+      record_.outcome.metrics = std::move(grade->metrics);
+    } else {
+      record_.outcome.metrics["checker_error"] = json::string(grade.error().message);
+    }
+  }
+  auto whole = snapshot();
+  auto more = co_await supervision_.finished(std::move(whole));
+  record_.labels.insert(record_.labels.end(), std::make_move_iterator(more.begin()),
+                        std::make_move_iterator(more.end()));
+  services_.counters->failed_supervisions += supervision_.failures();
+  if (record_.outcome.status == OutcomeStatus::error) ++services_.counters->errors;
+  summarise_scores(record_);
+  auto final_record = snapshot();
+  auto status = co_await services_.store->finish(final_record);
+  if (!status) co_return status.error();
+  ++services_.counters->finished;
+  co_return final_record;
+}
+
+}  // namespace
+
+std::string trajectory_id(const std::string& run, const std::string& task, int sample) {
+  return (run.empty() ? "" : run + "-") + task + "-" + std::to_string(sample);
+}
+
+std::vector<ToolDefinition> tools_of(const RolloutServices& services, const Task& task) {
+  std::vector<ToolDefinition> definitions;
+  const auto suite = services.suites.find(task.suite);
+  const std::vector<std::string>* names = task.tools ? &*task.tools : nullptr;
+  if (!names && suite != services.suites.end()) names = &suite->second.tools;
+  for (const auto& [name, tool] : services.tools)
+    if (!names || std::find(names->begin(), names->end(), name) != names->end())
+      definitions.push_back(tool->definition());
+  return definitions;
+}
+
+std::vector<Message> prompt_of(const RolloutServices& services, const Task& task) {
+  std::vector<Message> messages;
+  const auto suite = services.suites.find(task.suite);
+  if (suite != services.suites.end()) messages = suite->second.prompt;
+  if (!services.config->system.empty()) {
+    std::erase_if(messages, [](const auto& message) { return message.role == "system"; });
+    Message system{.role = "system", .content = json::string(services.config->system)};
+    messages.insert(messages.begin(), std::move(system));
+  }
+  if (task.messages)
+    messages.insert(messages.end(), task.messages->begin(), task.messages->end());
+  else
+    messages.push_back({.role = "user", .content = json::string(*task.prompt)});
+  return messages;
+}
+
+Async<Result<TrajectoryRef>> roll_out(const RolloutServices& services, RolloutPlan plan) {
+  auto strand = co_await asio::this_coro::executor;
+  Rollout rollout(services, std::move(plan), strand);
+  co_return co_await rollout.play();
+}
+
+}  // namespace proctor

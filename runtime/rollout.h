@@ -1,0 +1,62 @@
+// One rollout is one coroutine: prompt, generate, parse, act, observe, record, supervise, again.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "env/suite.h"
+#include "policies/format.h"
+#include "policies/model.h"
+#include "runtime/run_config.h"
+#include "runtime/store.h"
+#include "supervisors/supervisor.h"
+#include "tools/tool.h"
+
+namespace proctor {
+
+// What a run shows while it goes on; counted from any thread.
+struct RunCounters {
+  std::atomic<std::int64_t> finished{0}, turns{0}, tool_calls{0}, errors{0};
+  std::atomic<std::int64_t> prompt_tokens{0}, completion_tokens{0}, wasted_tokens{0};
+  std::atomic<std::int64_t> in_flight{0}, highest_in_flight{0};
+  std::atomic<std::int64_t> failed_supervisions{0};
+};
+
+// What all rollouts of a run share; everything in it outlives them.
+struct RolloutServices {
+  const RunConfig* config = nullptr;
+  ModelRef policy;
+  Capabilities capabilities;
+  FormatRef format;
+  std::map<std::string, ToolRef> tools;
+  std::map<std::string, Suite> suites;         // by name
+  std::map<std::string, CheckerRef> checkers;  // by suite name
+  std::vector<SupervisorInstance> supervisors;
+  Store* store = nullptr;
+  const Clock* clock = nullptr;
+  RunCounters* counters = nullptr;
+};
+
+struct RolloutPlan {
+  TaskRef task;
+  int sample = 0;
+  std::optional<Trajectory> so_far;  // a journalled one to go on with
+};
+
+// RUN-TASK-SAMPLE
+std::string trajectory_id(const std::string& run, const std::string& task, int sample);
+// The tools a task may use: its own list, else its suite's, else all of the run.
+std::vector<ToolDefinition> tools_of(const RolloutServices& services, const Task& task);
+// System and few-shot messages, then the question.
+std::vector<Message> prompt_of(const RolloutServices& services, const Task& task);
+
+// Plays it to its end; the record is on the disk when this returns. Runs on the caller's strand.
+// A failure of policy or tools is in the record; an Error means that the store failed. Throws the
+// cancellation exception when called off: then its journal is what is left of it.
+Async<Result<TrajectoryRef>> roll_out(const RolloutServices& services, RolloutPlan plan);
+
+}  // namespace proctor

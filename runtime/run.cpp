@@ -1,0 +1,357 @@
+// Rollouts are started in the order of tasks and samples, at most `concurrency` at a time, each on
+// a strand of its own.
+#include "runtime/run.h"
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <csignal>
+#include <map>
+#include <set>
+#include <thread>
+
+#include "runtime/core/nursery.h"
+#include "runtime/opinions.h"
+
+namespace proctor {
+namespace {
+
+class Run {
+ public:
+  Run(Assembly& assembly, bool create, std::function<void(const RunProgress&)> show)
+      : assembly_(assembly), create_(create), show_(std::move(show)) {}
+
+  Result<RunResult> execute();
+
+ private:
+  struct Group {
+    std::size_t expected = 0, finished = 0;
+    std::vector<std::string> members;
+  };
+
+  Async<Status> play();
+  Status open_store();
+  Status plan();
+  Async<void> one(RolloutPlan plan, Limiter::Lease place);
+  Async<void> member_finished(TrajectoryRef trajectory);
+  Async<Status> label_group(std::string id, std::vector<std::string> members);
+  Async<void> progress();
+  Async<void> listen_for_interrupt(Nursery* rollouts);
+  void fail(Status status);
+
+  Assembly& assembly_;
+  const bool create_;
+  std::function<void(const RunProgress&)> show_;
+  asio::io_context context_;
+  std::unique_ptr<Store> store_;
+  std::unique_ptr<EventLog> log_;
+  std::vector<RolloutPlan> plans_;
+  std::size_t total_ = 0, done_before_ = 0;
+  bool has_group_hooks_ = false;
+  std::mutex mutex_;  // guards groups_, failure_
+  std::map<std::string, Group> groups_;
+  Status failure_;
+  std::atomic<bool> interrupted_{false};
+  std::chrono::steady_clock::time_point began_;
+};
+
+Status Run::open_store() {
+  const auto& out = assembly_.config().out;
+  auto store = create_ ? Store::create(out, assembly_.config().source)
+                       : Store::open(out, Store::Access::write);
+  if (!store) return std::move(store).error();
+  store_ = std::move(*store);
+  assembly_.services().store = store_.get();
+  log_ = std::make_unique<EventLog>(out + "/log.jsonl");
+  return {};
+}
+
+Status Run::plan() {
+  std::set<std::string> finished, labelled;
+  std::map<std::string, Trajectory> journals;
+  if (!create_) {
+    auto rows = store_->rows();
+    if (!rows) return std::move(rows).error();
+    for (const auto& row : *rows) finished.insert(row.id);
+    auto unfinished = store_->unfinished();
+    if (!unfinished) return std::move(unfinished).error();
+    for (auto& trajectory : *unfinished) {
+      std::string id = trajectory.id;
+      journals.emplace(std::move(id), std::move(trajectory));
+    }
+    auto groups = store_->labelled_groups();
+    if (!groups) return std::move(groups).error();
+    labelled.insert(groups->begin(), groups->end());
+  }
+  for (const auto& instance : assembly_.services().supervisors)
+    has_group_hooks_ = has_group_hooks_ || instance.supervisor->has_on_group();
+  const RunConfig& config = assembly_.config();
+  for (const auto& task : assembly_.tasks()) {
+    const std::string group_id = config.name + "-" + task->id;
+    Group group;
+    group.expected = static_cast<std::size_t>(config.samples);
+    for (int sample = 0; sample < config.samples; ++sample) {
+      ++total_;
+      const std::string id = trajectory_id(config.name, task->id, sample);
+      group.members.push_back(id);
+      if (finished.contains(id)) {
+        ++group.finished;
+        ++done_before_;
+        continue;
+      }
+      RolloutPlan plan{.task = task, .sample = sample};
+      if (auto journal = journals.find(id);
+          journal != journals.end() && !journal->second.turns.empty())
+        plan.so_far = std::move(journal->second);
+      plans_.push_back(std::move(plan));
+    }
+    if (has_group_hooks_ && !labelled.contains(group_id)) groups_[group_id] = std::move(group);
+  }
+  return {};
+}
+
+void Run::fail(Status status) {
+  std::lock_guard lock(mutex_);
+  if (failure_) failure_ = std::move(status);
+}
+
+Async<void> Run::one(RolloutPlan plan, Limiter::Lease place) {
+  RunCounters& counters = assembly_.counters();
+  const std::int64_t now = ++counters.in_flight;
+  std::int64_t highest = counters.highest_in_flight;
+  while (now > highest && !counters.highest_in_flight.compare_exchange_weak(highest, now)) {
+  }
+  const std::string id = trajectory_id(assembly_.config().name, plan.task->id, plan.sample);
+  Result<TrajectoryRef> played = internal_error("");
+  std::exception_ptr thrown;
+  try {
+    played = co_await roll_out(assembly_.services(), std::move(plan));
+  } catch (...) {
+    thrown = std::current_exception();
+  }
+  --counters.in_flight;
+  place.give_back();
+  if (thrown) {
+    if (is_cancellation(thrown)) std::rethrow_exception(thrown);
+    // A bug ends that one rollout; it is played again by `resume`.
+    try {
+      std::rethrow_exception(thrown);
+    } catch (const std::exception& bug) {
+      ++counters.errors;
+      log_->event("rollout.broken", {{"id", id}, {"why", bug.what()}});
+    }
+    co_return;
+  }
+  if (!played) {
+    fail(std::move(played).error());
+    co_return;
+  }
+  const Trajectory& trajectory = **played;
+  log_->event("rollout.finished", {{"id", id},
+                                   {"turns", trajectory.turns.size()},
+                                   {"reason", to_string(trajectory.outcome.status)}});
+  if (has_group_hooks_) co_await member_finished(*played);
+}
+
+Async<void> Run::member_finished(TrajectoryRef trajectory) {
+  std::vector<std::string> members;
+  {
+    std::lock_guard lock(mutex_);
+    auto group = groups_.find(trajectory->group());
+    if (group == groups_.end() || ++group->second.finished < group->second.expected) co_return;
+    members = group->second.members;
+  }
+  std::string id = trajectory->group();
+  auto status = co_await label_group(std::move(id), std::move(members));
+  if (!status) fail(std::move(status));
+}
+
+// Every group hook in the configuration's order, over the members as they lie in the store.
+Async<Status> Run::label_group(std::string id, std::vector<std::string> members) {
+  std::vector<Trajectory> records;
+  for (const auto& member : members) {
+    auto record = store_->read(member);
+    if (!record) co_return std::move(record).error();
+    if (*record) records.push_back(std::move(**record));
+  }
+  for (const auto& instance : assembly_.services().supervisors) {
+    if (!instance.supervisor->has_on_group()) continue;
+    proctor::Group group;
+    for (const auto& record : records) group.push_back(std::make_shared<const Trajectory>(record));
+    auto answer = co_await ask_supervisor_of_group(instance, std::move(group),
+                                                   assembly_.config().limits.supervisor);
+    if (answer.failure) ++assembly_.counters().failed_supervisions;
+    for (std::size_t i = 0; i < records.size(); ++i)
+      add_member_opinion(records[i], std::move(answer.members[i]));
+  }
+  std::vector<TrajectoryRef> labelled;
+  for (auto& record : records)
+    labelled.push_back(std::make_shared<const Trajectory>(std::move(record)));
+  co_return co_await store_->finish_group(std::move(id), std::move(labelled));
+}
+
+Async<void> Run::progress() {
+  for (;;) {
+    co_await sleep_for(200ms);
+    const auto seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - began_).count();
+    show_({.done = static_cast<std::int64_t>(done_before_) + assembly_.counters().finished,
+           .total = static_cast<std::int64_t>(total_),
+           .counters = &assembly_.counters(),
+           .seconds = seconds});
+  }
+}
+
+Async<void> Run::listen_for_interrupt(Nursery* rollouts) {
+  asio::signal_set signals(co_await asio::this_coro::executor, SIGINT, SIGTERM);
+  co_await signals.async_wait(asio::use_awaitable);
+  interrupted_ = true;
+  rollouts->cancel();
+  // A second one does not wait for the tidy end; what is journalled is safe all the same.
+  co_await signals.async_wait(asio::use_awaitable);
+  std::_Exit(130);
+}
+
+Async<Status> Run::play() {
+  if (auto ready = co_await assembly_.prepare(); !ready) co_return ready;
+  if (auto opened = open_store(); !opened) co_return opened;
+  if (auto planned = plan(); !planned) co_return planned;
+  log_->event("run.started", {{"rollouts", plans_.size()}, {"done_before", done_before_}});
+  began_ = std::chrono::steady_clock::now();
+
+  auto executor = co_await asio::this_coro::executor;
+  Nursery rollouts(executor), watchers(executor);
+  watchers.spawn(executor, progress());
+  watchers.spawn(executor, listen_for_interrupt(&rollouts));
+  Limiter places(assembly_.config().concurrency);
+  // Groups that were complete before but not labelled yet.
+  std::vector<std::pair<std::string, std::vector<std::string>>> waiting;
+  for (const auto& [id, group] : groups_)
+    if (group.finished == group.expected) waiting.emplace_back(id, group.members);
+  for (auto& [id, members] : waiting) {
+    auto labelled = co_await label_group(std::move(id), std::move(members));
+    if (!labelled) fail(std::move(labelled));
+  }
+  for (auto& plan : plans_) {
+    auto place = co_await places.acquire();
+    const bool stop = interrupted_ || [this] {
+      std::lock_guard lock(mutex_);
+      return !failure_;
+    }();
+    if (!place || stop) break;
+    asio::any_io_executor strand = asio::make_strand(context_);
+    rollouts.spawn(strand, one(std::move(plan), std::move(*place)));
+  }
+  co_await rollouts.join();
+  watchers.cancel();
+  co_await watchers.join();
+  std::lock_guard lock(mutex_);
+  co_return std::move(failure_);
+}
+
+Result<RunResult> Run::execute() {
+  Status status;
+  std::exception_ptr thrown;
+  auto body = play();
+  auto guard = asio::make_work_guard(context_);
+  asio::co_spawn(context_, std::move(body), [&](std::exception_ptr failure, Status result) {
+    thrown = failure;
+    status = std::move(result);
+    guard.reset();
+  });
+  std::vector<std::thread> threads;
+  for (int i = 1; i < assembly_.config().io_threads; ++i)
+    threads.emplace_back([this] { context_.run(); });
+  context_.run();
+  for (auto& thread : threads) thread.join();
+  if (thrown) std::rethrow_exception(thrown);
+  if (!store_) return std::move(status).error();
+
+  RunResult result;
+  RunCounters& counters = assembly_.counters();
+  const auto read = store_->for_each([&](Trajectory trajectory) -> Status {
+    result.summary.add(trajectory);
+    ++result.trajectories;
+    result.errors += trajectory.outcome.status == OutcomeStatus::error;
+    return {};
+  });
+  if (status && !read) status = read;
+  result.missing = static_cast<std::int64_t>(total_) - result.trajectories;
+  result.failed_supervisions = counters.failed_supervisions;
+  result.interrupted = interrupted_;
+  show_(
+      {.done = result.trajectories,
+       .total = static_cast<std::int64_t>(total_),
+       .counters = &counters,
+       .seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began_).count(),
+       .over = true});
+  json::object summary = result.summary.to_json();
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - began_).count();
+  summary["wall_s"] = seconds;
+  summary["turns_per_s"] = static_cast<double>(counters.turns) / std::max(seconds, 1e-9);
+  summary["in_flight"] = assembly_.in_flight();
+  const StoreUsage usage = store_->usage();
+  summary["store"] = {{"commits", usage.commits},
+                      {"rows", usage.rows},
+                      {"highest_queued", usage.highest_queued},
+                      {"busy_ms", to_ms(usage.busy)}};
+  if (status) status = store_->write_jsonl();
+  if (status) status = store_->write_summary(summary);
+  log_->event("run.finished", {{"trajectories", result.trajectories}, {"missing", result.missing}});
+  const Status closed = store_->close();
+  if (status && !closed) status = closed;
+  if (!status) return std::move(status).error();
+  return result;
+}
+
+}  // namespace
+
+Result<RunResult> run_all(Assembly& assembly, bool create,
+                          std::function<void(const RunProgress&)> show) {
+  Run run(assembly, create, std::move(show));
+  return run.execute();
+}
+
+json::object estimate(const Assembly& assembly) {
+  // Four characters a token; a rollout is expected to take half its turns and a quarter of the
+  // tokens it may sample.
+  const RunConfig& config = assembly.config();
+  std::int64_t expected_prompt = 0, most_prompt = 0, rollouts = 0;
+  const std::int64_t expected_turns = std::max<std::int64_t>(1, config.limits.turns / 2);
+  for (const auto& task : assembly.tasks()) {
+    std::int64_t characters = 0;
+    for (const auto& message : prompt_of(assembly.services(), *task))
+      characters += static_cast<std::int64_t>(message.text().size());
+    const std::int64_t prompt = characters / 4 + 1;
+    rollouts += config.samples;
+    expected_prompt += config.samples * prompt * expected_turns;
+    most_prompt += config.samples * (prompt + config.limits.tokens) * config.limits.turns;
+  }
+  const std::int64_t most_sampled = rollouts * config.limits.tokens;
+  const std::int64_t expected_sampled = most_sampled / 4;
+  const ModelConfig& policy = config.models.at("policy");
+  const auto price = [&](const char* key) {
+    const auto* value = policy.settings.if_contains(key);
+    return value && value->is_number() ? value->to_number<double>() : 0.0;
+  };
+  const double per_second = config.models.at("policy").uri.starts_with("llama:") ? 100 : 2000;
+  return {{"tasks", assembly.tasks().size()},
+          {"rollouts", rollouts},
+          {"prompt_tokens", {{"expected", expected_prompt}, {"most", most_prompt}}},
+          {"completion_tokens", {{"expected", expected_sampled}, {"most", most_sampled}}},
+          {"cost",
+           {{"expected", static_cast<double>(expected_prompt) * price("price_in") +
+                             static_cast<double>(expected_sampled) * price("price_out")},
+            {"most", static_cast<double>(most_prompt) * price("price_in") +
+                         static_cast<double>(most_sampled) * price("price_out")}}},
+          {"seconds",
+           {{"expected", static_cast<double>(expected_sampled) / per_second},
+            {"most", static_cast<double>(most_sampled) / per_second}}},
+          {"assumes",
+           {{"characters_per_token", 4},
+            {"expected_turns", expected_turns},
+            {"expected_share_of_token_limit", 0.25},
+            {"tokens_per_second", per_second}}}};
+}
+
+}  // namespace proctor

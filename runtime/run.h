@@ -1,0 +1,43 @@
+// The main job: plays every rollout of a configuration that is not finished yet, group by group,
+// into a run directory.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "runtime/assembly.h"
+#include "runtime/core/telemetry.h"
+#include "runtime/store.h"
+#include "runtime/summary.h"
+
+namespace proctor {
+
+struct RunProgress {
+  std::int64_t done = 0, total = 0;
+  const RunCounters* counters = nullptr;
+  double seconds = 0;  // since the first rollout of this process began
+  bool over = false;
+};
+
+struct RunResult {
+  Summary summary;
+  std::int64_t trajectories = 0;  // finished ones in the directory
+  std::int64_t missing = 0;       // rollouts of the configuration that are not finished
+  std::int64_t errors = 0;        // with outcome `error`
+  std::int64_t failed_supervisions = 0;
+  bool interrupted = false;
+};
+
+// Blocks until all is played, or until SIGINT/SIGTERM: then finished work is kept and the journals
+// of the others too. `create` makes the run directory; else it is opened (resume). `show` is called
+// about five times a second. An Error when the directory cannot be written or, before any work is
+// done, something needed is not there.
+Result<RunResult> run_all(Assembly& assembly, bool create,
+                          std::function<void(const RunProgress&)> show);
+
+// Tokens, time and money a run may take, without asking any model. {"rollouts", "prompt_tokens": {
+// "expected", "most"}, ...}; what the figures assume is in "assumes".
+json::object estimate(const Assembly& assembly);
+
+}  // namespace proctor
