@@ -1,0 +1,195 @@
+// `proctor doctor`: what is usable on this machine, and what to do about the rest. It changes
+// nothing and asks only servers that were named.
+#include <fmt/format.h>
+#include <sys/resource.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <boost/asio/io_context.hpp>
+#include <filesystem>
+#include <iostream>
+#include <optional>
+
+#include "policies/model.h"
+#include "runtime/app/commands.h"
+#include "runtime/core/paths.h"
+#include "runtime/core/text_table.h"
+#include "runtime/run_config.h"
+#include "sandbox/sandbox.h"
+
+namespace proctor {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Finding {
+  std::string subject;
+  std::string state;  // ok | missing | note
+  std::string detail;
+  std::string remedy;
+};
+
+std::string joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (const auto& word : words) text += (text.empty() ? "" : " ") + word;
+  return text;
+}
+
+void look_at_sandbox(std::vector<Finding>& findings) {
+  auto pool = make_sandbox_pool({.slots = 1});
+  if (!pool) {
+    findings.push_back({"sandbox", "missing", pool.error().message, ""});
+    return;
+  }
+  const Isolation& isolation = (*pool)->isolation();
+  findings.push_back({"sandbox", isolation.level == "full" ? "ok" : "note",
+                      isolation.level + ": " + joined(isolation.active), ""});
+  for (const auto& layer : isolation.missing)
+    findings.push_back({"  layer " + layer.layer, "missing", layer.why, layer.remedy});
+}
+
+std::string found_in_path(const std::string& program) {
+  const char* path = std::getenv("PATH");
+  std::string rest = path ? path : "/usr/bin:/bin";
+  for (std::size_t start = 0; start <= rest.size();) {
+    const std::size_t end = std::min(rest.find(':', start), rest.size());
+    const std::string candidate = rest.substr(start, end - start) + "/" + program;
+    if (::access(candidate.c_str(), X_OK) == 0) return candidate;
+    start = end + 1;
+  }
+  return "";
+}
+
+void look_at_languages(std::vector<Finding>& findings) {
+  const std::pair<const char*, const char*> programs[] = {
+      {"python3", "apt-get install python3"},
+      {"bash", "apt-get install bash"},
+      {"gcc", "apt-get install gcc"},
+      {"g++", "apt-get install g++"},
+      {"node", "apt-get install nodejs (only for the js tool)"}};
+  for (const auto& [program, remedy] : programs) {
+    const std::string path = found_in_path(program);
+    findings.push_back({"language " + std::string(program), path.empty() ? "missing" : "ok", path,
+                        path.empty() ? remedy : ""});
+  }
+}
+
+void look_at_data(std::vector<Finding>& findings) {
+  const std::pair<const char*, const char*> files[] = {
+      {"models/smollm2.gguf", "embedded model"},
+      {"foldoc/index", "search index of suite qa"},
+      {"math/tasks.jsonl", "tasks of suite math"},
+      {"venv/bin/python3", "python of the sandbox"}};
+  for (const auto& [file, what] : files) {
+    const std::string path = data_directory() + "/" + file;
+    const bool there = fs::exists(path);
+    findings.push_back({what, there ? "ok" : "missing", path, there ? "" : "run scripts/setup"});
+  }
+}
+
+void look_at_machine(std::vector<Finding>& findings) {
+  rlimit files{};
+  ::getrlimit(RLIMIT_NOFILE, &files);
+  const bool enough = files.rlim_max == RLIM_INFINITY || files.rlim_max >= 65536;
+  findings.push_back({"open files", enough ? "ok" : "note",
+                      "at most " + std::to_string(files.rlim_max),
+                      enough ? "" : "raise it (ulimit -Hn) for thousands of model calls at once"});
+  struct statvfs disk{};
+  if (::statvfs(".", &disk) == 0) {
+    const double free_gib =
+        static_cast<double>(disk.f_bavail) * static_cast<double>(disk.f_frsize) / (1 << 30);
+    findings.push_back({"disk", free_gib > 1 ? "ok" : "note",
+                        fmt::format("{:.1f} GiB free here", free_gib),
+                        free_gib > 1 ? "" : "make room before a long run"});
+  }
+  const bool gpu = fs::exists("/dev/nvidia0");
+  findings.push_back({"GPU", gpu ? "ok" : "note",
+                      gpu ? "/dev/nvidia0" : "none: models run on the CPU or behind a server", ""});
+}
+
+std::string abilities(const Capabilities& can) {
+  std::vector<std::string> words;
+  const std::pair<bool, const char*> all[] = {
+      {can.generate, "generate"},   {can.native_tools, "tool calls"},
+      {can.token_ids, "token ids"}, {can.logprobs, "logprobs"},
+      {can.score, "score"},         {can.embed, "embed"},
+      {can.grammar, "grammar"},     {can.json_schema, "JSON schema"},
+      {can.images, "images"}};
+  for (const auto& [able, word] : all)
+    if (able) words.emplace_back(word);
+  std::string text;
+  for (const auto& word : words) text += (text.empty() ? "" : ", ") + word;
+  if (can.context > 0) text += fmt::format("; context {}", can.context);
+  return text;
+}
+
+// The answer of one model, or the error that it gave.
+Result<Capabilities> ask(ModelRef model) {
+  asio::io_context context;
+  std::optional<Result<Capabilities>> answer;
+  std::exception_ptr thrown;
+  auto body = [](ModelRef asked) -> Async<Result<Capabilities>> {
+    auto work = asked->capabilities();
+    co_return co_await with_deadline(std::move(work), 30s, asked->name());
+  };
+  asio::co_spawn(context, body(model), [&](std::exception_ptr failure, Result<Capabilities> can) {
+    thrown = failure;
+    answer = std::move(can);
+  });
+  context.run();
+  if (thrown) std::rethrow_exception(thrown);
+  return std::move(*answer);
+}
+
+Result<bool> look_at_models(const std::vector<std::string>& options,
+                            std::vector<Finding>& findings) {
+  bool all = true;
+  for (const auto& option : options) {
+    auto parsed = parse_model_option(option);
+    if (!parsed) return std::move(parsed).error();
+    auto model = make_model(parsed->second);
+    if (!model && model.error().kind == ErrorKind::bad_input) return std::move(model).error();
+    Result<Capabilities> can = model ? ask(*model) : Result<Capabilities>(model.error());
+    findings.push_back({"model " + parsed->first, can ? "ok" : "missing",
+                        can ? parsed->second.uri + ": " + abilities(*can) : can.error().message,
+                        ""});
+    all = all && can;
+    if (model) (*model)->shut_down();
+  }
+  return all;
+}
+
+Result<int> examine(const std::vector<std::string>& models, bool as_json) {
+  std::vector<Finding> findings;
+  look_at_sandbox(findings);
+  look_at_languages(findings);
+  look_at_data(findings);
+  auto reachable = look_at_models(models, findings);
+  if (!reachable) return std::move(reachable).error();
+  look_at_machine(findings);
+  std::vector<std::vector<std::string>> rows{{"what", "state", "found", "what to do"}};
+  for (const auto& finding : findings) {
+    if (as_json)
+      std::cout << json::serialize(json::object{{"what", finding.subject},
+                                                {"state", finding.state},
+                                                {"found", finding.detail},
+                                                {"remedy", finding.remedy}})
+                << "\n";
+    rows.push_back({finding.subject, finding.state, finding.detail, finding.remedy});
+  }
+  if (!as_json) std::cout << text_table(rows);
+  return *reachable ? 0 : 3;
+}
+
+}  // namespace
+
+std::function<Result<int>()> set_up_doctor(CLI::App& command) {
+  auto models = std::make_shared<std::vector<std::string>>();
+  auto as_json = std::make_shared<bool>(false);
+  command.add_option("--model", *models, "ROLE=URI: also ask this model what it can do")
+      ->take_all();
+  command.add_flag("--json", *as_json, "one JSON object a line");
+  return [models, as_json] { return examine(*models, *as_json); };
+}
+
+}  // namespace proctor
