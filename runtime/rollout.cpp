@@ -32,6 +32,11 @@ Observation refusal(const ToolCall& call, ObservationStatus status, std::string 
   return observation;
 }
 
+// Seeds stay below 2^53, so that no reader of the JSON loses digits.
+std::uint64_t policy_seed(const RunConfig& config, const Task& task, int sample) {
+  return derive_seed(config.seed, "policy", task.id, static_cast<std::uint64_t>(sample)) >> 11;
+}
+
 double price(const ModelConfig& model, const char* key) {
   const auto* value = model.settings.if_contains(key);
   return value && value->is_number() ? value->to_number<double>() : 0.0;
@@ -131,7 +136,7 @@ void Rollout::begin(int sample, std::optional<Trajectory> so_far) {
     record_.sample = sample;
     record_.task = task_;
     Sampling sampling = config_.sampling;
-    sampling.seed = derive_seed(config_.seed, "policy", task_->id, std::uint64_t(sample));
+    sampling.seed = policy_seed(config_, *task_, sample);
     record_.policy = {{"backend", services_.policy->backend()},
                       {"model", services_.policy->name()},
                       {"sampling", to_json(sampling)},
@@ -313,8 +318,9 @@ Async<Result<Generation>> Rollout::generate() {
     request.seen_messages = seen_messages_;
     request.sampling = config_.sampling;
     const int index = static_cast<int>(record_.turns.size());
-    request.sampling.seed = derive_seed(config_.seed, "policy", task_->id,
-                                        std::uint64_t(record_.sample), std::uint64_t(index));
+    request.sampling.seed = derive_seed(policy_seed(config_, *task_, record_.sample),
+                                        static_cast<std::uint64_t>(index)) >>
+                            11;
     request.sampling.max_tokens = static_cast<int>(std::min<std::int64_t>(
         config_.sampling.max_tokens, config_.limits.tokens - spent_.completion_tokens));
     const bool constrain =
