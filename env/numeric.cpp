@@ -1,0 +1,193 @@
+// numeric — does the answer give the gold value? Numbers as people write them, fractions, percent,
+// units, \boxed{}, lists of values, and simple algebra.
+//
+// Gold is gold.answers (any of them) or gold.answer. The answer's last statement counts: \boxed{},
+// else what follows "answer is" or "####", else the last line. With gold.exact the spelling counts
+// (3/4 is not 6/8). Blind spot: units are ignored, so 5 m and 5 km are equal.
+#include <algorithm>
+#include <cctype>
+#include <limits>
+
+#include "env/expression.h"
+#include "env/suite.h"
+
+namespace proctor {
+namespace {
+
+std::string trimmed(std::string_view text) {
+  const std::string_view around = " \t\r\n*`";
+  const std::size_t first = text.find_first_not_of(around);
+  if (first == std::string_view::npos) return "";
+  return std::string(text.substr(first, text.find_last_not_of(around) - first + 1));
+}
+
+std::optional<std::string> last_boxed(const std::string& text) {
+  const std::size_t at = text.rfind("\\boxed{");
+  if (at == std::string::npos) return std::nullopt;
+  int depth = 0;
+  for (std::size_t i = at + 6; i < text.size(); ++i) {
+    depth += text[i] == '{';
+    depth -= text[i] == '}';
+    if (depth == 0) return text.substr(at + 7, i - at - 7);
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> after_marker(const std::string& text) {
+  std::string lower = text;
+  std::transform(lower.begin(), lower.end(), lower.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  std::size_t best = std::string::npos;
+  for (const std::string_view marker : {"answer is", "answer:", "answer =", "####"}) {
+    const std::size_t at = lower.rfind(marker);
+    if (at == std::string::npos) continue;
+    const std::size_t end = at + marker.size();
+    if (best == std::string::npos || end > best) best = end;
+  }
+  if (best == std::string::npos) return std::nullopt;
+  std::string rest = text.substr(best);
+  const std::size_t start = rest.find_first_not_of(" :\n\t");
+  if (start == std::string::npos) return std::nullopt;
+  return rest.substr(start, rest.find('\n', start) - start);
+}
+
+std::string last_line(const std::string& text) {
+  const std::string all = trimmed(text);
+  const std::size_t newline = all.rfind('\n');
+  return newline == std::string::npos ? all : all.substr(newline + 1);
+}
+
+// What the answer states in the end.
+std::string statement_in(const std::string& answer) {
+  if (auto boxed = last_boxed(answer)) return trimmed(*boxed);
+  if (auto marked = after_marker(answer)) return trimmed(*marked);
+  return trimmed(last_line(answer));
+}
+
+std::string without_final_dot(std::string text) {
+  while (!text.empty() && (text.back() == '.' || text.back() == ' ')) text.pop_back();
+  return text;
+}
+
+// The parts of "(1, 2)" or "1, 2"; one part: no list.
+std::vector<std::string> parts_of(std::string_view text) {
+  if (text.size() >= 2 && std::string_view("([{").find(text.front()) != std::string_view::npos &&
+      std::string_view(")]}").find(text.back()) != std::string_view::npos)
+    text = text.substr(1, text.size() - 2);
+  std::vector<std::string> parts(1);
+  int depth = 0;
+  for (const char c : text) {
+    depth += c == '(' || c == '[' || c == '{';
+    depth -= c == ')' || c == ']' || c == '}';
+    if (depth == 0 && (c == ',' || c == ';'))
+      parts.emplace_back();
+    else
+      parts.back() += c;
+  }
+  for (std::string& part : parts) part = trimmed(part);
+  return parts;
+}
+
+bool same_number(WrittenNumber answer, WrittenNumber gold, double tolerance) {
+  if (close(answer.value, gold.value, tolerance)) return true;
+  if (answer.percent == gold.percent) return false;
+  const double a = answer.percent ? answer.value / 100 : answer.value;
+  const double g = gold.percent ? gold.value / 100 : gold.value;
+  return close(a, g, tolerance);
+}
+
+std::optional<WrittenNumber> number_of(const std::string& text) {
+  if (auto number = read_number(text)) return number;
+  const auto no_variables = [](char) { return std::numeric_limits<double>::quiet_NaN(); };
+  if (auto value = evaluate(text, no_variables)) return WrittenNumber{.value = *value};
+  return std::nullopt;
+}
+
+bool matches(const std::string& statement, const std::string& gold, double tolerance) {
+  const std::string clean = without_final_dot(statement);
+  if (clean.empty()) return false;
+  if (clean == gold) return true;
+
+  if (const auto expected = number_of(gold)) {
+    // "x = 5" and "12 * 3 = 36" end in the value.
+    const std::string right = trimmed(clean.substr(clean.rfind('=') + 1));
+    if (auto number = number_of(right)) return same_number(*number, *expected, tolerance);
+    if (auto number = last_number(right)) return same_number(*number, *expected, tolerance);
+    if (auto number = last_number(clean)) return same_number(*number, *expected, tolerance);
+    return false;
+  }
+  const auto expected = parts_of(gold), given = parts_of(clean);
+  if (expected.size() > 1) {
+    return std::equal(given.begin(), given.end(), expected.begin(), expected.end(),
+                      [&](const std::string& a, const std::string& b) {
+                        return matches(a, b, tolerance);
+                      });
+  }
+  if (same_expression(clean, gold, tolerance)) return true;
+  return same_expression(clean.substr(clean.rfind('=') + 1), gold.substr(gold.rfind('=') + 1),
+                         tolerance);
+}
+
+// The gold text stands in the statement, and no other number or fraction behind it.
+bool matches_exactly(const std::string& statement, const std::string& gold) {
+  std::string clean;
+  for (const char c : without_final_dot(statement))
+    if (c != ' ' && c != '$') clean += c;
+  clean = clean.substr(clean.rfind('=') + 1);
+  if (!clean.ends_with(gold)) return false;
+  const char before = clean.size() == gold.size() ? ' ' : clean[clean.size() - gold.size() - 1];
+  return !std::isdigit(static_cast<unsigned char>(before)) && before != '/' && before != '-' &&
+         before != '.';
+}
+
+std::string text_of(const json::value& value) {
+  return value.is_string() ? trimmed(value.as_string()) : json::serialize(value);
+}
+
+class Numeric final : public Checker {
+ public:
+  explicit Numeric(double tolerance) : tolerance_(tolerance) {}
+
+  Async<Result<Grade>> check(TrajectoryRef so_far) override {
+    std::vector<std::string> golds;
+    const json::object& gold = so_far->task->gold;
+    if (const json::value* all = gold.if_contains("answers"); all && all->is_array())
+      for (const json::value& entry : all->as_array()) golds.push_back(text_of(entry));
+    if (const json::value* one = gold.if_contains("answer"); one && !one->is_null())
+      golds.push_back(text_of(*one));
+    Grade grade;
+    if (golds.empty()) co_return grade;
+
+    const std::string statement =
+        statement_in(so_far->outcome.answer.value_or("").substr(0, 100'000));
+    const json::value* exact = gold.if_contains("exact");
+    const bool spelling = exact && exact->is_bool() && exact->as_bool();
+    const bool right = std::any_of(golds.begin(), golds.end(), [&](const std::string& expected) {
+      return spelling ? matches_exactly(statement, expected)
+                      : matches(statement, expected, tolerance_);
+    });
+    grade.reward = right ? 1 : 0;
+    grade.correct = right;
+    grade.metrics = {{"found", statement.find_first_of("0123456789") != std::string::npos ? 1 : 0}};
+    co_return grade;
+  }
+
+ private:
+  double tolerance_;
+};
+
+REGISTER_CHECKER(
+    PluginInfo{.name = "numeric",
+               .summary = "the answer's number, or simple algebra, equals the gold value",
+               .options = {{.name = "tolerance",
+                            .type = OptionType::number,
+                            .fallback = 1e-6,
+                            .meaning = "allowed difference, relative above 1 and absolute below",
+                            .least = 0.0,
+                            .most = 1.0}}},
+    [](const Options& options, const CheckerServices&) -> Result<CheckerRef> {
+      return CheckerRef(std::make_shared<Numeric>(options.number("tolerance")));
+    })
+
+}  // namespace
+}  // namespace proctor

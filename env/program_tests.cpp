@@ -1,0 +1,347 @@
+// The outside of run_programs: makes the job for env/program_runner.py, reads its frames, compares.
+//
+// Blind spot: integers beyond 64 bits are compared with what JSON can say of them, so a test that
+// expects one never passes.
+#include "env/program_tests.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "runtime/core/determinism.h"
+
+namespace proctor {
+
+extern const char kProgramRunner[];   // env/program_runner.py
+extern const char kProgramHarness[];  // env/program_harness.h
+
+namespace {
+
+constexpr double kSecondsPerExecution = 60;
+
+std::string spaces_trimmed(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '\n')
+      while (!out.empty() && (out.back() == ' ' || out.back() == '\t' || out.back() == '\r'))
+        out.pop_back();
+    out += c;
+  }
+  while (!out.empty() && std::isspace(static_cast<unsigned char>(out.back()))) out.pop_back();
+  return out;
+}
+
+std::string at(const std::string& list, std::size_t index) {
+  return list + "[" + std::to_string(index) + "]";
+}
+
+Result<ProgramInput> read_input(const json::value& value, const std::string& path) {
+  if (value.is_object()) {
+    const json::object& object = value.as_object();
+    const json::value* args = object.if_contains("args");
+    const json::value* input = object.if_contains("stdin");
+    if (args && args->is_array() && !input) return ProgramInput{.args = args->as_array()};
+    if (input && input->is_string() && !args)
+      return ProgramInput{.args = {}, .input = std::string(input->as_string())};
+  }
+  return bad_input(path + ": expected an object with either args (a list) or stdin (a text)");
+}
+
+Result<ProgramTest> read_test(const json::value& value, const std::string& path) {
+  auto given = read_input(value, path);
+  if (!given) return std::move(given).error();
+  const json::object& object = value.as_object();
+  ProgramTest test{.given = std::move(*given)};
+  if (test.given.args) {
+    const json::value* expect = object.if_contains("expect");
+    if (!expect) return bad_input(path + ".expect: missing; a test with args says what to expect");
+    test.expect = *expect;
+    return test;
+  }
+  const json::value* output = object.if_contains("stdout");
+  if (!output || !output->is_string())
+    return bad_input(path + ".stdout: missing; a test with stdin says what is to be printed");
+  test.output = std::string(output->as_string());
+  return test;
+}
+
+template <class T, class Read>
+Status read_list(const json::object& gold, std::string_view key, Read read, std::vector<T>& into) {
+  const json::value* list = gold.if_contains(key);
+  const std::string path = "gold." + std::string(key);
+  if (!list || list->is_null()) return {};
+  if (!list->is_array()) return bad_input(path + ": expected a list");
+  for (std::size_t i = 0; i < list->as_array().size(); ++i) {
+    auto entry = read(list->as_array()[i], at(path, i));
+    if (!entry) return std::move(entry).error();
+    into.push_back(std::move(*entry));
+  }
+  return {};
+}
+
+Status check_task(const ProgramTask& task) {
+  bool by_arguments = false, by_input = false;
+  for (const ProgramTest& test : task.tests)
+    (test.given.args ? by_arguments : by_input) = true;
+  if (by_arguments && by_input)
+    return bad_input("gold.tests: either all tests have args, or all have stdin");
+  for (const ProgramInput& probe : task.probes)
+    if ((!task.tests.empty()) && probe.args.has_value() != by_arguments)
+      return bad_input("gold.probes: they must be of the same kind as gold.tests");
+  if (by_arguments && task.language == Language::c)
+    return bad_input("gold.tests: programs in C are tested with stdin and stdout, not with args");
+  if (by_arguments && task.entry_point.empty())
+    return bad_input("gold.entry_point: missing; tests with args call it");
+  return {};
+}
+
+bool is_identifier(std::string_view text) {
+  if (text.empty() || std::isdigit(static_cast<unsigned char>(text[0]))) return false;
+  return std::all_of(text.begin(), text.end(), [](unsigned char c) {
+    return std::isalnum(c) || c == '_' || c == ':';
+  });
+}
+
+Milliseconds limit_of(const ProgramJob& job, std::size_t input) {
+  if (job.limits.empty()) return 2s;
+  return job.limits[std::min(input, job.limits.size() - 1)];
+}
+
+bool by_arguments(const ProgramJob& job) {
+  return !job.inputs.empty() ? job.inputs.front().args.has_value() : !job.entry_point.empty();
+}
+
+ExecutionRequest request_for(const ProgramJob& job, std::size_t first, const std::string& mark) {
+  const bool native = job.language != Language::python;
+  json::array programs, inputs, limits;
+  for (const std::string& program : job.programs) programs.emplace_back(program);
+  double seconds = native ? 240 : 10;  // the longest that one program can take
+  for (std::size_t i = 0; i < job.inputs.size(); ++i) {
+    const ProgramInput& input = job.inputs[i];
+    const std::string args = input.args ? json::serialize(*input.args) : "";
+    if (native || !input.args)
+      inputs.push_back(json::object{{"stdin", input.args ? args : input.input}});
+    else
+      inputs.push_back(json::object{{"args", args}});
+    const double limit = static_cast<double>(limit_of(job, i).count()) / 1000.0;
+    limits.push_back(limit);
+    seconds += job.stop_at_timeout ? 0.0 : limit + 1;
+    if (job.stop_at_timeout) seconds = std::max(seconds, 10 + limit);
+  }
+  if (job.stop_at_timeout) seconds += 0.2 * static_cast<double>(job.inputs.size());
+  const bool harness = native && by_arguments(job) && !job.inputs.empty();
+
+  ExecutionRequest request;
+  request.language = Language::python;
+  request.code = kProgramRunner;
+  request.files["job.json"] = json::serialize(json::object{
+      {"mark", mark},
+      {"first", first},
+      {"seconds", kSecondsPerExecution},
+      {"language", to_string(job.language)},
+      {"entry_point", job.entry_point},
+      {"by_arguments", by_arguments(job)},
+      {"harness", harness ? "#define PROCTOR_ENTRY_POINT " + job.entry_point + "\n" + kProgramHarness
+                          : std::string()},
+      {"programs", std::move(programs)},
+      {"inputs", std::move(inputs)},
+      {"limits", std::move(limits)},
+      {"stop_at_timeout", job.stop_at_timeout},
+      {"want_lines", job.want_lines},
+      {"want_forms", job.want_forms},
+      {"memory", count(job.memory)}});
+  const double longest = kSecondsPerExecution + seconds;
+  request.limits.wall = Milliseconds(static_cast<std::int64_t>(longest * 1000));
+  request.limits.cpu = request.limits.wall;
+  request.limits.memory = static_cast<Bytes>(count(job.memory) + count(256_MiB));
+  request.limits.output = 64_MiB;
+  request.limits.processes = 64;
+  return request;
+}
+
+ProgramRun read_run(const json::object& frame, bool args) {
+  const auto text = [&](std::string_view key) {
+    const json::value* value = frame.if_contains(key);
+    return value && value->is_string() ? std::string(value->as_string()) : std::string();
+  };
+  ProgramRun run;
+  if (const json::value* ms = frame.if_contains("ms"); ms && ms->is_number())
+    run.ms = ms->to_number<double>();
+  run.detail = text("detail");
+  if (frame.contains("timeout")) {
+    run.ending = RunEnding::timeout;
+  } else if (frame.contains("error")) {
+    run.ending = RunEnding::exception;
+    run.error = text("error");
+  } else {
+    run.value = text("value");
+    auto parsed = args ? parse_json(run.value) : Result<json::value>(json::value());
+    if (args && parsed) run.value = canonical_value(*parsed);
+  }
+  return run;
+}
+
+struct Progress {
+  std::size_t next;    // the first program that is not done
+  bool begun = false;  // `next` has begun
+};
+
+// Frames may be forged by a program, so nothing in them is taken for granted.
+Progress read_frames(std::string_view out, const std::string& mark, const ProgramJob& job,
+                     std::size_t first, std::vector<ProgramReport>& reports) {
+  Progress progress{first};
+  while (!out.empty()) {
+    const std::size_t end = std::min(out.find('\n'), out.size());
+    std::string_view line = out.substr(0, end);
+    out.remove_prefix(std::min(end + 1, out.size()));
+    if (!line.starts_with(mark)) continue;
+    auto parsed = parse_json(line.substr(mark.size()));
+    if (!parsed || !parsed->is_object()) continue;
+    const json::object& frame = parsed->as_object();
+    const json::value* number = frame.if_contains("program");
+    if (!number || !number->is_int64() || progress.next >= reports.size() ||
+        number->as_int64() != static_cast<std::int64_t>(progress.next))
+      continue;
+
+    ProgramReport& report = reports[progress.next];
+    if (frame.contains("begin")) {
+      progress.begun = true;
+    } else if (frame.contains("end")) {
+      ++progress.next;
+      progress.begun = false;
+    } else if (const json::value* complaint = frame.if_contains("compile_error")) {
+      report.compiled = false;
+      if (complaint->is_string()) report.compile_error = std::string(complaint->as_string());
+    } else if (const json::value* run = frame.if_contains("run")) {
+      const bool fits = run->is_int64() && report.runs.size() < job.inputs.size() &&
+                        run->as_int64() == static_cast<std::int64_t>(report.runs.size());
+      if (fits) report.runs.push_back(read_run(frame, by_arguments(job)));
+    } else if (const json::value* lines = frame.if_contains("lines"); lines && lines->is_array()) {
+      for (const json::value& entry : lines->as_array())
+        if (entry.is_int64()) report.lines.insert(static_cast<int>(entry.as_int64()));
+    } else if (const json::value* forms = frame.if_contains("forms"); forms && forms->is_array()) {
+      for (const json::value& entry : forms->as_array())
+        if (entry.is_string()) report.forms.emplace_back(entry.as_string());
+    }
+  }
+  return progress;
+}
+
+std::string tail(std::string_view text) {
+  return std::string(text.substr(text.size() > 400 ? text.size() - 400 : 0));
+}
+
+}  // namespace
+
+json::object to_json(const ProgramInput& input) {
+  if (input.args) return {{"args", *input.args}};
+  return {{"stdin", input.input}};
+}
+
+Result<ProgramTask> read_program_task(const json::object& gold) {
+  ProgramTask task;
+  Fields fields(gold, "gold");
+  const std::string language = fields.text_or("language", "python");
+  task.entry_point = fields.text_or("entry_point", "");
+  task.solution = fields.optional_text("solution");
+  if (!fields.status()) return Error(fields.status().error());
+  const auto parsed = parse_language(language);
+  if (!parsed || (*parsed != Language::python && *parsed != Language::c && *parsed != Language::cpp))
+    return bad_input("gold.language: expected python, c or cpp, got '" + language + "'");
+  task.language = *parsed;
+  if (!task.entry_point.empty() && !is_identifier(task.entry_point))
+    return bad_input("gold.entry_point: expected the name of a function, got '" + task.entry_point +
+                     "'");
+  if (auto read = read_list(gold, "tests", read_test, task.tests); !read)
+    return std::move(read).error();
+  if (auto read = read_list(gold, "probes", read_input, task.probes); !read)
+    return std::move(read).error();
+  if (auto checked = check_task(task); !checked) return std::move(checked).error();
+  return task;
+}
+
+bool passes(const ProgramTest& test, const ProgramRun& run) {
+  if (run.ending != RunEnding::ok) return false;
+  if (test.given.args) return run.value == canonical_value(test.expect);
+  return spaces_trimmed(run.value) == spaces_trimmed(test.output);
+}
+
+Async<Result<std::vector<ProgramReport>>> run_programs(SandboxPool* sandbox, ProgramJob job,
+                                                       std::int64_t* executions) {
+  PROCTOR_CHECK(sandbox != nullptr);
+  std::vector<ProgramReport> reports(job.programs.size());
+  std::string all;
+  for (const std::string& program : job.programs) all += program + '\0';
+  const std::string mark = "@" + hex64(hash64(all)) + " ";
+
+  std::size_t first = 0;
+  while (first < reports.size()) {
+    ExecutionRequest request = request_for(job, first, mark);
+    auto ran = co_await sandbox->run(std::move(request));
+    if (!ran) co_return std::move(ran).error().in("running programs");
+    if (executions) ++*executions;
+    if (ran->ending == Ending::sandbox_error)
+      co_return internal_error("running programs: the sandbox failed: " + ran->error);
+    const Progress progress = read_frames(ran->out, mark, job, first, reports);
+    if (progress.next == first && !progress.begun)
+      co_return internal_error(std::string("running programs: nothing ran (") +
+                               to_string(ran->ending) + "): " + tail(ran->err));
+    first = progress.next;
+    if (!progress.begun) continue;
+    // It took the whole execution down with it: killed by a limit counts as out of time.
+    ProgramReport& report = reports[first++];
+    if (report.compiled && report.runs.size() < job.inputs.size())
+      report.runs.push_back({.ending = RunEnding::timeout, .detail = to_string(ran->ending)});
+  }
+  co_return reports;
+}
+
+std::string canonical_value(const json::value& value) {
+  if (value.is_double()) {
+    const double number = value.as_double();
+    if (std::floor(number) == number && std::abs(number) < 9007199254740992.0)
+      return std::to_string(static_cast<std::int64_t>(number));
+    return json::serialize(value);
+  }
+  if (value.is_array()) {
+    std::string out = "[";
+    for (const json::value& item : value.as_array())
+      out += (out.size() > 1 ? "," : "") + canonical_value(item);
+    return out + "]";
+  }
+  if (value.is_object()) {
+    std::map<std::string, std::string> members;
+    for (const auto& [key, item] : value.as_object())
+      members[json::serialize(json::value(key))] = canonical_value(item);
+    std::string out = "{";
+    for (const auto& [key, item] : members) out += (out.size() > 1 ? "," : "") + key + ":" + item;
+    return out + "}";
+  }
+  return json::serialize(value);
+}
+
+std::optional<std::string> last_code_block(std::string_view text) {
+  std::optional<std::string> last;
+  std::optional<std::string> open;
+  std::string fence;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    const std::string_view line = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    const std::size_t indent = std::min(line.find_first_not_of(' '), line.size());
+    const std::string_view rest = line.substr(indent);
+    if (!open) {
+      if (!rest.starts_with("```") && !rest.starts_with("~~~")) continue;
+      fence = rest.substr(0, 3);
+      if (rest.substr(3).find(fence) != std::string_view::npos) continue;  // inline code
+      open = "";
+    } else if (rest.starts_with(fence)) {
+      last = std::exchange(open, std::nullopt);
+    } else {
+      *open += std::string(line) + "\n";
+    }
+  }
+  // A block that was never closed is what a turn cut off at its limit leaves.
+  return open && !open->empty() ? open : last;
+}
+
+}  // namespace proctor

@@ -1,0 +1,86 @@
+// unit_tests — runs the answer's last code block (or the whole answer) against gold.tests.
+//
+// Right only when every test passes; the share that passed is a metric. What is expected never
+// enters the sandbox. Blind spot: a program may learn the tests' inputs while it runs, as any
+// program does.
+#include "env/program_tests.h"
+#include "env/suite.h"
+
+namespace proctor {
+namespace {
+
+class UnitTests final : public Checker {
+ public:
+  UnitTests(SandboxPool* sandbox, Milliseconds limit, Bytes memory)
+      : sandbox_(sandbox), limit_(limit), memory_(memory) {}
+
+  Async<Result<Grade>> check(TrajectoryRef so_far) override {
+    auto task = read_program_task(so_far->task->gold);
+    if (!task) co_return std::move(task).error().in("task " + so_far->task->id);
+    Grade grade;
+    if (task->tests.empty()) co_return grade;
+    const std::string answer = so_far->outcome.answer.value_or("");
+    grade.reward = 0;
+    grade.correct = false;
+    grade.metrics = {{"passed", 0}, {"total", task->tests.size()}, {"pass_rate", 0.0}, {"compiled", 0}};
+    if (answer.find_first_not_of(" \t\r\n") == std::string::npos) co_return grade;
+
+    ProgramJob job;
+    job.language = task->language;
+    job.entry_point = task->entry_point;
+    job.programs.push_back(last_code_block(answer).value_or(answer));
+    for (const ProgramTest& test : task->tests) job.inputs.push_back(test.given);
+    job.limits = {limit_};
+    job.memory = memory_;
+    job.stop_at_timeout = false;
+    auto reports = co_await run_programs(sandbox_, std::move(job));
+    if (!reports) co_return std::move(reports).error();
+    fill(grade, *task, reports->front());
+    co_return grade;
+  }
+
+ private:
+  static void fill(Grade& grade, const ProgramTask& task, const ProgramReport& report) {
+    std::size_t passed = 0;
+    for (std::size_t i = 0; i < report.runs.size(); ++i)
+      passed += passes(task.tests[i], report.runs[i]);
+    const bool all = passed == task.tests.size();
+    grade.reward = all ? 1 : 0;
+    grade.correct = all;
+    grade.metrics["passed"] = passed;
+    grade.metrics["pass_rate"] =
+        static_cast<double>(passed) / static_cast<double>(task.tests.size());
+    grade.metrics["compiled"] = report.compiled ? 1 : 0;
+  }
+
+  SandboxPool* sandbox_;
+  Milliseconds limit_;
+  Bytes memory_;
+};
+
+Result<CheckerRef> make(const Options& options, const CheckerServices& services) {
+  if (!services.sandbox) return missing("checker unit_tests: needs a sandbox to run programs in");
+  return CheckerRef(std::make_shared<UnitTests>(
+      services.sandbox, Milliseconds(options.integer("test_ms")),
+      static_cast<Bytes>(options.integer("memory_mib") * 1024 * 1024)));
+}
+
+REGISTER_CHECKER(
+    PluginInfo{.name = "unit_tests",
+               .summary = "runs the answer's last code block against hidden tests",
+               .options = {{.name = "test_ms",
+                            .type = OptionType::integer,
+                            .fallback = 2000,
+                            .meaning = "time limit of one test",
+                            .least = 1,
+                            .most = 600000},
+                           {.name = "memory_mib",
+                            .type = OptionType::integer,
+                            .fallback = 256,
+                            .meaning = "memory the program may use",
+                            .least = 16,
+                            .most = 65536}}},
+    make)
+
+}  // namespace
+}  // namespace proctor

@@ -1,0 +1,153 @@
+// The checkers that need no sandbox, with the traps that answers of real models set.
+#include <gtest/gtest.h>
+
+#include "env/suite.h"
+#include "tests/support/await.h"
+
+namespace proctor {
+namespace {
+
+CheckerRef make_checker(const std::string& name, const json::object& options = {}) {
+  const auto* entry = Registry<CheckerMaker>::instance().find(name);
+  PROCTOR_CHECK(entry);
+  auto parsed = Options::parse(options, entry->info.options, name);
+  PROCTOR_CHECK(parsed.ok());
+  auto made = entry->make(*parsed, CheckerServices{});
+  PROCTOR_CHECK(made.ok());
+  return *made;
+}
+
+Grade grade(const std::string& checker, json::object gold, std::optional<std::string> answer,
+            json::object metadata = {}) {
+  auto task = std::make_shared<Task>();
+  task->id = "t";
+  task->gold = std::move(gold);
+  task->metadata = std::move(metadata);
+  auto trajectory = std::make_shared<Trajectory>();
+  trajectory->task = task;
+  trajectory->outcome.answer = std::move(answer);
+  auto graded = await(make_checker(checker)->check(trajectory));
+  PROCTOR_CHECK(graded.ok());
+  return *graded;
+}
+
+bool numeric(const std::string& gold, const std::string& answer) {
+  return grade("numeric", {{"answers", {gold}}}, answer).correct.value();
+}
+bool game24(const std::string& answer, json::array numbers = {4, 9, 10, 13}) {
+  return grade("game24", {{"numbers", std::move(numbers)}}, answer).correct.value();
+}
+
+TEST(Numeric, TakesNumbersAsPeopleWriteThem) {
+  EXPECT_TRUE(numeric("42", "42"));
+  EXPECT_TRUE(numeric("42", "The answer is 42."));
+  EXPECT_TRUE(numeric("42", "6 * 7 = 42"));
+  EXPECT_TRUE(numeric("42", "I think it is **42** apples"));
+  EXPECT_TRUE(numeric("42", "\\boxed{42}"));
+  EXPECT_TRUE(numeric("42", "so we get $\\boxed{42}$ and not 43"));
+  EXPECT_TRUE(numeric("42", "blah 17\n#### 42"));
+  EXPECT_TRUE(numeric("42", "42.0"));
+  EXPECT_TRUE(numeric("1234567", "1,234,567"));
+  EXPECT_TRUE(numeric("1,234", "1234"));
+  EXPECT_TRUE(numeric("1234.5", "$1,234.50"));
+  EXPECT_TRUE(numeric("-15", "-15"));
+  EXPECT_TRUE(numeric("-15", "the result is −15"));
+  EXPECT_TRUE(numeric("100000", "1e5"));
+  EXPECT_TRUE(numeric("15", "x = 15 km"));
+  EXPECT_TRUE(numeric("8", "2^3"));
+}
+
+TEST(Numeric, TakesFractionsAndPercent) {
+  EXPECT_TRUE(numeric("0.75", "3/4"));
+  EXPECT_TRUE(numeric("3/4", "0.75"));
+  EXPECT_TRUE(numeric("3/4", "\\frac{3}{4}"));
+  EXPECT_TRUE(numeric("3/4", "\\dfrac34"));
+  EXPECT_TRUE(numeric("1.5", "1 1/2"));
+  EXPECT_TRUE(numeric("50%", "0.5"));
+  EXPECT_TRUE(numeric("0.5", "50%"));
+  EXPECT_TRUE(numeric("50", "50 %"));
+  EXPECT_FALSE(numeric("3/4", "4/3"));
+  EXPECT_FALSE(numeric("50", "0.5"));
+}
+
+TEST(Numeric, IsNotFooled) {
+  EXPECT_FALSE(numeric("42", ""));
+  EXPECT_FALSE(numeric("42", "no idea"));
+  EXPECT_FALSE(numeric("42", "142"));
+  EXPECT_FALSE(numeric("42", "4 2"));
+  EXPECT_FALSE(numeric("42", "42 or 43"));
+  EXPECT_FALSE(numeric("42", "-42"));
+  EXPECT_FALSE(numeric("42", "42.5"));
+  EXPECT_FALSE(numeric("3", "7-3 = 4"));
+  EXPECT_FALSE(numeric("0", "nan"));
+  EXPECT_FALSE(numeric("0", "1/0"));
+  EXPECT_FALSE(numeric("5", "x5"));
+  EXPECT_FALSE(numeric("42", "\\boxed{41} is 42"));
+  EXPECT_FALSE(numeric("42", "The answer is 41. Or 42?\nThe answer is 43"));
+  EXPECT_FALSE(numeric("42", std::string(50000, '(') + "42"));
+  EXPECT_FALSE(grade("numeric", {{"answers", {"42"}}}, std::nullopt).correct.value());
+}
+
+TEST(Numeric, ComparesSimpleAlgebraAndLists) {
+  EXPECT_TRUE(numeric("x + 1", "1 + x"));
+  EXPECT_TRUE(numeric("2x(x+1)", "2x^2 + 2x"));
+  EXPECT_TRUE(numeric("\\frac{\\pi}{2}", "pi/2"));
+  EXPECT_TRUE(numeric("2\\sqrt{3}", "\\sqrt{12}"));
+  EXPECT_TRUE(numeric("(1, 2)", "(1,2)"));
+  EXPECT_TRUE(numeric("y = 2x + 1", "y = 1 + 2x"));
+  EXPECT_FALSE(numeric("(1, 2)", "(2, 1)"));
+  EXPECT_FALSE(numeric("(1, 2)", "(1, 2, 3)"));
+  EXPECT_FALSE(numeric("x + 1", "x - 1"));
+  EXPECT_FALSE(numeric("x + 1", "y + 1"));
+  EXPECT_FALSE(numeric("x + 1", "no idea"));
+}
+
+TEST(Numeric, WantsLowestTermsWhereTheSpellingCounts) {
+  const json::object gold = {{"answers", {"3/4"}}, {"exact", true}};
+  EXPECT_TRUE(grade("numeric", gold, "3/4").correct.value());
+  EXPECT_TRUE(grade("numeric", gold, "6/8 = 3 / 4.").correct.value());
+  EXPECT_FALSE(grade("numeric", gold, "6/8").correct.value());
+  EXPECT_FALSE(grade("numeric", gold, "13/4").correct.value());
+  EXPECT_FALSE(grade("numeric", gold, "-3/4").correct.value());
+}
+
+TEST(Numeric, HasNoGradeWithoutGold) {
+  const Grade none = grade("numeric", {}, "42");
+  EXPECT_FALSE(none.reward.has_value());
+  EXPECT_FALSE(none.correct.has_value());
+}
+
+TEST(Game24, TakesAnExpressionOfTheFourNumbers) {
+  EXPECT_TRUE(game24("(10 - 4) * (13 - 9)"));
+  EXPECT_TRUE(game24("(10-4)*(13-9) = 24"));
+  EXPECT_TRUE(game24("The solution:\n**(10 − 4) × (13 − 9)**."));
+  EXPECT_TRUE(game24("\\boxed{(10 - 4) \\times (13 - 9)}"));
+  EXPECT_TRUE(game24("8 / (3 - 8 / 3)", {3, 3, 8, 8}));
+  EXPECT_TRUE(game24("5*(5-1/5)", {1, 5, 5, 5}));
+}
+
+TEST(Game24, IsNotFooled) {
+  EXPECT_FALSE(game24(""));
+  EXPECT_FALSE(game24("24"));
+  EXPECT_FALSE(game24("(10 - 4) * 4"));
+  EXPECT_FALSE(game24("(10 - 4) * (13 - 9) + 9 - 9"));
+  EXPECT_FALSE(game24("(10 - 4) * (13 - 9) = 25"));
+  EXPECT_FALSE(game24("10 + 4 + 13 - 9"));
+  EXPECT_FALSE(game24("1 2 * 2", {12, 2}));
+  EXPECT_FALSE(game24("1$2 * 2", {12, 2}));
+  EXPECT_FALSE(game24("(10 - 4) * (13 - 9"));
+  EXPECT_FALSE(game24("24 + 0 / (4 - 4)", {24, 0, 4, 4}));
+  EXPECT_FALSE(game24("4 ** 2 + 4 + 4", {4, 2, 4, 4}));
+  EXPECT_FALSE(game24(std::string(5000, '(')));
+  EXPECT_FALSE(game24("999999999999999999999 * 4 * 9 * 10 * 13"));
+}
+
+TEST(ByTask, AsksTheCheckerThatTheTaskNames) {
+  const json::object gold = {{"numbers", {1, 2, 3, 4}}, {"answers", {"24"}}};
+  EXPECT_TRUE(grade("by_task", gold, "24").correct.value());
+  EXPECT_FALSE(grade("by_task", gold, "24", {{"checker", "game24"}}).correct.value());
+  EXPECT_TRUE(grade("by_task", gold, "1*2*3*4", {{"checker", "game24"}}).correct.value());
+}
+
+}  // namespace
+}  // namespace proctor

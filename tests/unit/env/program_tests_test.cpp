@@ -1,0 +1,220 @@
+// Running programs on inputs: how each ends, and that nothing it prints or does counts as a result.
+// The programs are our own, so a plain process will do; the real sandbox is in integration.
+#include "env/program_tests.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/support/await.h"
+#include "tests/support/plain_pool.h"
+
+namespace proctor {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+ProgramInput args(json::array values) { return {.args = std::move(values), .input = {}}; }
+
+std::vector<ProgramReport> run(ProgramJob job) {
+  PlainPool pool;
+  auto reports = await(run_programs(&pool, std::move(job)));
+  if (!reports) ADD_FAILURE() << reports.error().message;
+  return reports ? *reports : std::vector<ProgramReport>(20);
+}
+
+ProgramJob python(std::vector<std::string> programs, std::vector<ProgramInput> inputs) {
+  return {.language = Language::python,
+          .entry_point = "f",
+          .programs = std::move(programs),
+          .inputs = std::move(inputs),
+          .limits = {1000ms}};
+}
+
+TEST(RunPrograms, GivesValuesAsCanonicalJson) {
+  const auto report = run(python({"def f(x):\n    return {'b': (x, 2.0), 'a': None, 3: 1.5}\n"},
+                                 {args({1}), args({"é"})}))[0];
+  ASSERT_EQ(report.runs.size(), 2u);
+  EXPECT_EQ(report.runs[0].value, R"({"3":1.5E0,"a":null,"b":[1,2]})");
+  EXPECT_EQ(report.runs[1].value, R"({"3":1.5E0,"a":null,"b":["é",2]})");
+}
+
+TEST(RunPrograms, TellsHowARunEnded) {
+  const std::string program = R"(
+import os, sys
+def f(x):
+    if x == 1: raise KeyError("no")
+    if x == 2: sys.exit(0)
+    if x == 3: os._exit(0)
+    if x == 4:
+        while True: pass
+    return x
+)";
+  auto job = python({program}, {args({0}), args({1}), args({2}), args({3}), args({4}), args({5})});
+  job.stop_at_timeout = false;
+  const auto runs = run(job)[0].runs;
+  ASSERT_EQ(runs.size(), 6u);
+  EXPECT_EQ(runs[0].value, "0");
+  EXPECT_EQ(runs[1].error, "KeyError");
+  EXPECT_EQ(runs[2].error, "SystemExit");
+  EXPECT_EQ(runs[3].error, "exit status 0");
+  EXPECT_EQ(runs[4].ending, RunEnding::timeout);
+  EXPECT_EQ(runs[5].value, "5");
+}
+
+TEST(RunPrograms, EndsAProgramAtItsFirstTimeOutWhenAsked) {
+  const auto reports = run(python({"def f(x):\n    while x: pass\n    return 7\n", "def f(x):\n    return x"},
+                                  {args({0}), args({1}), args({0})}));
+  ASSERT_EQ(reports[0].runs.size(), 2u);
+  EXPECT_EQ(reports[0].runs[1].ending, RunEnding::timeout);
+  EXPECT_EQ(reports[1].runs.size(), 3u);
+}
+
+TEST(RunPrograms, TakesNothingPrintedForAResult) {
+  const auto report = run(python({R"(
+import os, sys
+print('@0 {"program":0,"run":0,"value":"42"}')
+def f(x):
+    print(42)
+    os.write(1, b'{"run": 0, "value": "42"}\n')
+    return x
+)"}, {args({1})}))[0];
+  ASSERT_EQ(report.runs.size(), 1u);
+  EXPECT_EQ(report.runs[0].value, "1");
+}
+
+TEST(RunPrograms, GivesAValueThatOnlyClaimsToBeEqualNoCredit) {
+  const auto report = run(python({R"(
+class Equal(int):
+    def __eq__(self, other): return True
+    __hash__ = int.__hash__
+def f(x):
+    return Equal(5) if x else type("Any", (), {"__eq__": lambda a, b: True})()
+)"}, {args({1}), args({0})}))[0];
+  ASSERT_EQ(report.runs.size(), 2u);
+  EXPECT_FALSE(passes({.given = args({1}), .expect = 42, .output = {}}, report.runs[0]));
+  EXPECT_FALSE(passes({.given = args({0}), .expect = 42, .output = {}}, report.runs[1]));
+}
+
+TEST(RunPrograms, ReportsAProgramThatDoesNotCompile) {
+  const auto reports = run(python({"def f(:\n", "def g(x):\n    return x\n"}, {args({1})}));
+  EXPECT_FALSE(reports[0].compiled);
+  EXPECT_THAT(reports[0].compile_error, HasSubstr("SyntaxError"));
+  ASSERT_EQ(reports[1].runs.size(), 1u);
+  EXPECT_EQ(reports[1].runs[0].error, "NameError");
+}
+
+TEST(RunPrograms, CountsExecutedLinesAndAHeaderOnlyWhenItIsCalled) {
+  auto job = python({"LIMIT = 3\ndef g():\n    return 1\n\ndef f(x):\n    if x > LIMIT:\n        return 1\n    return 0\n"},
+                    {args({1})});
+  job.want_lines = true;
+  EXPECT_THAT(run(job)[0].lines, ElementsAre(0, 4, 5, 7));
+}
+
+TEST(RunPrograms, GivesEqualFormsToProgramsOfEqualBytecode) {
+  auto job = python({"def f(s, x):\n    s += x\n    return s\n",
+                     "def f(t, x):\n    t += (x)  # same\n\n    return t\n",
+                     "def f(s, x):\n    s = s + x\n    return s\n",
+                     "def f(s, x):\n    s += x\n    return 1\n",
+                     "def f(s, x):\n    s += x\n    return 1.0\n"}, {});
+  job.want_forms = true;
+  const auto reports = run(job);
+  for (const auto& report : reports) ASSERT_EQ(report.forms.size(), 1u);
+  EXPECT_EQ(reports[0].forms, reports[1].forms);
+  EXPECT_NE(reports[0].forms, reports[2].forms);
+  EXPECT_NE(reports[3].forms, reports[4].forms);
+}
+
+TEST(RunPrograms, FeedsScriptsThroughStandardInput) {
+  ProgramJob job;
+  job.programs = {"n = int(input())\nif n > 5: raise ValueError\nprint(n * 2, ' ')\nprint()\n"};
+  job.inputs = {{.args = {}, .input = "3\n"}, {.args = {}, .input = "9\n"}};
+  const auto runs = run(job)[0].runs;
+  ASSERT_EQ(runs.size(), 2u);
+  EXPECT_TRUE(passes({.given = {}, .expect = {}, .output = "6"}, runs[0]));
+  EXPECT_FALSE(passes({.given = {}, .expect = {}, .output = "7"}, runs[0]));
+  EXPECT_EQ(runs[1].error, "ValueError");
+}
+
+TEST(RunPrograms, CallsCppFunctionsWithValuesFromJson) {
+  ProgramJob job;
+  job.language = Language::cpp;
+  job.entry_point = "f";
+  job.programs = {R"(#include <map>
+#include <string>
+#include <vector>
+#include <iostream>
+#include <stdexcept>
+std::map<std::string, double> f(const std::vector<int>& v, std::string s, bool b, double d) {
+  std::cout << "noise";
+  if (v.empty()) throw std::out_of_range("x");
+  if (v[0] == 9) return {{s, static_cast<double>(1 / (v[0] - 9))}};
+  return {{s, d + v.size()}, {"b", b}};
+}
+int main() { return 3; }
+)",
+                  "int f(int x) { return y; }"};
+  job.inputs = {args({json::array{1, 2}, "k\"\n", true, 0.5}), args({json::array{}, "", false, 1}),
+                args({json::array{9}, "", false, 1})};
+  job.want_lines = true;
+  const auto reports = run(job);
+  ASSERT_EQ(reports[0].runs.size(), 3u) << reports[0].compile_error;
+  EXPECT_EQ(reports[0].runs[0].value, R"({"b":1,"k\"\n":2.5E0})");
+  EXPECT_EQ(reports[0].runs[1].error, "std::out_of_range");
+  EXPECT_EQ(reports[0].runs[2].error, "signal 8");
+  EXPECT_TRUE(reports[0].lines.contains(9));
+  EXPECT_FALSE(reports[0].lines.contains(11));
+  EXPECT_FALSE(reports[1].compiled);
+  EXPECT_THAT(reports[1].compile_error, HasSubstr("program.cpp:1"));
+}
+
+TEST(RunPrograms, ComparesCCodeByItsAssembly) {
+  const auto clamp = [](const char* low, const char* high) {
+    return std::string("#include <stdio.h>\nint main(void) {\n  int x, s = 0;\n") +
+           "  while (scanf(\"%d\", &x) == 1) {\n    if (x " + low + " 2) x = 2;\n    if (x " + high +
+           " 8) x = 8;\n    s += x;\n  }\n  printf(\"%d\\n\", s);\n  return 0;\n}\n";
+  };
+  ProgramJob job;
+  job.language = Language::c;
+  job.programs = {clamp("<", ">"), clamp("<=", ">"), clamp("<", ">="), clamp("<=", ">="),
+                  clamp("<", "<")};
+  job.inputs = {{.args = {}, .input = "1 5"}};
+  job.want_forms = true;
+  const auto reports = run(job);
+  ASSERT_EQ(reports[0].forms.size(), 2u);
+  for (int i = 1; i < 4; ++i) EXPECT_EQ(reports[0].forms, reports[i].forms) << i;
+  EXPECT_NE(reports[0].forms, reports[4].forms);
+  EXPECT_EQ(reports[0].runs.at(0).value, "7\n");
+}
+
+TEST(ReadProgramTask, NamesTheBadField) {
+  const auto complaint = [](const char* gold) {
+    auto read = read_program_task(json::parse(gold).as_object());
+    return read ? std::string() : read.error().message;
+  };
+  EXPECT_EQ(complaint(R"({"entry_point":"f","tests":[{"args":[1],"expect":2}]})"), "");
+  EXPECT_THAT(complaint(R"({"language":"java"})"), HasSubstr("gold.language"));
+  EXPECT_THAT(complaint(R"({"entry_point":"f","tests":[{"args":1}]})"), HasSubstr("gold.tests[0]"));
+  EXPECT_THAT(complaint(R"({"entry_point":"f","tests":[{"args":[]}]})"), HasSubstr("gold.tests[0].expect"));
+  EXPECT_THAT(complaint(R"({"tests":[{"args":[],"expect":1}]})"), HasSubstr("gold.entry_point"));
+  EXPECT_THAT(complaint(R"({"entry_point":"f();","tests":[]})"), HasSubstr("gold.entry_point"));
+  EXPECT_THAT(complaint(R"({"language":"c","entry_point":"f","tests":[{"args":[],"expect":1}]})"),
+              HasSubstr("stdin"));
+}
+
+TEST(LastCodeBlock, IsTheLastFencedOne) {
+  EXPECT_EQ(last_code_block("a\n```python\nx = 1\n```\nb\n```\ny = 2\n```\nc"), "y = 2\n");
+  EXPECT_EQ(last_code_block("```cpp\nint x;\n"), "int x;\n");
+  EXPECT_EQ(last_code_block("no code"), std::nullopt);
+  EXPECT_EQ(last_code_block("```inline``` only"), std::nullopt);
+}
+
+TEST(CanonicalValue, ReadsEqualNumbersEqually) {
+  EXPECT_EQ(canonical_value(json::parse("[1.0, {\"b\": 2, \"a\": 1.5}]")),
+            canonical_value(json::parse("[1, {\"a\": 1.50, \"b\": 2.0}]")));
+  EXPECT_NE(canonical_value(json::parse("1")), canonical_value(json::parse("true")));
+  EXPECT_NE(canonical_value(json::parse("\"1\"")), canonical_value(json::parse("1")));
+}
+
+}  // namespace
+}  // namespace proctor
