@@ -250,7 +250,7 @@ std::string digits(std::string_view text, std::size_t& at) {
   return out;
 }
 
-// A number that begins exactly at `at`, sign included; `at` moves behind it.
+// A number that begins exactly at `at`, sign included; `at` moves behind what was read.
 std::optional<WrittenNumber> number_at(std::string_view text, std::size_t& at) {
   std::size_t i = at;
   const bool negative = i < text.size() && text[i] == '-';
@@ -280,19 +280,13 @@ std::optional<WrittenNumber> number_at(std::string_view text, std::size_t& at) {
     const std::string top = digits(text, j);
     if (j + 1 < text.size() && text[j] == '/' && is_digit(text[j + 1])) {
       ++j;
-      const double bottom = std::strtod(digits(text, j).c_str(), nullptr);
-      if (bottom != 0) {
-        value += std::strtod(top.c_str(), nullptr) / bottom;
-        i = j;
-      }
+      value += std::strtod(top.c_str(), nullptr) / std::strtod(digits(text, j).c_str(), nullptr);
+      i = j;
     }
   } else if (j + 1 < text.size() && text[j] == '/' && is_digit(text[j + 1])) {
     ++j;
-    const double bottom = std::strtod(digits(text, j).c_str(), nullptr);
-    if (bottom != 0) {
-      value /= bottom;
-      i = j;
-    }
+    value /= std::strtod(digits(text, j).c_str(), nullptr);
+    i = j;
   }
   WrittenNumber number{.value = negative ? -value : value};
   std::size_t behind = i;
@@ -301,8 +295,8 @@ std::optional<WrittenNumber> number_at(std::string_view text, std::size_t& at) {
     number.percent = true;
     i = behind + 1;
   }
-  if (!std::isfinite(number.value)) return std::nullopt;
   at = i;
+  if (!std::isfinite(number.value)) return std::nullopt;  // "1/0" is no number, and no 0 either
   return number;
 }
 
@@ -349,12 +343,14 @@ std::optional<WrittenNumber> last_number(std::string_view given) {
   for (std::size_t at = 0; at < text.size();) {
     const char c = text[at];
     const bool glued = at > 0 && (is_letter(text[at - 1]) || text[at - 1] == '_');
-    const bool sign = c == '-' && !(at > 0 && (is_letter(text[at - 1]) || is_digit(text[at - 1]) ||
-                                              text[at - 1] == ')'));
+    const bool sign =
+        c == '-' &&
+        !(at > 0 && (is_letter(text[at - 1]) || is_digit(text[at - 1]) || text[at - 1] == ')'));
     if ((is_digit(c) && !glued) || c == '.' || c == '$' || sign) {
       std::size_t end = at;
-      if (auto number = number_at(text, end)) {
-        last = number;
+      auto number = number_at(text, end);
+      if (number) last = number;
+      if (end > at) {
         at = end;
         continue;
       }

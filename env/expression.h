@@ -20,7 +20,7 @@ bool same_expression(std::string_view a, std::string_view b, double tolerance);
 
 // A number as people write it: "-1,234.5", "3/4", "1 1/2", "50%", "1e5". Nothing for other text.
 struct WrittenNumber {
-  double value = 0;      // 50 for "50%"
+  double value = 0;  // 50 for "50%"
   bool percent = false;
 };
 std::optional<WrittenNumber> read_number(std::string_view text);

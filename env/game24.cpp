@@ -116,12 +116,13 @@ void replace_all(std::string& text, std::string_view from, std::string_view to) 
 // The expression of an answer: its last line with a digit, without what is before ":", and without
 // "= 24" behind it.
 std::string expression_in(std::string answer, std::int64_t target) {
-  for (const char* times : {"×", "·", "\\times", "\\cdot", "x", "X"}) replace_all(answer, times, "*");
-  for (const char* minus : {"−", "–"}) replace_all(answer, minus, "-");
-  for (const char* divide : {"÷"}) replace_all(answer, divide, "/");
   // Always a space instead, so that no two numbers grow together.
   for (const char* markup : {"$", "`", "\\boxed", "\\left", "\\right", "\r", "\\(", "\\)", "\\,"})
     replace_all(answer, markup, " ");
+  for (const char* times : {"×", "·", "\\times", "\\cdot", "x", "X"})
+    replace_all(answer, times, "*");
+  for (const char* minus : {"−", "–"}) replace_all(answer, minus, "-");
+  for (const char* divide : {"÷"}) replace_all(answer, divide, "/");
   std::replace(answer.begin(), answer.end(), '{', '(');
   std::replace(answer.begin(), answer.end(), '}', ')');
   std::replace(answer.begin(), answer.end(), '[', '(');
@@ -160,11 +161,13 @@ class Game24 final : public Checker {
         if (fits) numbers.push_back(entry.as_int64());
       }
     if (!fits)
-      co_return bad_input("task " + so_far->task->id + ": gold.numbers: expected a list of integers");
+      co_return bad_input("task " + so_far->task->id +
+                          ": gold.numbers: expected a list of integers");
     const json::value* goal = gold.if_contains("target");
     const std::int64_t target = goal && goal->is_int64() ? goal->as_int64() : 24;
 
-    const std::string text = expression_in(so_far->outcome.answer.value_or("").substr(0, 10000), target);
+    const std::string text =
+        expression_in(so_far->outcome.answer.value_or("").substr(0, 10000), target);
     Expression expression(text);
     const auto value = expression.value();
     std::sort(numbers.begin(), numbers.end());

@@ -118,10 +118,9 @@ bool matches(const std::string& statement, const std::string& gold, double toler
   }
   const auto expected = parts_of(gold), given = parts_of(clean);
   if (expected.size() > 1) {
-    return std::equal(given.begin(), given.end(), expected.begin(), expected.end(),
-                      [&](const std::string& a, const std::string& b) {
-                        return matches(a, b, tolerance);
-                      });
+    return std::equal(
+        given.begin(), given.end(), expected.begin(), expected.end(),
+        [&](const std::string& a, const std::string& b) { return matches(a, b, tolerance); });
   }
   if (same_expression(clean, gold, tolerance)) return true;
   return same_expression(clean.substr(clean.rfind('=') + 1), gold.substr(gold.rfind('=') + 1),

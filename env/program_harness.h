@@ -3,6 +3,7 @@
 // input, calls it, and writes the result as JSON. The program's own output is thrown away.
 //
 // Blind spot: the entry point must be one plain function; overloads and templates do not compile.
+#include <cxxabi.h>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -10,7 +11,6 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <cxxabi.h>
 #include <exception>
 #include <map>
 #include <optional>
@@ -69,7 +69,7 @@ struct Reader {
   }
   std::string text() {
     std::string out;
-    for (++at; in[at] != '"'; ) {
+    for (++at; in[at] != '"';) {
       if (in[at] != '\\') {
         out += in[at++];
         continue;
@@ -120,7 +120,8 @@ struct Reader {
       at += first == 'f' ? 5 : 4;
     } else {
       made.kind = Json::number;
-      while (at < in.size() && std::string_view("+-.eE0123456789").find(in[at]) != std::string_view::npos)
+      while (at < in.size() &&
+             std::string_view("+-.eE0123456789").find(in[at]) != std::string_view::npos)
         made.word += in[at++];
     }
     return made;
@@ -200,7 +201,9 @@ struct As<std::set<T>> {
 };
 template <class T>
 struct As<std::unordered_set<T>> {
-  static std::unordered_set<T> from(const Json& json) { return collect<std::unordered_set<T>>(json); }
+  static std::unordered_set<T> from(const Json& json) {
+    return collect<std::unordered_set<T>>(json);
+  }
 };
 template <class K, class V>
 struct As<std::map<K, V>> {
@@ -230,7 +233,10 @@ inline void write(std::string& out, std::string_view text) {
   out += '"';
 }
 template <class T>
-concept Listing = requires(const T& value) { value.begin(); value.end(); };
+concept Listing = requires(const T& value) {
+  value.begin();
+  value.end();
+};
 template <class T>
 concept Mapping = Listing<T> && requires { typename T::mapped_type; };
 

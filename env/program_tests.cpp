@@ -80,8 +80,7 @@ Status read_list(const json::object& gold, std::string_view key, Read read, std:
 
 Status check_task(const ProgramTask& task) {
   bool by_arguments = false, by_input = false;
-  for (const ProgramTest& test : task.tests)
-    (test.given.args ? by_arguments : by_input) = true;
+  for (const ProgramTest& test : task.tests) (test.given.args ? by_arguments : by_input) = true;
   if (by_arguments && by_input)
     return bad_input("gold.tests: either all tests have args, or all have stdin");
   for (const ProgramInput& probe : task.probes)
@@ -96,9 +95,8 @@ Status check_task(const ProgramTask& task) {
 
 bool is_identifier(std::string_view text) {
   if (text.empty() || std::isdigit(static_cast<unsigned char>(text[0]))) return false;
-  return std::all_of(text.begin(), text.end(), [](unsigned char c) {
-    return std::isalnum(c) || c == '_' || c == ':';
-  });
+  return std::all_of(text.begin(), text.end(),
+                     [](unsigned char c) { return std::isalnum(c) || c == '_' || c == ':'; });
 }
 
 Milliseconds limit_of(const ProgramJob& job, std::size_t input) {
@@ -140,8 +138,9 @@ ExecutionRequest request_for(const ProgramJob& job, std::size_t first, const std
       {"language", to_string(job.language)},
       {"entry_point", job.entry_point},
       {"by_arguments", by_arguments(job)},
-      {"harness", harness ? "#define PROCTOR_ENTRY_POINT " + job.entry_point + "\n" + kProgramHarness
-                          : std::string()},
+      {"harness", harness
+                      ? "#define PROCTOR_ENTRY_POINT " + job.entry_point + "\n" + kProgramHarness
+                      : std::string()},
       {"programs", std::move(programs)},
       {"inputs", std::move(inputs)},
       {"limits", std::move(limits)},
@@ -245,7 +244,8 @@ Result<ProgramTask> read_program_task(const json::object& gold) {
   task.solution = fields.optional_text("solution");
   if (!fields.status()) return Error(fields.status().error());
   const auto parsed = parse_language(language);
-  if (!parsed || (*parsed != Language::python && *parsed != Language::c && *parsed != Language::cpp))
+  if (!parsed ||
+      (*parsed != Language::python && *parsed != Language::c && *parsed != Language::cpp))
     return bad_input("gold.language: expected python, c or cpp, got '" + language + "'");
   task.language = *parsed;
   if (!task.entry_point.empty() && !is_identifier(task.entry_point))

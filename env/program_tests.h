@@ -52,7 +52,7 @@ struct ProgramRun {
   // With args: the returned value as canonical JSON, where numbers of equal value read equally and
   // what JSON cannot say is marked. With stdin: what was printed.
   std::string value;
-  std::string error;  // "ValueError", "exit status 3", "signal 11"
+  std::string error;   // "ValueError", "exit status 3", "signal 11"
   std::string detail;  // the exception's message, for people
   double ms = 0;
 };

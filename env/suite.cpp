@@ -131,8 +131,7 @@ Status read_prompt(const YamlFile& yaml, const json::value& value, Suite& suite)
   for (const std::string& file : *files) {
     const fs::path path = resolve(suite.directory, file);
     if (!is_there(path))
-      return yaml.complain("prompt.few_shot",
-                           "prompt.few_shot: there is no file " + path.string());
+      return yaml.complain("prompt.few_shot", "prompt.few_shot: there is no file " + path.string());
     auto messages = read_few_shot(path);
     if (!messages) return std::move(messages).error();
     std::move(messages->begin(), messages->end(), std::back_inserter(suite.prompt));
@@ -158,7 +157,8 @@ Status read_suite_tasks(const YamlFile& yaml, const json::object& root, Suite& s
   if (!files) return std::move(files).error();
   if (files->empty()) return yaml.complain("tasks", "tasks: name at least one file of tasks");
   const json::value& made_by = at_or_null(root, "made_by");
-  const std::string command = made_by.is_string() ? std::string(made_by.as_string()) : "scripts/setup";
+  const std::string command =
+      made_by.is_string() ? std::string(made_by.as_string()) : "scripts/setup";
 
   std::set<std::string> ids;
   for (const std::string& file : *files) {
@@ -192,7 +192,8 @@ Result<Suite> load_suite(const std::string& name_or_path) {
   auto yaml = read_yaml(file->string());
   if (!yaml) return std::move(yaml).error();
   if (!yaml->root.is_object())
-    return yaml->complain("", "expected a mapping with name, tasks, checker, tools, prompt, limits");
+    return yaml->complain("",
+                          "expected a mapping with name, tasks, checker, tools, prompt, limits");
   const json::object& root = yaml->root.as_object();
   if (auto known = check_keys(*yaml, root, "", kSuiteKeys); !known) return std::move(known).error();
 

@@ -22,7 +22,8 @@ class UnitTests final : public Checker {
     const std::string answer = so_far->outcome.answer.value_or("");
     grade.reward = 0;
     grade.correct = false;
-    grade.metrics = {{"passed", 0}, {"total", task->tests.size()}, {"pass_rate", 0.0}, {"compiled", 0}};
+    grade.metrics = {
+        {"passed", 0}, {"total", task->tests.size()}, {"pass_rate", 0.0}, {"compiled", 0}};
     if (answer.find_first_not_of(" \t\r\n") == std::string::npos) co_return grade;
 
     ProgramJob job;
@@ -60,27 +61,26 @@ class UnitTests final : public Checker {
 
 Result<CheckerRef> make(const Options& options, const CheckerServices& services) {
   if (!services.sandbox) return missing("checker unit_tests: needs a sandbox to run programs in");
-  return CheckerRef(std::make_shared<UnitTests>(
-      services.sandbox, Milliseconds(options.integer("test_ms")),
-      static_cast<Bytes>(options.integer("memory_mib") * 1024 * 1024)));
+  return CheckerRef(
+      std::make_shared<UnitTests>(services.sandbox, Milliseconds(options.integer("test_ms")),
+                                  static_cast<Bytes>(options.integer("memory_mib") * 1024 * 1024)));
 }
 
-REGISTER_CHECKER(
-    PluginInfo{.name = "unit_tests",
-               .summary = "runs the answer's last code block against hidden tests",
-               .options = {{.name = "test_ms",
-                            .type = OptionType::integer,
-                            .fallback = 2000,
-                            .meaning = "time limit of one test",
-                            .least = 1,
-                            .most = 600000},
-                           {.name = "memory_mib",
-                            .type = OptionType::integer,
-                            .fallback = 256,
-                            .meaning = "memory the program may use",
-                            .least = 16,
-                            .most = 65536}}},
-    make)
+REGISTER_CHECKER(PluginInfo{.name = "unit_tests",
+                            .summary = "runs the answer's last code block against hidden tests",
+                            .options = {{.name = "test_ms",
+                                         .type = OptionType::integer,
+                                         .fallback = 2000,
+                                         .meaning = "time limit of one test",
+                                         .least = 1,
+                                         .most = 600000},
+                                        {.name = "memory_mib",
+                                         .type = OptionType::integer,
+                                         .fallback = 256,
+                                         .meaning = "memory the program may use",
+                                         .least = 16,
+                                         .most = 65536}}},
+                 make)
 
 }  // namespace
 }  // namespace proctor

@@ -2,12 +2,12 @@
 // Only for programs that the tests themselves wrote and that mean no harm.
 #pragma once
 
+#include <sys/wait.h>
+
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-
-#include <sys/wait.h>
 
 #include "runtime/core/json.h"
 #include "sandbox/sandbox.h"

@@ -1,13 +1,14 @@
 // Suites and tasks from files, and what a user is told when a file is wrong.
-#include <filesystem>
-#include <fstream>
-#include <set>
+#include "env/suite.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <fstream>
+#include <set>
+
 #include "env/program_tests.h"
-#include "env/suite.h"
 
 namespace proctor {
 namespace {
@@ -20,7 +21,8 @@ class SuiteFolder {
   SuiteFolder() {
     char name[] = "/tmp/proctor-suite-XXXXXX";
     path_ = mkdtemp(name);
-    write("tasks.jsonl", R"({"id":"a","prompt":"1+1?","gold":{"answers":["2"]}})" "\n");
+    write("tasks.jsonl", R"({"id":"a","prompt":"1+1?","gold":{"answers":["2"]}})"
+                         "\n");
     write("suite.yaml", "name: mine\ntasks: tasks.jsonl\nchecker: numeric\n");
   }
   ~SuiteFolder() { fs::remove_all(path_); }
@@ -40,11 +42,11 @@ class SuiteFolder {
 
 TEST(LoadSuite, ReadsAFolder) {
   SuiteFolder folder;
-  folder.write("few.jsonl", R"({"role":"user","content":"2+2?"}
+  folder.write("few.jsonl", R"j({"role":"user","content":"2+2?"}
 {"role":"assistant","content":"","tool_calls":[{"id":"c0","name":"python","arguments":{"code":"print(4)"}}]}
 {"role":"tool","tool_call_id":"c0","name":"python","content":"4"}
 {"role":"assistant","content":"4"}
-)");
+)j");
   folder.write("suite.yaml",
                "name: mine\ntasks: [tasks.jsonl]\nchecker: {numeric: {tolerance: 0.1}}\n"
                "tools: [python]\nprompt: {system: Be brief., few_shot: few.jsonl}\n"
@@ -70,7 +72,8 @@ TEST(LoadSuite, SaysWhatIsWrongAndWhere) {
   EXPECT_THAT(folder.complaint(), HasSubstr("checker"));
   folder.write("suite.yaml", "name: mine\ntasks: none.jsonl\nchecker: numeric\n");
   EXPECT_THAT(folder.complaint(), HasSubstr("suite.yaml:2: tasks: there is no file"));
-  folder.write("suite.yaml", "name: mine\ntasks: data/none/x.jsonl\nchecker: a\nmade_by: make it\n");
+  folder.write("suite.yaml",
+               "name: mine\ntasks: data/none/x.jsonl\nchecker: a\nmade_by: make it\n");
   EXPECT_THAT(folder.complaint(), HasSubstr("is not there yet: make it with make it"));
   EXPECT_EQ(folder.load().error().kind, ErrorKind::missing);
   folder.write("suite.yaml", "name: mine\ntasks: tasks.jsonl\n");
@@ -88,7 +91,8 @@ TEST(LoadSuite, NamesTheSuitesThereAre) {
 
 TEST(ReadTasks, SaysFileAndLine) {
   SuiteFolder folder;
-  folder.write("tasks.jsonl", "{\"id\":\"a\",\"prompt\":\"x\"}\n\n{\"id\":\"a\",\"prompt\":\"y\"}\n");
+  folder.write("tasks.jsonl",
+               "{\"id\":\"a\",\"prompt\":\"x\"}\n\n{\"id\":\"a\",\"prompt\":\"y\"}\n");
   auto twice = read_tasks(folder.file("tasks.jsonl"));
   ASSERT_FALSE(twice);
   EXPECT_THAT(twice.error().message, HasSubstr("tasks.jsonl:3: "));
