@@ -1,0 +1,374 @@
+// The loop: budgets, broken markup, tools, supervision beside the rollout, resumption.
+#include "runtime/rollout.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "tests/support/await.h"
+
+namespace proctor {
+namespace {
+
+using Steady = std::chrono::steady_clock;
+
+// Says one line a turn, the last one again and again; reports byte-wise token ids when asked to.
+class Lines final : public Model {
+ public:
+  explicit Lines(std::vector<std::string> lines, Milliseconds delay = 0ms)
+      : lines_(std::move(lines)), delay_(delay) {}
+  std::string name() const override { return "lines"; }
+  std::string backend() const override { return "script"; }
+  Async<Result<Capabilities>> capabilities() override { co_return Capabilities{}; }
+  Async<Result<Generation>> generate(GenerateRequest request) override {
+    const auto turn = static_cast<std::size_t>(request.asker.turn);
+    prompts.push_back(request.messages);
+    ++started;
+    co_await sleep_for(delay_);
+    ++finished;
+    if (failure) co_return *failure;
+    Generation generation;
+    generation.content = lines_[std::min(turn, lines_.size() - 1)];
+    generation.finish_reason = "stop";
+    generation.completion_tokens = 10;
+    generation.prompt_tokens = 100;
+    co_return generation;
+  }
+  int started = 0, finished = 0;
+  std::optional<Error> failure;
+  std::vector<std::vector<Message>> prompts;
+
+ private:
+  std::vector<std::string> lines_;
+  Milliseconds delay_;
+};
+
+class Counter final : public Tool {
+ public:
+  Counter(bool stateful, Milliseconds delay) : stateful_(stateful), delay_(delay) {}
+  ToolDefinition definition() const override {
+    return {.name = "count",
+            .description = "counts",
+            .parameters = {{"type", "object"},
+                           {"properties", {{"by", {{"type", "integer"}}}}},
+                           {"required", {"by"}}}};
+  }
+  bool stateful() const override { return stateful_; }
+  Async<Result<Observation>> call(ToolCall call, std::shared_ptr<ToolContext> context) override {
+    ++calls;
+    co_await sleep_for(delay_);
+    int sum = static_cast<int>(call.arguments.at("by").as_int64());
+    if (auto& state = context->state["count"]; state.has_value()) sum += std::any_cast<int>(state);
+    context->state["count"] = sum;
+    Observation observation;
+    observation.content = std::to_string(sum);
+    co_return observation;
+  }
+  int calls = 0;
+
+ private:
+  bool stateful_;
+  Milliseconds delay_;
+};
+
+class Watcher final : public Supervisor {
+ public:
+  Watcher(Milliseconds delay, int stop_at) : delay_(delay), stop_at_(stop_at) {}
+  bool has_on_turn() const override { return true; }
+  bool decides() const override { return stop_at_ >= 0; }
+  Async<Result<Opinion>> on_turn(TrajectoryRef so_far) override {
+    const int turn = so_far->turns.back()->index;
+    ++asked;
+    co_await sleep_for(delay_);
+    if (broken) throw std::runtime_error("watcher fell asleep");
+    Opinion opinion;
+    opinion.labels.push_back(
+        {.name = "seen", .level = LabelLevel::turn, .value = static_cast<double>(turn)});
+    if (turn == stop_at_) opinion.decision = Decision::stop;
+    co_return opinion;
+  }
+  int asked = 0;
+  bool broken = false;
+
+ private:
+  Milliseconds delay_;
+  int stop_at_;
+};
+
+const std::string kCall = R"(<tool_call>{"name": "count", "arguments": {"by": 2}}</tool_call>)";
+
+class RolloutTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    directory_ = std::filesystem::temp_directory_path() /
+                 ("rollout-test-" + std::to_string(::getpid()) + "-" +
+                  testing::UnitTest::GetInstance()->current_test_info()->name());
+    std::filesystem::remove_all(directory_);
+    config_.name = "run";
+    config_.sampling.max_tokens = 100;
+    auto store = Store::create(directory_, json::object{{"seed", 1}});
+    ASSERT_TRUE(store) << store.error().message;
+    store_ = std::move(*store);
+    auto format = make_format("hermes");
+    ASSERT_TRUE(format) << format.error().message;
+    services_.config = &config_;
+    services_.format = std::move(*format);
+    services_.store = store_.get();
+    services_.clock = &clock_;
+    services_.counters = &counters_;
+    config_.models["policy"] = {};
+    auto task = std::make_shared<Task>();
+    task->id = "t";
+    task->prompt = "count";
+    task_ = task;
+  }
+  void TearDown() override {
+    store_.reset();
+    std::filesystem::remove_all(directory_);
+  }
+
+  std::shared_ptr<Lines> says(std::vector<std::string> lines, Milliseconds delay = 0ms) {
+    auto model = std::make_shared<Lines>(std::move(lines), delay);
+    services_.policy = model;
+    return model;
+  }
+  std::shared_ptr<Counter> with_tool(bool stateful, Milliseconds delay = 0ms) {
+    auto tool = std::make_shared<Counter>(stateful, delay);
+    services_.tools["count"] = tool;
+    return tool;
+  }
+  std::shared_ptr<Watcher> watched(Milliseconds delay, int stop_at = -1) {
+    auto watcher = std::make_shared<Watcher>(delay, stop_at);
+    services_.supervisors.push_back({"watcher", "watcher", watcher});
+    return watcher;
+  }
+  Trajectory play(std::optional<Trajectory> so_far = std::nullopt) {
+    RolloutPlan plan{.task = task_, .so_far = std::move(so_far)};
+    auto played = await(roll_out(services_, std::move(plan)));
+    EXPECT_TRUE(played) << (played ? "" : played.error().message);
+    return played ? **played : Trajectory{};
+  }
+
+  std::filesystem::path directory_;
+  RunConfig config_;
+  Clock clock_;
+  RunCounters counters_;
+  std::unique_ptr<Store> store_;
+  RolloutServices services_;
+  TaskRef task_;
+};
+
+TEST_F(RolloutTest, PlaysToolTurnsUntilTheAnswer) {
+  with_tool(true);
+  auto model = says({kCall, kCall, "<answer>4</answer>"});
+  const Trajectory played = play();
+  EXPECT_EQ(played.id, "run-t-0");
+  EXPECT_EQ(played.outcome.status, OutcomeStatus::answered);
+  EXPECT_EQ(played.outcome.answer, "4");
+  ASSERT_EQ(played.turns.size(), 3u);
+  EXPECT_EQ(played.turns[1]->observations[0].content, "4");
+  EXPECT_EQ(played.turns[1]->observations[0].tool_call_id, "c0");
+  auto stored = store_->read("run-t-0");
+  ASSERT_TRUE(stored && *stored);
+  EXPECT_EQ((**stored).turns.size(), 3u);
+  EXPECT_TRUE(store_->unfinished()->empty());
+}
+
+TEST_F(RolloutTest, EndsAtTheTurnLimit) {
+  with_tool(false);
+  says({kCall});
+  config_.limits.turns = 3;
+  const Trajectory played = play();
+  EXPECT_EQ(played.outcome.status, OutcomeStatus::max_turns);
+  EXPECT_EQ(played.turns.size(), 3u);
+}
+
+TEST_F(RolloutTest, EndsAtTheTokenLimit) {
+  with_tool(false);
+  says({kCall});
+  config_.limits.tokens = 15;
+  EXPECT_EQ(play().outcome.status, OutcomeStatus::max_tokens);
+}
+
+TEST_F(RolloutTest, ASpentToolBudgetIsAnObservation) {
+  auto tool = with_tool(false);
+  says({kCall, kCall, "<answer>x</answer>"});
+  config_.limits.tool_calls = 1;
+  const Trajectory played = play();
+  EXPECT_EQ(tool->calls, 1);
+  EXPECT_EQ(played.turns[1]->observations[0].status, ObservationStatus::denied);
+  EXPECT_EQ(played.outcome.status, OutcomeStatus::answered);
+}
+
+TEST_F(RolloutTest, BrokenMarkupGetsACorrectiveObservation) {
+  with_tool(false);
+  auto model = says({"<tool_call>{\"name\": \"count\", ", "<answer>x</answer>"});
+  const Trajectory played = play();
+  EXPECT_EQ(played.outcome.status, OutcomeStatus::answered);
+  ASSERT_TRUE(played.turns[0]->assistant.parse_error);
+  ASSERT_EQ(played.turns[0]->observations.size(), 1u);
+  EXPECT_EQ(played.turns[0]->observations[0].status, ObservationStatus::error);
+  EXPECT_EQ(model->prompts[1].back().role, "user");
+}
+
+TEST_F(RolloutTest, UnknownToolsAndBadArgumentsAreAnswered) {
+  with_tool(false);
+  says({R"(<tool_call>{"name": "cuont", "arguments": {}}</tool_call>)",
+        R"(<tool_call>{"name": "count", "arguments": {"by": "two"}}</tool_call>)",
+        "<answer>x</answer>"});
+  const Trajectory played = play();
+  EXPECT_EQ(played.turns[0]->observations[0].content,
+            "There is no tool 'cuont'. The tools are: count.");
+  EXPECT_EQ(played.turns[1]->observations[0].status, ObservationStatus::error);
+}
+
+TEST_F(RolloutTest, AToolThatHangsIsTimedOut) {
+  with_tool(false, 1h);
+  says({kCall, "<answer>x</answer>"});
+  config_.limits.tool = 20ms;
+  const Trajectory played = play();
+  EXPECT_EQ(played.turns[0]->observations[0].status, ObservationStatus::timeout);
+  EXPECT_EQ(played.outcome.status, OutcomeStatus::answered);
+}
+
+TEST_F(RolloutTest, AFailingModelEndsInErrorAndAFullContextInItsOwnStatus) {
+  auto model = says({"x"});
+  model->failure = unavailable("the server is gone");
+  Trajectory played = play();
+  EXPECT_EQ(played.outcome.status, OutcomeStatus::error);
+  EXPECT_EQ(played.outcome.error, "the server is gone");
+  model->failure = bad_input("context_full: 9000 tokens do not fit");
+  played = play();
+  EXPECT_EQ(played.outcome.status, OutcomeStatus::context_full);
+}
+
+TEST_F(RolloutTest, SupervisionRunsBesideTheNextTurn) {
+  with_tool(false);
+  says({kCall, kCall, kCall, kCall, kCall, "<answer>x</answer>"}, 40ms);
+  watched(30ms, 99);  // it may decide, so that turns wait for it
+  const auto started = Steady::now();
+  const Trajectory played = play();
+  const double took = to_ms(Steady::now() - started);
+  EXPECT_EQ(played.turns.size(), 6u);
+  EXPECT_EQ(played.labels.size(), 6u);
+  // 6 x 40 ms and one verdict of 30 ms that nothing can hide; in sequence it would be 420 ms.
+  EXPECT_LT(took, 400);
+  for (int i = 0; i < 6; ++i) {
+    EXPECT_EQ(played.labels[static_cast<std::size_t>(i)].turn, i);
+    EXPECT_EQ(played.turns[static_cast<std::size_t>(i)]->scores.at("watcher.seen"), i);
+  }
+}
+
+TEST_F(RolloutTest, AStopCancelsTheSpeculatedTurn) {
+  auto tool = with_tool(true);
+  auto model = says({kCall}, 50ms);
+  watched(10ms, 1);
+  const Trajectory played = play();
+  EXPECT_EQ(played.outcome.status, OutcomeStatus::stopped);
+  EXPECT_EQ(played.turns.size(), 2u);
+  EXPECT_EQ(played.turns[1]->decision, Decision::stop);
+  EXPECT_EQ(played.turns[1]->decided_by, "watcher");
+  EXPECT_EQ(tool->calls, 2);
+  EXPECT_EQ(model->started, 3);
+  EXPECT_EQ(model->finished, 2);  // the third was cancelled
+}
+
+TEST_F(RolloutTest, StatefulCallsWaitForTheDecision) {
+  auto tool = with_tool(true);
+  says({kCall}, 1ms);
+  watched(40ms, 1);  // slower than the policy: turn 2 is generated before the verdict on turn 1
+  const Trajectory played = play();
+  EXPECT_EQ(played.turns.size(), 2u);
+  EXPECT_EQ(tool->calls, 2);
+}
+
+TEST_F(RolloutTest, AFailingSupervisorIsARecordAndNothingElse) {
+  with_tool(false);
+  says({kCall, "<answer>x</answer>"});
+  watched(0ms)->broken = true;
+  watched(0ms);
+  services_.supervisors.back().alias = "other";
+  const Trajectory played = play();
+  EXPECT_EQ(played.outcome.status, OutcomeStatus::answered);
+  EXPECT_EQ(counters_.failed_supervisions, 2);
+  int good = 0;
+  for (const auto& label : played.labels) good += label.supervisor == "other";
+  EXPECT_EQ(good, 2);
+}
+
+TEST_F(RolloutTest, AJournalledRolloutGoesOnAndRebuildsItsSessions) {
+  auto tool = with_tool(true);
+  auto model = says({kCall, kCall, "<answer>4</answer>"});
+  watched(0ms);
+  const Trajectory whole = play();
+  // The journal as it stood after two turns.
+  Trajectory cut = whole;
+  cut.turns.resize(2);
+  cut.outcome = {};
+  cut.labels.clear();
+  Trajectory empty = cut;
+  empty.turns.clear();
+  ASSERT_TRUE(await(store_->begin(std::make_shared<const Trajectory>(empty))));
+  for (const auto& turn : cut.turns) ASSERT_TRUE(await(store_->append_turn(cut.id, turn)));
+  tool->calls = 0;
+  const Trajectory resumed = play(cut);
+  EXPECT_EQ(tool->calls, 2);  // replayed, so that the count goes on from 4
+  EXPECT_EQ(resumed.turns.size(), 3u);
+  EXPECT_EQ(resumed.outcome.answer, "4");
+  EXPECT_EQ(resumed.labels.size(), whole.labels.size());
+  EXPECT_EQ(resumed.observation.at("replayed_executions").as_int64(), 2);
+  EXPECT_EQ(messages_of(resumed), messages_of(whole));
+}
+
+TEST_F(RolloutTest, ATruncatedContextIsMarked) {
+  with_tool(false);
+  class Picky final : public Model {
+   public:
+    std::string name() const override { return "picky"; }
+    std::string backend() const override { return "script"; }
+    Async<Result<Capabilities>> capabilities() override { co_return Capabilities{}; }
+    Async<Result<Generation>> generate(GenerateRequest request) override {
+      std::size_t cut = 0;
+      for (const auto& message : request.messages)
+        cut += message.text().find("[cut:") != std::string::npos;
+      if (request.asker.turn == 2 && cut == 0) co_return bad_input("context_full: too long");
+      Generation generation;
+      generation.content = request.asker.turn == 2 ? "<answer>x</answer>" : kCall;
+      generation.finish_reason = "stop";
+      co_return generation;
+    }
+  };
+  services_.policy = std::make_shared<Picky>();
+  config_.context = ContextPolicy::truncate;
+  const Trajectory played = play();
+  EXPECT_EQ(played.outcome.status, OutcomeStatus::answered);
+  EXPECT_TRUE(played.turns[0]->observations[0].extra.contains("cut_before_turn"));
+  EXPECT_FALSE(played.turns[1]->observations[0].extra.contains("cut_before_turn"));
+}
+
+Async<Result<int>> called_off(const RolloutServices& services, TaskRef task) {
+  RolloutPlan plan{.task = std::move(task)};
+  auto played = co_await roll_out(services, std::move(plan));
+  co_return 1;
+}
+
+Async<void> cancel_after(const RolloutServices& services, TaskRef task, Milliseconds time) {
+  auto work = called_off(services, std::move(task));
+  auto result = co_await with_deadline(std::move(work), time, "rollout");
+  EXPECT_FALSE(result);
+}
+
+TEST_F(RolloutTest, ACancelledRolloutLeavesItsJournal) {
+  with_tool(false);
+  says({kCall}, 15ms);
+  watched(5ms);
+  await(cancel_after(services_, task_, 50ms));
+  auto unfinished = store_->unfinished();
+  ASSERT_TRUE(unfinished);
+  ASSERT_EQ(unfinished->size(), 1u);
+  EXPECT_GE((*unfinished)[0].turns.size(), 2u);
+}
+
+}  // namespace
+}  // namespace proctor
