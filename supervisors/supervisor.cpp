@@ -26,7 +26,9 @@ Result<SupervisorInstance> make_supervisor(const PluginUse& use,
   if (!entry) return registry.unknown("supervisor", use.name);
   auto options = Options::parse(use.options, entry->info.options, use.name);
   if (!options) return std::move(options).error();
-  auto supervisor = entry->make(*options, services);
+  SupervisorServices own = services;
+  own.alias = use.alias;
+  auto supervisor = entry->make(*options, own);
   if (!supervisor) return std::move(supervisor).error().in(use.name);
   return SupervisorInstance{use.name, use.alias, std::move(*supervisor)};
 }

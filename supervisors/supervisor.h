@@ -48,7 +48,8 @@ class Rollouts {
                                                                   std::size_t turns, int count) = 0;
 };
 
-// Shared by all supervisors of a run; everything in it outlives them.
+// Shared by all supervisors of a run; everything it points to outlives them. A maker that keeps it
+// copies it.
 struct SupervisorServices {
   SandboxPool* sandbox = nullptr;
   asio::thread_pool* pool = nullptr;
@@ -56,6 +57,7 @@ struct SupervisorServices {
   std::function<std::shared_ptr<Judge>(const std::string& role)> judge;  // one a role and run
   Rollouts* rollouts = nullptr;
   std::uint64_t seed = 1;
+  std::string alias;  // label name of the instance being made, set by make_supervisor
 };
 
 class Supervisor {

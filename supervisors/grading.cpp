@@ -1,0 +1,191 @@
+// Grading by the answer alone. Blind spot: units, fractions and algebra ("1/2" is not 0.5 here).
+#include "supervisors/grading.h"
+
+#include <locale.h>
+#include <wctype.h>
+
+#include <charconv>
+#include <cmath>
+#include <set>
+
+#include "supervisors/steps.h"
+
+namespace proctor {
+namespace {
+
+// What stands between the brace at `open` and its partner.
+std::optional<std::string> braced(const std::string& text, std::size_t open) {
+  int depth = 0;
+  for (std::size_t i = open; i < text.size(); ++i) {
+    if (text[i] == '{') ++depth;
+    if (text[i] == '}' && --depth == 0) return text.substr(open + 1, i - open - 1);
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> boxed(const std::string& text) {
+  const std::string mark = "\\boxed{";
+  for (std::size_t at = text.rfind(mark); at != std::string::npos;) {
+    if (auto inside = braced(text, at + mark.size() - 1)) return inside;
+    if (at == 0) break;
+    at = text.rfind(mark, at - 1);
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> tagged(const std::string& text) {
+  const std::size_t open = text.rfind("<answer>");
+  if (open == std::string::npos) return std::nullopt;
+  const std::size_t from = open + 8;
+  const std::size_t close = text.find("</answer>", from);
+  return text.substr(from, close == std::string::npos ? close : close - from);
+}
+
+std::optional<std::string> behind_answer_is(const std::string& text) {
+  const std::string lower = lower_ascii(text);
+  const std::size_t at = lower.rfind("answer is");
+  if (at == std::string::npos) return std::nullopt;
+  const std::size_t from = at + 9;
+  const std::size_t end = text.find('\n', from);
+  std::string_view rest =
+      std::string_view(text).substr(from, end == std::string::npos ? end : end - from);
+  rest = trimmed(rest);
+  if (rest.starts_with(':')) rest = trimmed(rest.substr(1));
+  if (rest.ends_with('.')) rest = trimmed(rest.substr(0, rest.size() - 1));
+  return std::string(rest);
+}
+
+// A decimal number, thousands commas allowed, all of the text; finite.
+std::optional<double> as_number(std::string_view text) {
+  std::string digits;
+  std::size_t integer_digits = 0;
+  bool comma = false, fraction = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == ',') {
+      // Groups of three behind it, one to three digits before it.
+      if (fraction || integer_digits == 0 || integer_digits > 3) return std::nullopt;
+      if (comma && integer_digits != 3) return std::nullopt;
+      comma = true;
+      integer_digits = 0;
+      continue;
+    }
+    if (c >= '0' && c <= '9' && !fraction) ++integer_digits;
+    if (c == '.' || c == 'e' || c == 'E') {
+      if (comma && !fraction && integer_digits != 3) return std::nullopt;
+      fraction = true;
+    }
+    digits += c;
+  }
+  if (comma && !fraction && integer_digits != 3) return std::nullopt;
+  const char* first = digits.data() + (digits.starts_with('+') ? 1 : 0);
+  const char* last = digits.data() + digits.size();
+  double number = 0;
+  const auto [end, code] = std::from_chars(first, last, number);
+  if (code != std::errc() || end != last || first == last || !std::isfinite(number))
+    return std::nullopt;
+  return number;
+}
+
+// One code point at `at`, which moves on; a broken byte counts as itself.
+char32_t next_code_point(std::string_view text, std::size_t& at) {
+  const auto byte = [&](std::size_t i) {
+    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u;
+  };
+  const unsigned first = byte(at);
+  const int length = first < 0x80    ? 1
+                     : first >= 0xF0 ? 4
+                     : first >= 0xE0 ? 3
+                     : first >= 0xC0 ? 2
+                                     : 1;
+  char32_t code = length == 1 ? first : first & (0xFFu >> (length + 1));
+  for (int i = 1; i < length; ++i) {
+    if ((byte(at + static_cast<std::size_t>(i)) & 0xC0) != 0x80) return byte(at++);
+    code = code << 6 | (byte(at + static_cast<std::size_t>(i)) & 0x3F);
+  }
+  at += static_cast<std::size_t>(length);
+  return code;
+}
+
+// Words for set_f1. Lower case by the C library's Unicode table, the same on every glibc.
+std::set<std::u32string> words_of(const std::string& text) {
+  static const locale_t unicode = newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr);
+  std::set<std::u32string> words;
+  std::u32string word;
+  const auto close = [&] {
+    if (!word.empty()) words.insert(std::exchange(word, {}));
+  };
+  for (std::size_t at = 0; at < text.size();) {
+    const char32_t code = next_code_point(text, at);
+    const bool ascii_mark =
+        code < 128 && !(code >= '0' && code <= '9') && !((code | 32) >= 'a' && (code | 32) <= 'z');
+    const bool other_mark =
+        (code >= 0x2010 && code <= 0x205E) || (code >= 0x3000 && code <= 0x3003) ||
+        (code >= 0x3008 && code <= 0x3011) || code == 0xA0 || code == 0xAB || code == 0xBB;
+    if (ascii_mark || other_mark) {
+      close();
+    } else {
+      const auto wide = static_cast<wint_t>(code);
+      word += static_cast<char32_t>(unicode ? towlower_l(wide, unicode) : towlower(wide));
+    }
+  }
+  close();
+  return words;
+}
+
+}  // namespace
+
+double set_f1(const std::string& answer, const std::string& gold) {
+  const auto said = words_of(answer), right = words_of(gold);
+  std::size_t common = 0;
+  for (const auto& word : said) common += right.count(word);
+  if (common == 0) return 0;
+  const double precision = static_cast<double>(common) / static_cast<double>(said.size());
+  const double recall = static_cast<double>(common) / static_cast<double>(right.size());
+  return 2 * precision * recall / (precision + recall);
+}
+
+std::vector<std::string> gold_answers(const Trajectory& trajectory) {
+  std::vector<std::string> answers;
+  if (!trajectory.task) return answers;
+  const auto* given = trajectory.task->gold.if_contains("answers");
+  if (!given || !given->is_array()) return answers;
+  for (const auto& answer : given->get_array())
+    if (answer.is_string() && !trimmed(std::string_view(answer.get_string())).empty())
+      answers.emplace_back(answer.get_string());
+  return answers;
+}
+
+std::optional<std::string> answer_in(const std::string& text) {
+  for (auto* find : {boxed, tagged, behind_answer_is})
+    if (auto found = find(text)) return std::string(trimmed(*found));
+  return std::nullopt;
+}
+
+bool same_answer(const std::string& a, const std::string& b) {
+  const std::string_view left = trimmed(a), right = trimmed(b);
+  if (lower_ascii(left) == lower_ascii(right)) return true;
+  const auto x = as_number(left), y = as_number(right);
+  return x && y && *x == *y;
+}
+
+std::optional<bool> correct_by_answer(const Trajectory& trajectory) {
+  if (trajectory.outcome.correct) return trajectory.outcome.correct;
+  const auto gold = gold_answers(trajectory);
+  if (gold.empty()) return std::nullopt;
+  std::optional<std::string> answer = trajectory.outcome.answer;
+  if (!answer && !trajectory.turns.empty())
+    answer = answer_in(trajectory.turns.back()->assistant.content);
+  if (!answer) return false;
+  for (const auto& right : gold)
+    if (same_answer(*answer, right)) return true;
+  return false;
+}
+
+std::optional<bool> correctness(const Trajectory& trajectory) {
+  if (trajectory.outcome.correct) return trajectory.outcome.correct;
+  if (trajectory.outcome.reward) return *trajectory.outcome.reward >= 0.5;
+  return correct_by_answer(trajectory);
+}
+
+}  // namespace proctor

@@ -1,0 +1,33 @@
+// The answer of a text solution, and whether it is right: the rule that mechanisms share, which is
+// stricter and simpler than a suite's checker and needs nothing but the record.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runtime/core/records.h"
+
+namespace proctor {
+
+// `task.gold.answers` without empty ones; empty when there are none.
+std::vector<std::string> gold_answers(const Trajectory& trajectory);
+
+// The last \boxed{...}, else the last <answer>...</answer>, else what follows the last "answer is"
+// on its line (a colon behind it and the final full stop dropped); nothing when there is none.
+std::optional<std::string> answer_in(const std::string& text);
+
+// Equal after trimming and case folding, or equal as numbers (`1,000` = 1000); never by substring.
+bool same_answer(const std::string& a, const std::string& b);
+
+// F1 of the two sets of words after lower-casing, punctuation to blanks and collapsing (articles
+// are kept); 0 when nothing is left of either.
+double set_f1(const std::string& answer, const std::string& gold);
+
+// outcome.correct, else the graded answer (outcome.answer, else that of the last turn's text).
+// Nothing when it is not known and there is no gold.
+std::optional<bool> correct_by_answer(const Trajectory& trajectory);
+// y: outcome.correct, else outcome.reward >= 0.5, else as above.
+std::optional<bool> correctness(const Trajectory& trajectory);
+
+}  // namespace proctor

@@ -1,0 +1,241 @@
+// The numbers are those of the mechanism's worked example.
+#include <limits>
+
+#include "supervisors/grading.h"
+#include "supervisors/group.h"
+#include "tests/support/supervision.h"
+
+namespace proctor {
+namespace {
+
+// Log-probabilities of "Alan Turing" by the last thing the prompt shows.
+Result<Score> score_of(const ScoreRequest& request) {
+  EXPECT_EQ(request.continuation, "Alan Turing");
+  const std::string seen = request.messages.back().text();
+  Score score;
+  if (seen == "r1 first")
+    score.logprobs = {-1, -2};
+  else if (seen == "r1 second")
+    score.logprobs = {-.2, -.4};
+  else if (seen == "r2 first")
+    score.logprobs = {-2.5, -3.5};
+  else
+    score.logprobs = {-2, -3};
+  return score;
+}
+
+Record r1() {
+  return Record("r1")
+      .gold({"Alan Turing"})
+      .call("", "a", "r1 first")
+      .call("", "b", "r1 second")
+      .say("<answer>Alan Mathison Turing</answer>")
+      .answer("Alan Mathison Turing");
+}
+Record r2() {
+  return Record("r2")
+      .gold({"Alan Turing"})
+      .call("", "a", "r2 first")
+      .say("x")
+      .answer("turing, alan!");
+}
+Record r3() { return Record("r3").gold({"Alan Turing"}).say("x").answer("Grace Hopper"); }
+
+struct IgpoBench : Bench {
+  std::shared_ptr<FakeModel> scorer = std::make_shared<FakeModel>();
+  IgpoBench() {
+    scorer->on_score = score_of;
+    models.set("scorer", scorer);
+  }
+  std::vector<Trajectory> group() { return {r1().get(), r2().get(), r3().get()}; }
+  std::vector<Trajectory> labelled(const std::string& use) {
+    auto members = group();
+    auto failure = supervise_group(make(use), members);
+    EXPECT_FALSE(failure) << failure->message;
+    return members;
+  }
+};
+
+TEST(Igpo, GivesTheConfidencesAndGainsOfTheWorkedExample) {
+  IgpoBench bench;
+  auto members = bench.labelled("igpo");
+  expect_near(values_of(members[0], "p0"), {.082085});
+  expect_near(values_of(members[0], "p"), {.22313, .740818});
+  expect_near(values_of(members[0], "gain"), {.141045, .517688});
+  expect_near(values_of(members[0], "reward"), {.141045, .517688, .8});
+  expect_near(values_of(members[0], "outcome"), {.8});
+  expect_near(values_of(members[1], "p"), {.049787});
+  expect_near(values_of(members[1], "gain"), {-.032298});
+  expect_near(values_of(members[1], "outcome"), {1.0});
+  EXPECT_TRUE(values_of(members[2], "gain").empty());
+  expect_near(values_of(members[2], "outcome"), {0});
+  EXPECT_EQ(find_label(members[0], "gain", 0)->verdict, "gain");
+  EXPECT_EQ(find_label(members[1], "gain", 0)->verdict, "no_gain");
+  // The confidence before the first turn is asked once for the task: 1 + 2 + 1.
+  EXPECT_EQ(bench.scorer->scored, 4);
+}
+
+TEST(Igpo, NormalisesOverTheWholeGroupAndSumsUpBehindEachTurn) {
+  IgpoBench bench;
+  auto members = bench.labelled("igpo");
+  expect_near(values_of(members[0], "advantage"), {.563941, 1.168872, .908667});
+  expect_near(values_of(members[1], "advantage"), {.364966, 1.36806});
+  expect_near(values_of(members[2], "advantage"), {-.928907});
+  const Label* advantage = find_label(members[0], "advantage", 0);
+  EXPECT_EQ(advantage->evidence.at("pool"), "joint");
+  EXPECT_EQ(advantage->evidence.at("n"), 6);
+  EXPECT_NEAR(advantage->evidence.at("mean").as_double(), .404406, 5e-7);
+  EXPECT_NEAR(advantage->evidence.at("std").as_double(), .435356, 5e-7);
+}
+
+TEST(Igpo, DiscountsByGamma) {
+  IgpoBench bench;
+  auto members = bench.labelled("igpo:gamma=0.5");
+  expect_near(values_of(members[0], "advantage"), {-.247661, .714539, .908667});
+  expect_near(values_of(members[1], "advantage"), {-.319064, 1.36806});
+  expect_near(values_of(members[2], "advantage"), {-.928907});
+}
+
+TEST(Igpo, KeepsGainsAndOutcomesInPoolsOfTheirOwn) {
+  IgpoBench bench;
+  auto members = bench.labelled("igpo:norm=separate");
+  expect_near(values_of(members[0], "advantage"), {1.235436, 1.476438, .377964});
+  expect_near(values_of(members[1], "advantage"), {-.101544, .755928});
+  expect_near(values_of(members[2], "advantage"), {-1.133891});
+  EXPECT_EQ(find_label(members[0], "advantage", 0)->evidence.at("n"), 3);
+}
+
+TEST(GroupArithmetic, TakesThePositionsMeanFromReturnsThatMaskedTokensCut) {
+  auto found = position_advantages(
+      {{{0, .2, 0, .5, 1, 0}, {1, 1, 1, 1, 1, 0}}, {{0, -.1, 0, 0, .4, 0}, {1, 1, 0, 1, 1, 0}}});
+  expect_near(found.advantages[0], {.9, .9, .55, .55, .3, 0});
+  expect_near(found.advantages[1], {-.9, -.9, 0, -.55, -.3, 0});
+}
+
+TEST(GroupArithmetic, GivesZeroWhereThePoolCannotTellItsEntriesApart) {
+  EXPECT_EQ(Pool::of({3}).normalised(3), 0);
+  EXPECT_EQ(Pool::of({2, 2, 2}).normalised(2), 0);
+  EXPECT_TRUE(Pool::of({}).no_signal());
+}
+
+TEST(SetF1, CountsWordsOnceAndKnowsItsTraps) {
+  EXPECT_DOUBLE_EQ(set_f1("the the the cat", "the cat"), 1.0);
+  EXPECT_DOUBLE_EQ(set_f1("!!!", "x"), 0.0);
+  EXPECT_DOUBLE_EQ(set_f1("New York", "new-york"), 1.0);
+  EXPECT_DOUBLE_EQ(set_f1("New York", "NYC"), 0.0);
+  EXPECT_DOUBLE_EQ(set_f1("ÉCOLE Zürich", "école ZÜRICH"), 1.0);
+  EXPECT_DOUBLE_EQ(set_f1("\xff\xc3", "x"), 0.0);
+}
+
+TEST(Igpo, PaysBrokenTagsAndMissingAnswersTheFormatPenalty) {
+  IgpoBench bench;
+  auto instance = bench.make("igpo:outcome_weight=0.5");
+  Trajectory broken = Record("b")
+                          .gold({"Alan Turing"})
+                          .say("<think>no end <answer>Alan Turing</answer>")
+                          .answer("Alan Turing")
+                          .get();
+  EXPECT_FALSE(supervise(instance, broken));
+  EXPECT_EQ(find_label(broken, "outcome")->verdict, "broken_tags");
+  EXPECT_EQ(find_label(broken, "outcome")->value, -2.0);
+  EXPECT_EQ(find_label(broken, "reward", 0)->value, -1.0);
+
+  Record endless = Record("e").gold({"Alan Turing"}).call("", "a", "r1 first");
+  endless.edit().outcome.status = OutcomeStatus::max_turns;
+  Trajectory cut = endless.get();
+  EXPECT_FALSE(supervise(instance, cut));
+  EXPECT_EQ(find_label(cut, "outcome")->verdict, "no_answer");
+  EXPECT_NEAR(*find_label(cut, "gain", 0)->value, .141045, 5e-7);
+  expect_near(values_of(cut, "reward"), {.141045});
+}
+
+TEST(Igpo, DiscountsAnOutcomeWithoutAnAnswerTurnOnceIntoTheLastTurn) {
+  IgpoBench bench;
+  Record endless = Record("e").gold({"Alan Turing"}).call("", "a", "r1 first");
+  endless.edit().outcome.status = OutcomeStatus::max_turns;
+  std::vector<Trajectory> members{endless.get(), r3().get()};
+  ASSERT_FALSE(supervise_group(bench.make("igpo:gamma=0.5"), members));
+  const Pool pool = Pool::of({.22313016 - .08208500, -2.0, 0.0});
+  const double expected = pool.normalised(.22313016 - .08208500) + .5 * pool.normalised(-2.0);
+  expect_near(values_of(members[0], "advantage"), {expected}, 1e-6);
+}
+
+TEST(Igpo, PlacesRewardsAndAdvantagesOnTheTokensThePolicySampled) {
+  IgpoBench bench;
+  Record record =
+      Record("t").gold({"Alan Turing"}).call("", "a", "r1 first").say("x").answer("Alan Turing");
+  Tokens tokens;
+  tokens.ids = {1, 2, 3, 4, 5, 6};
+  tokens.turn = {-1, 0, 0, 0, 1, 1};
+  tokens.loss_mask = {0, 1, 1, 0, 1, 1};
+  tokens.logprobs = {0, -1, -1, 0, -1, -1};
+  record.edit().tokens = tokens;
+  std::vector<Trajectory> members{record.get(), r3().get()};
+  ASSERT_FALSE(supervise_group(bench.make("igpo"), members));
+  const auto advantages = values_of(members[0], "advantage");
+  expect_near(members[0].tokens->rewards, {0, 0, .141045, 0, 0, 1});
+  expect_near(members[0].tokens->advantages,
+              {0, advantages[0], advantages[0], 0, advantages[1], advantages[1]});
+}
+
+TEST(Igpo, RefusesTokenlessRecordsAndMissingGold) {
+  IgpoBench bench;
+  auto by_position = bench.make("igpo:order=discount_first");
+  EXPECT_FALSE(by_position.supervisor->accepts(r1().get()));
+  auto plain = bench.make("igpo");
+  EXPECT_TRUE(plain.supervisor->accepts(r1().get()));
+  EXPECT_FALSE(plain.supervisor->accepts(Record("x").get()));
+  EXPECT_FALSE(plain.supervisor->accepts(Record("x").gold({" ", ""}).get()));
+  EXPECT_FALSE(bench.make("igpo:outcome=reward").supervisor->accepts(r1().get()));
+}
+
+TEST(Igpo, CollapsesClaimSetsForGainAndOutcome) {
+  IgpoBench bench;
+  bench.scorer->on_score = [](const ScoreRequest& request) -> Result<Score> {
+    EXPECT_EQ(request.continuation, "false");
+    return Score{.logprobs = {-1}};
+  };
+  Trajectory claims = Record("c").gold({"true", "false", "true"}).say("x").answer("False").get();
+  EXPECT_FALSE(supervise(bench.make("igpo"), claims));
+  EXPECT_EQ(find_label(claims, "outcome")->value, 1.0);
+}
+
+TEST(Igpo, FailsOnLogProbabilitiesThatAreNone) {
+  for (const std::vector<double>& bad : {std::vector<double>{},
+                                         {0.1},
+                                         {-1, std::numeric_limits<double>::quiet_NaN()},
+                                         {-std::numeric_limits<double>::infinity()}}) {
+    IgpoBench bench;
+    bench.scorer->on_score = [&](const ScoreRequest&) -> Result<Score> {
+      return Score{.logprobs = bad};
+    };
+    Trajectory record = r1().get();
+    auto failure = supervise(bench.make("igpo"), record);
+    ASSERT_TRUE(failure);
+    EXPECT_NE(failure->message.find("r1"), std::string::npos);
+  }
+}
+
+TEST(Igpo, SaysNeedsLogprobsWhereTheScorerHasNone) {
+  IgpoBench bench;
+  bench.scorer->on_score = nullptr;
+  auto ready = await(bench.make("igpo").supervisor->prepare());
+  ASSERT_FALSE(ready);
+  EXPECT_EQ(ready.error().kind, ErrorKind::missing);
+  EXPECT_NE(ready.error().message.find("needs_logprobs"), std::string::npos);
+  EXPECT_EQ(await(Bench().make("igpo").supervisor->prepare()).error().kind, ErrorKind::missing);
+}
+
+TEST(Igpo, ScoresOnlyTheAnswerInsideTheCue) {
+  IgpoBench bench;
+  bench.scorer->on_score = [](const ScoreRequest& request) -> Result<Score> {
+    EXPECT_EQ(request.assistant_prefix, "So it is <");
+    return Score{.logprobs = {-1}};
+  };
+  Trajectory record = r3().get();
+  EXPECT_FALSE(supervise(bench.make("igpo:cue=So it is <{answer}>"), record));
+  EXPECT_FALSE(bench.try_make("igpo:cue=no slot"));
+}
+
+}  // namespace
+}  // namespace proctor
