@@ -26,10 +26,11 @@ class Format {
 
   // The conversation with tool definitions and observations written as this format has them.
   // Appending messages to the input only appends messages to the output, so exact ids go on.
-  // An assistant message that already holds this format's markup stays as it is; one that does not
+  // An assistant message that already holds this format's markup stays as it is. One that does not
   // (a few-shot example) gets it from its `reasoning`, `tool_calls` and `extra["answer"]`, so that
-  // one example serves every format. Observations come out with this format's own markup made
-  // harmless.
+  // one example serves every format; content that only says that answer again is left out where
+  // the format has a place of its own for it. Observations come out with this format's markup in
+  // them made harmless.
   virtual Rendered render(const std::vector<Message>& conversation,
                           const std::vector<ToolDefinition>& tools) const = 0;
 

@@ -37,9 +37,9 @@ Message rendered_turn(const Message& message, int turn, std::map<std::string, st
   }
   const json::value* answer = message.extra.if_contains("answer");
   if (answer != nullptr && answer->is_string()) {
-    const std::string text = message.text();
-    rendered.content = (text.empty() ? "" : text + "\n\n") +
-                       write_marked_answer(std::string(answer->get_string()));
+    const std::string text = message.text(), wanted(answer->get_string());
+    if (marked_answer(text).value_or(text) == wanted) return rendered;
+    rendered.content = (text.empty() ? "" : text + "\n\n") + write_marked_answer(wanted);
   }
   return rendered;
 }

@@ -292,7 +292,7 @@ std::vector<std::string> Tags::stop_strings(const std::vector<ToolDefinition>& t
 std::string Tags::grammar(const std::vector<ToolDefinition>& tools, int most_chars) const {
   // A JSON string that holds the closing tag would end the block: strings go without "<".
   Grammar grammar(most_chars, '<');
-  const std::string thought = grammar.text_without("thought", '<', all_tags(tools));
+  const std::string thought = grammar.line_without("thought", "<");  // small models ramble
   const std::string answer = grammar.text_without("answer", '<', {"</answer>"});
   std::string blocks = fmt::format("\"<answer>\" {} \"</answer>\"", answer);
   if (function_mode_ && !tools.empty()) {

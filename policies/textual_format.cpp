@@ -69,7 +69,9 @@ Message TextualFormat::rendered_turn(const Message& message,
 
   Message turn;
   turn.role = "assistant";
-  if (wanted.answer || !same_calls(now.calls, wanted.calls)) {
+  const bool says_it = wanted.answer && now.answer == wanted.answer && !now.parse_error;
+  if ((wanted.answer && !says_it) || !same_calls(now.calls, wanted.calls)) {
+    if (wanted.answer && marked_answer(text) == wanted.answer) wanted.text.clear();
     turn.content = write(wanted, tools);
   } else if (wanted.reasoning && !now.reasoning) {
     turn.content = write_reasoning(*wanted.reasoning) + text;

@@ -143,6 +143,21 @@ TEST(Format, GivesBackEveryAnswerItWrote) {
   }
 }
 
+TEST(Format, WritesOneFewShotAnswerInEveryFormat) {
+  Message example = message("assistant", "```python\ndef f():\n    return 1\n```");
+  example.extra["answer"] = "def f():\n    return 1";
+  const auto text = [&](const std::string& config) { return written(*format(config), example); };
+  for (const auto& config : {"openai", "hermes", "plain"}) EXPECT_EQ(text(config), example.text());
+  EXPECT_EQ(text("tags"), "<answer>\ndef f():\n    return 1\n</answer>");
+  EXPECT_EQ(text("react"), "Final Answer: def f():\n    return 1");
+  example.content = "Answer: 42";
+  example.reasoning = "6 times 7";
+  example.extra["answer"] = "42";
+  EXPECT_EQ(text("tags"), "<think>6 times 7</think>\n<answer>42</answer>");
+  EXPECT_EQ(text("react"), "Thought: 6 times 7\nFinal Answer: 42");
+  EXPECT_EQ(text("hermes"), "<think>\n6 times 7\n</think>\nAnswer: 42");
+}
+
 TEST(Format, SurvivesRandomCallsThereAndBack) {
   std::mt19937 random(7);
   const std::vector<std::string> pieces = {"<",
