@@ -82,11 +82,18 @@ Result<ToolCall> read_action(std::string_view name, std::optional<std::string_vi
                              const std::vector<ToolDefinition>& tools) {
   ToolCall call;
   call.name = std::string(trimmed(name));
-  if (call.name.empty())
-    return bad_input("Your Action names no tool. Tools: " + names_of(tools) + ".");
+  if (call.name.empty() || call.name.find('\n') != std::string::npos) {
+    return bad_input("Your Action is not one tool's name. Tools: " + names_of(tools) + ".");
+  }
   const ToolDefinition* tool = find_tool(tools, call.name);
   if (tool == nullptr) {  // the runtime says so in the observation
-    call.arguments["input"] = std::string(trimmed(input.value_or("")));
+    const ToolDefinition takes_json;
+    const std::string_view text = trimmed(input.value_or(""));
+    auto arguments = read_arguments(text, takes_json);
+    if (arguments)
+      call.arguments = std::move(*arguments);
+    else
+      call.arguments["input"] = std::string(text);
     return call;
   }
   if (!input && main_parameter(*tool)) {

@@ -298,6 +298,7 @@ TEST(Format, AnswersBrokenMarkupWithASentence) {
       {"react", "Thought: hm\nAction: search", "stop", "Action Input"},
       {"react", "Action Input: x", "stop", "Action"},
       {"react", "Action:\nAction Input: x", "stop", "search, python, place"},
+      {"react", "Action: search\nand more\nAction Input: x", "stop", "one tool's name"},
       {"react", "Action: place\nAction Input: left", "stop", "JSON"},
       {"react", "Action: search\nAction Input: half a que", "length", "token limit"},
       {"plain", "  \n", "stop", "empty"},
@@ -532,6 +533,15 @@ TEST(ReactFormat, PrefersTheActionToAnAnswerGivenBeforeItsResult) {
       *made, "Thought: t\nAction: search\nAction Input: x\nThought: I know\nFinal Answer: y");
   EXPECT_EQ(turn.tool_calls.size(), 1u);
   EXPECT_FALSE(made->answer(turn));
+}
+
+TEST(ReactFormat, LeavesAnUnknownToolToTheRuntime) {
+  const FormatRef made = format("react");
+  for (const std::string input : {"{\"input\":\"x\"}", "x"}) {
+    const Assistant turn = parsed(*made, "Action: dance\nAction Input: " + input);
+    ASSERT_EQ(turn.tool_calls.size(), 1u);
+    EXPECT_EQ(turn.tool_calls[0], call("dance", {{"input", "x"}}));
+  }
 }
 
 TEST(PlainFormat, FindsTheAnswerByItsMarks) {
