@@ -7,6 +7,7 @@
 #include <string>
 
 #include "policies/format.h"
+#include "runtime/core/unicode.h"
 
 namespace proctor::fuzz {
 
@@ -24,6 +25,16 @@ inline std::vector<ToolDefinition> tools() {
               "required":["code"]})")},
           {"place", "puts", schema(R"({"type":"object","properties":{"x":{"type":"number"}},
               "required":["x"]})")}};
+}
+
+// Backends give text; only then can JSON carry it there and back.
+inline bool is_utf8(std::string_view text) {
+  for (std::size_t at = 0; at < text.size();) {
+    const Character next = decode(text, at);
+    if (next.point == kNoCharacter && next.bytes == 1) return false;
+    at += next.bytes;
+  }
+  return true;
 }
 
 // The first byte picks the variant: how the turn ended and, for tags, the mode.
@@ -47,7 +58,7 @@ inline int check_format(const char* name, const unsigned char* data, std::size_t
   require(text.starts_with(turn.content), "content is what was produced, or its beginning", text);
 
   // The calls alone, written anew.
-  if (!turn.tool_calls.empty()) {
+  if (!turn.tool_calls.empty() && is_utf8(text)) {
     Message example;
     example.role = "assistant";
     example.content = "";
