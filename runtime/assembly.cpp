@@ -191,6 +191,9 @@ Status Assembly::build_checkers() {
       .sandbox = sandbox_.get(), .pool = &pool_, .models = &models_};
   const auto& registry = Registry<CheckerMaker>::instance();
   for (const auto& [name, suite] : services_.suites) {
+    auto limits = limits_with(config_, suite.limits, name);
+    if (!limits) return std::move(limits).error();
+    services_.limits.emplace(name, *limits);
     if (suite.checker.empty()) continue;
     const auto* entry = registry.find(suite.checker);
     if (!entry) return registry.unknown("checker", suite.checker).in("suite " + name);

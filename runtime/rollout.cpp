@@ -47,11 +47,11 @@ class Rollout {
   Rollout(const RolloutServices& services, RolloutPlan plan, asio::any_io_executor strand)
       : services_(services),
         config_(*services.config),
+        limits_(limits_of(services, *plan.task)),
         task_(std::move(plan.task)),
         strand_(strand),
         journal_(strand),
-        supervision_(services.supervisors, config_.limits.supervisor, strand,
-                     [this] { interrupt(); }),
+        supervision_(services.supervisors, limits_.supervisor, strand, [this] { interrupt(); }),
         started_(services.clock->steady()) {
     begin(plan.sample, std::move(plan.so_far));
   }
@@ -97,6 +97,7 @@ class Rollout {
 
   const RolloutServices& services_;
   const RunConfig& config_;
+  const RolloutLimits& limits_;
   TaskRef task_;
   asio::any_io_executor strand_;
   Trajectory record_;
@@ -156,7 +157,7 @@ void Rollout::begin(int sample, std::optional<Trajectory> so_far) {
 
 Milliseconds Rollout::wall_left() const {
   const auto used = std::chrono::duration_cast<Milliseconds>(services_.clock->steady() - started_);
-  return std::max(config_.limits.wall - used, Milliseconds(0));
+  return std::max(limits_.wall - used, Milliseconds(0));
 }
 
 void Rollout::interrupt() {
@@ -164,7 +165,7 @@ void Rollout::interrupt() {
 }
 
 std::optional<Outcome> Rollout::exhausted() const {
-  const auto& limits = config_.limits;
+  const auto& limits = limits_;
   if (static_cast<int>(record_.turns.size()) >= limits.turns)
     return ended(OutcomeStatus::max_turns);
   if (spent_.completion_tokens >= limits.tokens) return ended(OutcomeStatus::max_tokens);
@@ -283,7 +284,7 @@ Async<std::optional<Outcome>> Rollout::next_turn() {
   } else if (auto answer = services_.format->answer(said)) {
     outcome = ended(OutcomeStatus::answered);
     outcome->answer = std::move(answer);
-  } else if (said.finish_reason == "length" && spent_.completion_tokens >= config_.limits.tokens) {
+  } else if (said.finish_reason == "length" && spent_.completion_tokens >= limits_.tokens) {
     outcome = ended(OutcomeStatus::max_tokens);
   } else {
     ToolCall none{.id = "", .name = "format", .arguments = {}};
@@ -322,7 +323,7 @@ Async<Result<Generation>> Rollout::generate() {
                                         static_cast<std::uint64_t>(index)) >>
                             11;
     request.sampling.max_tokens = static_cast<int>(std::min<std::int64_t>(
-        config_.sampling.max_tokens, config_.limits.tokens - spent_.completion_tokens));
+        config_.sampling.max_tokens, limits_.tokens - spent_.completion_tokens));
     const bool constrain =
         config_.grammar == GrammarPolicy::on ||
         (config_.grammar == GrammarPolicy::automatic && services_.policy->backend() == "llama");
@@ -330,7 +331,7 @@ Async<Result<Generation>> Rollout::generate() {
       request.grammar = services_.format->grammar(definitions_, config_.grammar_chars);
     request.asker = {.task_id = task_->id, .sample = record_.sample, .turn = index};
 
-    const Milliseconds limit = std::min(config_.limits.model, wall_left());
+    const Milliseconds limit = std::min(limits_.model, wall_left());
     auto generation = co_await generate_once(std::move(request), limit);
     if (!generation) {
       const bool full = generation.error().message.find(kContextFull) != std::string::npos;
@@ -449,9 +450,9 @@ Async<Observation> Rollout::call_tool(ToolCall call) {
   }
   if (auto status = check_arguments(*known, call.arguments); !status)
     co_return refusal(call, ObservationStatus::error, status.error().message);
-  if (spent_.tool_calls >= config_.limits.tool_calls)
+  if (spent_.tool_calls >= limits_.tool_calls)
     co_return refusal(call, ObservationStatus::denied, "The budget of tool calls is spent.");
-  if (tool->second->executes() && spent_.executions >= config_.limits.executions)
+  if (tool->second->executes() && spent_.executions >= limits_.executions)
     co_return refusal(call, ObservationStatus::denied, "The budget of executions is spent.");
   ++spent_.tool_calls;
   spent_.executions += tool->second->executes() ? 1 : 0;
@@ -459,7 +460,7 @@ Async<Observation> Rollout::call_tool(ToolCall call) {
 
   const auto begun = Steady::now();
   auto work = tool->second->call(call, context_);
-  const Milliseconds limit = std::max(Milliseconds(1), std::min(config_.limits.tool, wall_left()));
+  const Milliseconds limit = std::max(Milliseconds(1), std::min(limits_.tool, wall_left()));
   Result<Observation> result = internal_error("");
   if (tool->second->instant()) {
     result = co_await std::move(work);
@@ -592,6 +593,11 @@ std::vector<ToolDefinition> tools_of(const RolloutServices& services, const Task
     if (!names || std::find(names->begin(), names->end(), name) != names->end())
       definitions.push_back(tool->definition());
   return definitions;
+}
+
+const RolloutLimits& limits_of(const RolloutServices& services, const Task& task) {
+  const auto own = services.limits.find(task.suite);
+  return own == services.limits.end() ? services.config->limits : own->second;
 }
 
 std::vector<Message> prompt_of(const RolloutServices& services, const Task& task) {

@@ -316,18 +316,19 @@ json::object estimate(const Assembly& assembly) {
   // Four characters a token; a rollout is expected to take half its turns and a quarter of the
   // tokens it may sample.
   const RunConfig& config = assembly.config();
-  std::int64_t expected_prompt = 0, most_prompt = 0, rollouts = 0;
-  const std::int64_t expected_turns = std::max<std::int64_t>(1, config.limits.turns / 2);
+  std::int64_t expected_prompt = 0, most_prompt = 0, most_sampled = 0, rollouts = 0;
   for (const auto& task : assembly.tasks()) {
+    const RolloutLimits& limits = limits_of(assembly.services(), *task);
+    const std::int64_t expected_turns = std::max<std::int64_t>(1, limits.turns / 2);
     std::int64_t characters = 0;
     for (const auto& message : prompt_of(assembly.services(), *task))
       characters += static_cast<std::int64_t>(message.text().size());
     const std::int64_t prompt = characters / 4 + 1;
     rollouts += config.samples;
     expected_prompt += config.samples * prompt * expected_turns;
-    most_prompt += config.samples * (prompt + config.limits.tokens) * config.limits.turns;
+    most_prompt += config.samples * (prompt + limits.tokens) * limits.turns;
+    most_sampled += config.samples * limits.tokens;
   }
-  const std::int64_t most_sampled = rollouts * config.limits.tokens;
   const std::int64_t expected_sampled = most_sampled / 4;
   const ModelConfig& policy = config.models.at("policy");
   const auto price = [&](const char* key) {

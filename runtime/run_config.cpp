@@ -177,6 +177,19 @@ void read_limits_section(const Options& limits, RolloutLimits& into) {
 
 }  // namespace
 
+Result<RolloutLimits> limits_with(const RunConfig& config, const json::object& suite_limits,
+                                  const std::string& suite) {
+  json::object merged = suite_limits;
+  if (const auto* given = config.source.get_object().if_contains("limits");
+      given && given->is_object())
+    for (const auto& pair : given->get_object()) merged[pair.key()] = pair.value();
+  auto options = Options::parse(merged, kLimits, "suite " + suite + ": limits");
+  if (!options) return std::move(options).error();
+  RolloutLimits limits;
+  read_limits_section(*options, limits);
+  return limits;
+}
+
 Result<std::pair<std::string, ModelConfig>> parse_model_option(const std::string& text) {
   const std::size_t equals = text.find('=');
   if (equals == std::string::npos || equals == 0 || equals + 1 == text.size())

@@ -69,6 +69,9 @@ struct RunOverrides {
 Result<RunConfig> load_run_config(const std::string& path, const RunOverrides& overrides);
 // The same from a resolved config (a run directory's config.yaml).
 Result<RunConfig> read_run_config(const YamlFile& file);
+// The limits of one suite's tasks: what the configuration gives counts, then what the suite gives.
+Result<RolloutLimits> limits_with(const RunConfig& config, const json::object& suite_limits,
+                                  const std::string& suite);
 // "ROLE=URI" ─▶ role and settings; complains about an unknown role.
 Result<std::pair<std::string, ModelConfig>> parse_model_option(const std::string& text);
 
