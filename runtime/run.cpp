@@ -350,7 +350,7 @@ json::object estimate(const Assembly& assembly) {
             {"most", static_cast<double>(most_sampled) / per_second}}},
           {"assumes",
            {{"characters_per_token", 4},
-            {"expected_turns", expected_turns},
+            {"expected_share_of_turn_limit", 0.5},
             {"expected_share_of_token_limit", 0.25},
             {"tokens_per_second", per_second}}}};
 }
