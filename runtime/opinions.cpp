@@ -116,7 +116,7 @@ Async<SupervisorAnswer> ask_supervisor(SupervisorInstance instance, Hook hook,
   SupervisorAnswer answer;
   const bool has = hook == Hook::on_turn ? instance.supervisor->has_on_turn()
                                          : instance.supervisor->has_on_finished();
-  if (!has) co_return answer;
+  if (!has || !instance.looks_at(*trajectory)) co_return answer;
   std::optional<int> turn;
   if (hook == Hook::on_turn) {
     PROCTOR_CHECK(!trajectory->turns.empty());
@@ -145,6 +145,7 @@ Async<GroupAnswer> ask_supervisor_of_group(SupervisorInstance instance, Group gr
   GroupAnswer answer;
   answer.members.resize(group.size());
   if (group.empty() || !instance.supervisor->has_on_group()) co_return answer;
+  if (!instance.looks_at(*group.front())) co_return answer;
   const auto started = std::chrono::steady_clock::now();
   const std::string what = instance.alias + " on_group";
   Async<Result<std::vector<MemberOpinion>>> work = instance.supervisor->on_group(group);

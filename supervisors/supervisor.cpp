@@ -1,6 +1,8 @@
 // What a supervisor does where its file says nothing, and making one from its use.
 #include "supervisors/supervisor.h"
 
+#include <algorithm>
+
 namespace proctor {
 
 Async<Result<void>> Supervisor::prepare() { co_return Result<void>{}; }
@@ -19,6 +21,12 @@ Async<Result<std::vector<json::object>>> Deriver::finish() {
   co_return std::vector<json::object>{};
 }
 
+bool SupervisorInstance::looks_at(const Trajectory& trajectory) const {
+  if (suites.empty()) return true;
+  return trajectory.task &&
+         std::find(suites.begin(), suites.end(), trajectory.task->suite) != suites.end();
+}
+
 Result<SupervisorInstance> make_supervisor(const PluginUse& use,
                                            const SupervisorServices& services) {
   const auto& registry = Registry<SupervisorMaker>::instance();
@@ -30,7 +38,7 @@ Result<SupervisorInstance> make_supervisor(const PluginUse& use,
   own.alias = use.alias;
   auto supervisor = entry->make(*options, own);
   if (!supervisor) return std::move(supervisor).error().in(use.name);
-  return SupervisorInstance{use.name, use.alias, std::move(*supervisor)};
+  return SupervisorInstance{use.name, use.alias, std::move(*supervisor), use.suites};
 }
 
 }  // namespace proctor

@@ -119,6 +119,9 @@ struct SupervisorInstance {
   std::string name;   // registered name
   std::string alias;  // label name
   SupervisorRef supervisor;
+  std::vector<std::string> suites = {};  // only trajectories of these; empty: all
+
+  bool looks_at(const Trajectory& trajectory) const;
 };
 Result<SupervisorInstance> make_supervisor(const PluginUse& use,
                                            const SupervisorServices& services);

@@ -319,6 +319,12 @@ Result<PluginUse> read_plugin_use(const json::value& value, const std::string& w
     use.alias = std::string(as->get_string());
     use.options.erase("as");
   }
+  if (auto* suites = use.options.if_contains("suites")) {
+    static const OptionInfo kSuites{.name = "suites", .type = OptionType::list};
+    auto names = fitted(*suites, kSuites);
+    for (const auto& name : names->get_array()) use.suites.emplace_back(name.get_string());
+    use.options.erase("suites");
+  }
   return use;
 }
 

@@ -53,10 +53,11 @@ class Options {
 };
 
 // "NAME:key=value,key=value" or "@FILE.yaml" (one mapping {NAME: {options}} or {NAME: null});
-// backslash escapes a comma. The reserved option `as` becomes the alias.
+// backslash escapes a comma. The reserved options `as` and `suites` are every plug-in's.
 struct PluginUse {
   std::string name;
   std::string alias;  // label name of this instance; the name itself unless `as` was given
+  std::vector<std::string> suites;  // only tasks of these suites; empty: all (`suites: [qa]`)
   json::object options;
 };
 Result<PluginUse> parse_plugin_use(const std::string& text);

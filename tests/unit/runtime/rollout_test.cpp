@@ -297,6 +297,15 @@ TEST_F(RolloutTest, AFailingSupervisorIsARecordAndNothingElse) {
   EXPECT_EQ(good, 2);
 }
 
+TEST_F(RolloutTest, ASupervisorOfOtherSuitesIsNotAsked) {
+  with_tool(false);
+  says({kCall, "<answer>x</answer>"});
+  auto watcher = watched(0ms);
+  services_.supervisors.back().suites = {"qa"};
+  EXPECT_TRUE(play().labels.empty());
+  EXPECT_EQ(watcher->asked, 0);
+}
+
 TEST_F(RolloutTest, AJournalledRolloutGoesOnAndRebuildsItsSessions) {
   auto tool = with_tool(true);
   auto model = says({kCall, kCall, "<answer>4</answer>"});
