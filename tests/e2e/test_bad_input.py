@@ -1,0 +1,144 @@
+"""Bad input gets one sentence and the right exit code; finished work stays."""
+
+import os
+import socket
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.dirname(__file__))
+from support import (Scratch, Server, check, check_equal, completion, finish, lines,  # noqa: E402
+                     proctor, refused)
+
+CONFIG = """tasks: {tasks}
+models: {{policy: "{policy}"}}
+format: hermes
+limits: {{turns: 2}}
+"""
+
+
+def main(scratch):
+    tasks = scratch.write("tasks.jsonl", [{"id": "a", "prompt": "2+2?"}, {"id": "b", "prompt": "x"}])
+    script = scratch.write("script.jsonl", [{"content": "<answer>4</answer>"}])
+
+    def config(name="run.yaml", policy=f"script:{script}", tasks_path=tasks, extra=""):
+        return scratch.write(name, CONFIG.format(tasks=tasks_path, policy=policy) + extra)
+
+    good = config()
+    out = scratch("out")
+
+    # --- the command line and the configuration ---
+    result = proctor("run", good, "--out", out)
+    check_equal(result.returncode, 0, "a good run: " + result.stderr)
+    refused(proctor("run", good, "--out", out), 2, out, "resume")
+    refused(proctor("run", scratch("nowhere.yaml")), 2, "nowhere.yaml", "No such file")
+    refused(proctor("run", config("k.yaml", extra="smaples: 3\n"), "--out", scratch("o1")), 2,
+            "k.yaml:5", "smaples", "did you mean 'samples'")
+    refused(proctor("run", config("l.yaml"), "--set", "limits.turn=3",
+                    "--out", scratch("o2")), 2, "limits.turn", "did you mean 'turns'")
+    refused(proctor("run", config("v.yaml", extra="samples: many\n"), "--out", scratch("o3")), 2,
+            "v.yaml:5", "samples", "integer")
+    refused(proctor("run", scratch.write("broken.yaml", "a: [1\nb: 2\n")), 2, "broken.yaml:")
+    refused(proctor("run", good, "--model", "polcy=script:x", "--out", scratch("o4")), 2, "polcy",
+            "did you mean 'policy'")
+    refused(proctor("run", good, "--set", "models.policy=opnai:x", "--out", scratch("o5")), 2,
+            "opnai")
+    refused(proctor("run", good, "--set", "format=hermse", "--out", scratch("o6")), 2, "hermes")
+    refused(proctor("run", good, "--set", "tools=[serach]", "--out", scratch("o7")), 2, "search")
+    refused(proctor("run", good, "--set", "supervise=[prlcodre]", "--out", scratch("o8")), 2,
+            "prlcoder")
+    check_equal(proctor("run").returncode, 2, "run without a config")
+    check_equal(proctor("rnu").returncode, 2, "an unknown command")
+    refused(proctor("run", good, "--filter", "suite", "--out", scratch("o9")), 2, "PATH=VALUE")
+    refused(proctor("run", good, "--filter", "id=zzz", "--out", scratch("o10")), 2, "no task")
+
+    # --- files ---
+    refused(proctor("run", config("t.yaml", tasks_path=scratch("none.jsonl"))), 2, "none.jsonl")
+    bad = scratch.write("bad.jsonl", '{"id":"a","prompt":"x"}\n{"id":"b","prompt":\n')
+    refused(proctor("run", config("b.yaml", tasks_path=bad)), 2, "bad.jsonl:2", "JSON")
+    twice = scratch.write("twice.jsonl", [{"id": "a", "prompt": "x"}, {"id": "a", "prompt": "y"}])
+    refused(proctor("run", config("w.yaml", tasks_path=twice)), 2, "twice.jsonl:2", "'a'")
+    refused(proctor("run", config("s.yaml", policy=f"script:{scratch('no.jsonl')}")), 2, "no.jsonl")
+    notgguf = scratch.write("model.gguf", "this is no model")
+    refused(proctor("run", config("g.yaml", policy=f"llama:{notgguf}"), "--out", scratch("o11")), 2,
+            "model.gguf", "GGUF")
+    refused(proctor("run", config("m.yaml", policy=f"llama:{scratch('no.gguf')}"), "--out",
+                    scratch("o12")), 2, "no.gguf")
+    refused(proctor("resume", scratch("nothing")), 2, "nothing", "run directory")
+
+    # --- model servers ---
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+    dead = config("d.yaml", policy=f"openai:http://127.0.0.1:{port}/v1#m")
+    refused(proctor("run", dead, "--out", scratch("o13")), 3, f"127.0.0.1:{port}")
+    check(not os.path.exists(scratch("o13")), "no run directory before the server was reached")
+
+    def failing(answer, name, *words, status="error", code=1, extra_set=()):
+        directory = scratch(name)
+        with Server(answer) as server:
+            path = config(name + ".yaml", policy=server.uri)
+            result = proctor("run", path, "--out", directory, "--set",
+                             "models.policy={uri: \"" + server.uri + "\", retries: 1, "
+                             "timeout_ms: 3000}", *extra_set)
+        check_equal(result.returncode, code, f"{name}: {result.stderr[-300:]}")
+        if code == 1:
+            records = lines(directory + "/trajectories.jsonl")
+            check_equal(len(records), 2, name + ": both rollouts are recorded")
+            for record in records:
+                check_equal(record["outcome"]["status"], status, name)
+                for word in words:
+                    check(word in (record["outcome"]["error"] or ""),
+                          f"{name}: {word!r} in {record['outcome']['error']!r}")
+        return result
+
+    failing(lambda h, b: h.reply(401, {"error": {"message": "bad key"}}), "s401", "401")
+    failing(lambda h, b: h.reply(404, {"error": {"message": "no such model"}}), "s404", "404")
+    failing(lambda h, b: h.reply(500, {"error": {"message": "boom"}}), "s500", "500")
+    failing(lambda h, b: h.reply(429, {"error": {"message": "slow"}}, headers=[("Retry-After", "0")]),
+            "s429", "429")
+    failing(lambda h, b: h.reply(200, "<html>garbage"), "sgarbage")
+
+    def half_stream(handler, _):
+        handler.send_response(200)
+        handler.send_header("Content-Type", "text/event-stream")
+        handler.send_header("Connection", "close")
+        handler.end_headers()
+        handler.wfile.write(b'data: {"choices":[{"index":0,"delta":{"content":"ha"}}]}\n\ndata: {"cho')
+        handler.close_connection = True
+
+    failing(half_stream, "shalf")
+
+    def nothing(handler, _):
+        handler.close_connection = True
+
+    failing(nothing, "snothing")
+
+    tries = {"n": 0}
+
+    def second_time(handler, _):
+        tries["n"] += 1
+        if tries["n"] <= 2:
+            handler.reply(429, {"error": {"message": "slow"}}, headers=[("Retry-After", "0")])
+        else:
+            handler.reply(200, completion("<answer>4</answer>"))
+
+    failing(second_time, "sretry", code=0)
+
+    # --- the disk ---
+    if os.geteuid() == 0:
+        mount = scratch("full")
+        os.mkdir(mount)
+        made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", mount])
+        if made.returncode == 0:
+            try:
+                result = proctor("run", good, "--out", mount + "/run", "--set", "samples=400")
+                refused(result, 1, "space")
+            finally:
+                subprocess.run(["umount", mount], check=False)
+    # A file where the directory should be stops root too, whom no permission stops.
+    refused(proctor("run", good, "--out", good + "/below"), 1, "below")
+
+
+with Scratch() as folder:
+    main(folder)
+finish()
