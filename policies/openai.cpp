@@ -1,0 +1,630 @@
+// openai — models behind an OpenAI-compatible server: vLLM, SGLang, llama-server, OpenAI itself.
+//
+// What a server can do is learnt from its model list and its first answers; a field it refuses is
+// left out from then on. On vLLM a text format continues the exact ids of the turns before: only
+// the new messages are tokenised (POST /tokenize), and /v1/completions gets ids instead of text.
+// Blind spot: exact continuation takes the chat template to close a turn the same way every time.
+#include <algorithm>
+#include <mutex>
+
+#include "policies/openai_server.h"
+#include "policies/openai_wire.h"
+#include "runtime/core/registry.h"
+#include "runtime/core/sse.h"
+
+namespace proctor {
+namespace {
+
+using openai::AnswerReader;
+using openai::Call;
+using openai::Dialect;
+using openai::Refusal;
+using openai::Wire;
+using Ids = std::vector<std::int32_t>;
+
+// Work that many want and one does; a success is remembered, a failure goes to those who waited.
+template <class T>
+struct Once {
+  std::mutex mutex;
+  std::shared_ptr<const T> value;  // guarded by mutex
+  struct Flight {
+    Limiter turn{1};
+    std::optional<Error> failed;  // of the holder of `turn`
+  };
+  std::shared_ptr<Flight> flight;  // guarded by mutex
+};
+
+struct Known {
+  Wire wire;
+  std::int64_t context = 0;
+};
+
+// How the chat template goes around a turn, in ids.
+struct Template {
+  Ids closing;  // what stands behind an assistant's text
+  Ids dummy;    // a conversation of one question and one answer
+  bool usable = false;
+};
+
+std::size_t characters(std::string_view text) {
+  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) {
+    return (static_cast<unsigned char>(c) & 0xc0) != 0x80;
+  }));
+}
+
+bool starts_with(const Ids& ids, const Ids& head) {
+  return ids.size() >= head.size() && std::equal(head.begin(), head.end(), ids.begin());
+}
+
+std::vector<Message> dummy_conversation() {
+  std::vector<Message> messages(2);
+  messages[0].role = "user";
+  messages[0].content = "a";
+  messages[1].role = "assistant";
+  messages[1].content = "a";
+  return messages;
+}
+
+bool is_text_only(const std::vector<Message>& messages, std::size_t from) {
+  return std::all_of(messages.begin() + static_cast<std::ptrdiff_t>(from), messages.end(),
+                     [](const Message& message) {
+                       return message.content.is_string() && message.tool_calls.empty();
+                     });
+}
+
+class OpenAiModel final : public Model {
+ public:
+  explicit OpenAiModel(std::unique_ptr<openai::Server> server)
+      : server_(std::move(server)), limiter_(server_->settings().max_in_flight) {}
+
+  std::string name() const override {
+    if (!server_->settings().model.empty()) return server_->settings().model;
+    std::lock_guard lock(known_.mutex);
+    return known_.value ? known_.value->wire.model : server_->base();
+  }
+  std::string backend() const override { return "openai"; }
+  Limiter::Usage usage() const override { return limiter_.usage(); }
+  void shut_down() override { server_->close(); }
+
+  Async<Result<Capabilities>> capabilities() override;
+  Async<Result<Generation>> generate(GenerateRequest request) override;
+  Async<Result<Score>> score(ScoreRequest request) override;
+  Async<Result<std::vector<float>>> embed(std::string text) override;
+
+ private:
+  const openai::Settings& settings() const { return server_->settings(); }
+  Async<Result<std::shared_ptr<const Known>>> known();
+  Async<Result<Known>> look();
+  Status read_models(std::string_view body, Known& known) const;
+  bool forget_field(const Refusal& refusal, const GenerateRequest& request);
+  Wire wire_now(const Known& known) const;
+
+  Async<Result<Generation>> call_model(std::string target, std::string body, bool stream,
+                                       std::function<void(std::string_view)> on_text,
+                                       Refusal* refusal);
+  Async<Result<Generation>> continue_ids(std::shared_ptr<const GenerateRequest> request, Ids prompt,
+                                         Wire wire, bool stream);
+  Async<Result<Ids>> tokenize(std::string body);
+  Async<Result<std::shared_ptr<const Template>>> chat_template(std::string model);
+  Async<Result<Template>> look_at_template(std::string model);
+  Async<std::optional<Ids>> exact_prompt(std::shared_ptr<const GenerateRequest> request,
+                                         std::string model);
+  Async<Result<Score>> score_by_ids(ScoreRequest request, std::string model);
+  Async<Result<Score>> score_by_echo(ScoreRequest request, std::string model);
+
+  template <class T>
+  Async<Result<std::shared_ptr<const T>>> once(Once<T>* once, Async<Result<T>> work);
+
+  const std::unique_ptr<openai::Server> server_;
+  Limiter limiter_;
+  mutable Once<Known> known_;
+  Once<Template> template_;
+  // Learnt from answers; each only ever changes once.
+  std::atomic<bool> no_token_ids_{false}, no_logprobs_{false}, no_tokenize_{false};
+  std::atomic<bool> max_completion_tokens_{false}, gives_ids_{false}, splits_reasoning_{false};
+};
+
+// `work` is started only by whoever gets to do it; the others drop theirs unstarted.
+template <class T>
+Async<Result<std::shared_ptr<const T>>> OpenAiModel::once(Once<T>* once, Async<Result<T>> work) {
+  std::shared_ptr<typename Once<T>::Flight> flight;
+  {
+    std::lock_guard lock(once->mutex);
+    if (once->value) co_return once->value;
+    if (!once->flight) once->flight = std::make_shared<typename Once<T>::Flight>();
+    flight = once->flight;
+  }
+  auto turn = co_await flight->turn.acquire();
+  if (!turn) co_return std::move(turn).error();
+  {
+    std::lock_guard lock(once->mutex);
+    if (once->value) co_return once->value;
+  }
+  if (flight->failed) co_return *flight->failed;
+  auto done = co_await std::move(work);
+  std::lock_guard lock(once->mutex);
+  once->flight.reset();
+  if (!done) {
+    flight->failed = done.error();
+    co_return std::move(done).error();
+  }
+  once->value = std::make_shared<const T>(std::move(*done));
+  co_return once->value;
+}
+
+// ---- what the server is and can do ----
+
+Status OpenAiModel::read_models(std::string_view body, Known& known) const {
+  auto root = parse_json(body);
+  const auto* object = root ? root->if_object() : nullptr;
+  const auto* data = object ? object->if_contains("data") : nullptr;
+  if (!data || !data->is_array())
+    return unavailable("the answer is no list of models: is this an OpenAI-compatible server?");
+  std::vector<std::string> names;
+  bool found = false;
+  for (const json::value& item : data->get_array()) {
+    const auto* entry = item.if_object();
+    const auto* id = entry ? entry->if_contains("id") : nullptr;
+    if (!id || !id->is_string()) continue;
+    names.emplace_back(id->get_string());
+    const bool wanted = settings().model.empty() || names.back() == settings().model;
+    const auto* owner = entry->if_contains("owned_by");
+    if (owner && *owner == "vllm") known.wire.dialect = Dialect::vllm;
+    if (owner && *owner == "sglang") known.wire.dialect = Dialect::sglang;
+    if (owner && *owner == "llamacpp") known.wire.dialect = Dialect::llama_server;
+    if (!wanted || found) continue;
+    found = true;
+    known.wire.model = names.back();
+    const auto* length = entry->if_contains("max_model_len");
+    if (length && length->is_int64()) known.context = length->get_int64();
+  }
+  // llama-server and SGLang answer for any name.
+  if (known.wire.dialect == Dialect::llama_server || known.wire.dialect == Dialect::sglang)
+    found = found || !settings().model.empty();
+  if (settings().model.empty() && names.size() > 1)
+    return bad_input("the model URI names no model: add #MODEL" + nearest_hint("", names));
+  if (!found && !names.empty())
+    return missing("it has no model '" + settings().model + "'" +
+                   nearest_hint(settings().model, names));
+  return {};
+}
+
+Async<Result<Known>> OpenAiModel::look() {
+  Known known;
+  known.wire.model = settings().model;
+  known.wire.extra_body = settings().extra_body;
+  Call models;
+  models.method = "GET";
+  models.target = server_->path("/models");
+  models.retries = std::min(settings().retries, 2);
+  std::string listed;
+  models.accept = [this, &known](HttpReply& reply) {
+    auto read = read_models(reply.body, known);
+    return read;
+  };
+  auto reply = co_await server_->ask(std::move(models));
+  // A server without a list of models can still answer chats.
+  const bool no_list = !reply && reply.error().message.find(" answered 404") != std::string::npos;
+  if (!reply && (!no_list || settings().model.empty())) co_return std::move(reply).error();
+  if (known.wire.dialect == Dialect::vllm) {
+    Call version;
+    version.method = "GET";
+    version.target = server_->root_path("/version");
+    auto answer = co_await server_->ask(std::move(version));
+    if (answer)
+      for (const char* old : {"\"0.6.", "\"0.7.", "\"0.8.", "\"0.9.", "\"0.10."})
+        if (answer->body.find(old) != std::string::npos) known.wire.structured_outputs = false;
+  }
+  known.wire.token_ids = settings().token_ids != "false";
+  if (settings().context > 0) known.context = settings().context;
+  co_return known;
+}
+
+Async<Result<std::shared_ptr<const Known>>> OpenAiModel::known() {
+  {
+    std::lock_guard lock(known_.mutex);
+    if (known_.value) co_return known_.value;
+  }
+  auto work = look();
+  co_return co_await once(&known_, std::move(work));
+}
+
+Async<Result<Capabilities>> OpenAiModel::capabilities() {
+  auto known = co_await this->known();
+  if (!known) {
+    Error error = std::move(known).error();
+    // Asked before any work: whatever the reason, the server is not there for us.
+    if (error.kind == ErrorKind::unavailable || error.kind == ErrorKind::timeout)
+      error.kind = ErrorKind::missing;
+    co_return error;
+  }
+  const Dialect dialect = (*known)->wire.dialect;
+  Capabilities can;
+  can.native_tools = can.embed = can.json_schema = can.images = true;  // if the model behind it can
+  can.token_ids =
+      (gives_ids_ || dialect == Dialect::vllm) && (*known)->wire.token_ids && !no_token_ids_;
+  can.logprobs = !no_logprobs_;
+  can.grammar = dialect != Dialect::generic;
+  can.score = settings().score != "auto" || (dialect == Dialect::vllm && !no_tokenize_);
+  can.context = (*known)->context;
+  co_return can;
+}
+
+Wire OpenAiModel::wire_now(const Known& known) const {
+  Wire wire = known.wire;
+  wire.token_ids = wire.token_ids && !no_token_ids_;
+  wire.logprobs = wire.logprobs && !no_logprobs_;
+  wire.max_completion_tokens = max_completion_tokens_;
+  return wire;
+}
+
+// True when the refusal names a field that we can do without, which is left out from now on.
+bool OpenAiModel::forget_field(const Refusal& refusal, const GenerateRequest& request) {
+  const auto names = [&](const char* word) {
+    return refusal.message.find(word) != std::string::npos;
+  };
+  if (refusal.status != 400 && refusal.status != 422) return false;
+  if (names("max_completion_tokens") && !max_completion_tokens_.exchange(true)) return true;
+  if (!request.want_tokens) return false;
+  if (names("return_token_ids") && !no_token_ids_.exchange(true)) return true;
+  if (names("logprobs") && !no_logprobs_.exchange(true)) return true;
+  return false;
+}
+
+// ---- generating ----
+
+Async<Result<Generation>> OpenAiModel::call_model(std::string target, std::string body, bool stream,
+                                                  std::function<void(std::string_view)> on_text,
+                                                  Refusal* refusal) {
+  struct State {
+    AnswerReader reader;
+    SseParser events;
+    std::string whole;  // a server that does not stream answers with one JSON object
+    bool is_whole = false, begun = false;
+    Generation generation;
+  };
+  const auto state = std::make_shared<State>();
+  const std::function<Status(std::string_view)> on_event = [state](std::string_view data) {
+    return state->reader.take_event(data);
+  };
+  Call call;
+  call.target = std::move(target);
+  call.body = std::move(body);
+  call.retries = settings().retries;
+  call.begin = [state, on_text] {
+    *state = State();
+    state->reader = AnswerReader(on_text);
+  };
+  call.told = [state] { return state->reader.told(); };
+  if (stream)
+    call.on_body = [state, on_event](std::string_view piece) -> Status {
+      if (!std::exchange(state->begun, true)) state->is_whole = piece.starts_with('{');
+      if (!state->is_whole) return state->events.take(piece, on_event);
+      state->whole += piece;
+      return {};
+    };
+  call.accept = [state, on_event, stream](HttpReply& reply) -> Status {
+    Status taken;
+    if (state->is_whole)
+      taken = state->reader.take_whole(state->whole);
+    else if (!stream && reply.content_type.starts_with("text/event-stream"))
+      taken = state->events.take(reply.body + "\n\n", on_event);
+    else if (!stream)
+      taken = state->reader.take_whole(reply.body);
+    else if (!state->reader.streamed())
+      taken = unavailable("the answer is no event stream");
+    if (!taken) return taken;
+    auto generation = state->reader.finish();
+    if (!generation) return std::move(generation).error();
+    state->generation = std::move(*generation);
+    return {};
+  };
+  auto reply = co_await server_->ask(std::move(call), refusal);
+  if (!reply) co_return std::move(reply).error();
+  co_return std::move(state->generation);
+}
+
+Async<Result<Generation>> OpenAiModel::continue_ids(std::shared_ptr<const GenerateRequest> request,
+                                                    Ids prompt, Wire wire, bool stream) {
+  std::string body = openai::completions_body(*request, prompt, wire, stream);
+  // The completions route does not separate reasoning: while it may, pieces are held back.
+  std::function<void(std::string_view)> on_text;
+  if (!splits_reasoning_) on_text = request->on_text;
+  Refusal refusal;
+  auto turn = co_await call_model(server_->path("/completions"), std::move(body), stream,
+                                  std::move(on_text), &refusal);
+  if (!turn) co_return std::move(turn).error();
+  if (splits_reasoning_) {
+    std::string_view text = turn->content;
+    if (const std::size_t end = text.find("</think>"); end != std::string_view::npos) {
+      std::string_view reasoning = text.substr(0, end);
+      if (reasoning.starts_with("<think>")) reasoning.remove_prefix(7);
+      turn->reasoning = std::string(reasoning);
+      turn->content = std::string(text.substr(end + 8));
+    }
+    if (request->on_text) request->on_text(turn->content);
+  }
+  // Some servers leave prompt_token_ids out here; they are what was sent.
+  if (turn->tokens && turn->tokens->prompt_ids.empty() && !turn->tokens->ids.empty())
+    turn->tokens->prompt_ids = std::move(prompt);
+  co_return turn;
+}
+
+Async<Result<Generation>> OpenAiModel::generate(GenerateRequest given) {
+  std::optional<Limiter::Lease> lease = limiter_.try_acquire();
+  if (!lease) {
+    auto waited = co_await limiter_.acquire();
+    if (!waited) co_return std::move(waited).error();
+    lease = std::move(*waited);
+  }
+  auto known = co_await this->known();
+  if (!known) co_return std::move(known).error();
+  if (!given.grammar.empty() && (*known)->wire.dialect == Dialect::generic)
+    co_return missing("the server " + server_->base() +
+                      " cannot constrain a turn by a grammar; use vLLM, SGLang or llama-server, or "
+                      "a format without one");
+  const auto request = std::make_shared<const GenerateRequest>(std::move(given));
+  const bool stream = settings().stream == "true" ||
+                      (settings().stream == "auto" && static_cast<bool>(request->on_text));
+  std::optional<Ids> prompt;
+  if (!request->seen_ids.empty() && request->want_tokens)
+    prompt = co_await exact_prompt(request, (*known)->wire.model);
+  for (;;) {
+    const Wire wire = wire_now(**known);
+    Refusal refusal;
+    Result<Generation> turn = internal_error("");
+    if (prompt) {
+      turn = co_await continue_ids(request, *prompt, wire, stream);
+    } else {
+      std::string body = openai::chat_body(*request, wire, stream);
+      turn = co_await call_model(server_->path("/chat/completions"), std::move(body), stream,
+                                 request->on_text, &refusal);
+    }
+    if (!turn) {
+      if (forget_field(refusal, *request)) continue;
+      if (refusal.message.find("tool choice requires") != std::string::npos)
+        co_return missing(server_->base() +
+                          " does not parse tool calls: start vLLM with --enable-auto-tool-choice "
+                          "--tool-call-parser NAME, or use a text format (format: hermes)");
+      co_return std::move(turn).error();
+    }
+    if (turn->tokens && !turn->tokens->ids.empty()) gives_ids_ = true;
+    if (turn->reasoning && !prompt) splits_reasoning_ = true;
+    const bool keeps_stop = wire.dialect == Dialect::vllm || wire.dialect == Dialect::sglang;
+    if (turn->finish_reason == "stop" && !keeps_stop)
+      openai::restore_stop(turn->content, request->stop);
+    co_return turn;
+  }
+}
+
+// ---- exact ids ----
+
+Async<Result<Ids>> OpenAiModel::tokenize(std::string body) {
+  Ids ids;
+  Call call;
+  call.target = server_->root_path("/tokenize");
+  call.body = std::move(body);
+  call.retries = settings().retries;
+  call.accept = [&ids](HttpReply& reply) -> Status {
+    auto root = parse_json(reply.body);
+    const auto* object = root ? root->if_object() : nullptr;
+    const auto* tokens = object ? object->if_contains("tokens") : nullptr;
+    if (!tokens || !tokens->is_array()) return missing("the answer has no tokens");
+    ids.clear();
+    for (const json::value& token : tokens->get_array()) {
+      if (!token.is_int64() || token.get_int64() < 0) return missing("the tokens are no ids");
+      ids.push_back(static_cast<std::int32_t>(token.get_int64()));
+    }
+    return {};
+  };
+  auto reply = co_await server_->ask(std::move(call));
+  if (!reply) co_return std::move(reply).error();
+  co_return ids;
+}
+
+// From "a" answered by "a": what stands behind the answer's text closes a turn.
+Async<Result<Template>> OpenAiModel::look_at_template(std::string model) {
+  Template shape;
+  auto conversation = dummy_conversation();
+  std::string body = openai::tokenize_body(conversation, false, model);
+  auto dummy = co_await tokenize(std::move(body));
+  if (!dummy) co_return std::move(dummy).error();
+  conversation.pop_back();
+  body = openai::tokenize_body(conversation, true, model);
+  auto opened = co_await tokenize(std::move(body));
+  if (!opened) co_return std::move(opened).error();
+  body = openai::tokenize_text_body("a", model);
+  auto text = co_await tokenize(std::move(body));
+  if (!text) co_return std::move(text).error();
+  Ids head = *opened;
+  head.insert(head.end(), text->begin(), text->end());
+  shape.usable = starts_with(*dummy, head);
+  if (shape.usable)
+    shape.closing.assign(dummy->begin() + static_cast<std::ptrdiff_t>(head.size()), dummy->end());
+  shape.dummy = std::move(*dummy);
+  co_return shape;
+}
+
+Async<Result<std::shared_ptr<const Template>>> OpenAiModel::chat_template(std::string model) {
+  auto work = look_at_template(std::move(model));
+  co_return co_await once(&template_, std::move(work));
+}
+
+// The ids seen so far, the turn closed, the new messages and the opening of the next turn; nothing
+// when this server or its template does not allow it, and text goes out instead.
+Async<std::optional<Ids>> OpenAiModel::exact_prompt(std::shared_ptr<const GenerateRequest> request,
+                                                    std::string model) {
+  const std::size_t seen = request->seen_messages;
+  if (no_tokenize_ || no_token_ids_ || !gives_ids_ || !request->tools.empty() || seen == 0 ||
+      seen > request->messages.size() || request->messages[seen - 1].role != "assistant" ||
+      !is_text_only(request->messages, seen))
+    co_return std::nullopt;
+  auto shape = co_await chat_template(model);
+  if (!shape) {
+    if (shape.error().kind != ErrorKind::unavailable && shape.error().kind != ErrorKind::timeout)
+      no_tokenize_ = true;
+    co_return std::nullopt;
+  }
+  if (!(*shape)->usable) co_return std::nullopt;
+  auto conversation = dummy_conversation();
+  conversation.insert(conversation.end(),
+                      request->messages.begin() + static_cast<std::ptrdiff_t>(seen),
+                      request->messages.end());
+  std::string body = openai::tokenize_body(conversation, true, model);
+  auto extended = co_await tokenize(std::move(body));
+  const Ids& dummy = (*shape)->dummy;
+  if (!extended || !starts_with(*extended, dummy)) co_return std::nullopt;
+  Ids prompt = request->seen_ids;
+  // The model may have sampled the first ids of the closing itself, its end of turn mostly.
+  const Ids& closing = (*shape)->closing;
+  std::size_t sampled = std::min(closing.size(), prompt.size());
+  while (sampled > 0 &&
+         !std::equal(closing.begin(), closing.begin() + static_cast<std::ptrdiff_t>(sampled),
+                     prompt.end() - static_cast<std::ptrdiff_t>(sampled)))
+    --sampled;
+  prompt.insert(prompt.end(), closing.begin() + static_cast<std::ptrdiff_t>(sampled),
+                closing.end());
+  prompt.insert(prompt.end(), extended->begin() + static_cast<std::ptrdiff_t>(dummy.size()),
+                extended->end());
+  co_return prompt;
+}
+
+// ---- scoring and embedding ----
+
+// The opened turn's ids, then the text's: those behind what the text shares with its own prefix
+// belong to the continuation, a token across the border included.
+Async<Result<Score>> OpenAiModel::score_by_ids(ScoreRequest request, std::string model) {
+  std::string body = openai::tokenize_body(request.messages, true, model);
+  auto opened = co_await tokenize(std::move(body));
+  if (!opened) co_return std::move(opened).error();
+  body = openai::tokenize_text_body(request.assistant_prefix + request.continuation, model);
+  auto text = co_await tokenize(std::move(body));
+  if (!text) co_return std::move(text).error();
+  Result<Ids> prefix = Ids();
+  if (!request.assistant_prefix.empty()) {
+    body = openai::tokenize_text_body(request.assistant_prefix, model);
+    prefix = co_await tokenize(std::move(body));
+  }
+  if (!prefix) co_return std::move(prefix).error();
+  const auto border = std::mismatch(prefix->begin(), prefix->end(), text->begin(), text->end());
+  const std::size_t from = opened->size() + static_cast<std::size_t>(border.second - text->begin());
+  Ids prompt = std::move(*opened);
+  prompt.insert(prompt.end(), text->begin(), text->end());
+  if (from == 0) co_return missing("the chat template gives no ids to score behind");
+
+  GenerateRequest asked;
+  asked.sampling.temperature = 0;
+  asked.sampling.max_tokens = 1;
+  asked.want_tokens = false;
+  Wire wire;
+  wire.model = model;
+  wire.extra_body = settings().extra_body;
+  wire.extra_body["prompt_logprobs"] = 0;
+  Score score;
+  score.prompt_tokens = static_cast<std::int64_t>(prompt.size());
+  Call call;
+  call.target = server_->path("/completions");
+  call.body = openai::completions_body(asked, prompt, wire, false);
+  call.retries = settings().retries;
+  call.accept = [&score, &prompt, from](HttpReply& reply) -> Status {
+    auto values = openai::prompt_logprobs(reply.body, prompt, from);
+    if (!values) return std::move(values).error();
+    score.logprobs = std::move(*values);
+    return {};
+  };
+  auto reply = co_await server_->ask(std::move(call));
+  if (!reply) co_return std::move(reply).error();
+  co_return score;
+}
+
+// For servers without a tokeniser route: the messages' texts, a blank line between them.
+Async<Result<Score>> OpenAiModel::score_by_echo(ScoreRequest request, std::string model) {
+  std::string text;
+  for (const Message& message : request.messages) text += message.text() + "\n\n";
+  text += request.assistant_prefix;
+  const std::size_t from = characters(text);
+  text += request.continuation;
+  const std::size_t end = characters(text);
+  json::object body = settings().extra_body;
+  body["model"] = model;
+  body["prompt"] = text;
+  body["max_tokens"] = 0;
+  body["echo"] = true;
+  body["logprobs"] = 0;
+  Score score;
+  Call call;
+  call.target = server_->path("/completions");
+  call.body = json::serialize(body);
+  call.retries = settings().retries;
+  call.accept = [&score, from, end](HttpReply& reply) -> Status {
+    auto echoed = openai::echoed_score(reply.body, from, end);
+    if (!echoed) return std::move(echoed).error();
+    score = std::move(*echoed);
+    return {};
+  };
+  auto reply = co_await server_->ask(std::move(call));
+  if (!reply) co_return std::move(reply).error();
+  co_return score;
+}
+
+Async<Result<Score>> OpenAiModel::score(ScoreRequest request) {
+  auto lease = co_await limiter_.acquire();
+  if (!lease) co_return std::move(lease).error();
+  auto known = co_await this->known();
+  if (!known) co_return std::move(known).error();
+  const std::string model = (*known)->wire.model;
+  if (settings().score == "echo") co_return co_await score_by_echo(std::move(request), model);
+  if (settings().score == "auto" && (*known)->wire.dialect != Dialect::vllm)
+    co_return missing("the server " + server_->base() +
+                      " gives no log-probabilities of given text; use vLLM or an embedded model as "
+                      "scorer, or the setting score: echo where /v1/completions can echo");
+  co_return co_await score_by_ids(std::move(request), model);
+}
+
+Async<Result<std::vector<float>>> OpenAiModel::embed(std::string text) {
+  auto lease = co_await limiter_.acquire();
+  if (!lease) co_return std::move(lease).error();
+  auto known = co_await this->known();
+  if (!known) co_return std::move(known).error();
+  json::object body = settings().extra_body;
+  body["model"] = (*known)->wire.model;
+  body["input"] = text;
+  body["encoding_format"] = "float";
+  std::vector<float> embedding;
+  Call call;
+  call.target = server_->path("/embeddings");
+  call.body = json::serialize(body);
+  call.retries = settings().retries;
+  call.accept = [&embedding](HttpReply& reply) -> Status {
+    auto root = parse_json(reply.body);
+    boost::system::error_code error;
+    const auto* values = root ? root->find_pointer("/data/0/embedding", error) : nullptr;
+    if (!values || !values->is_array()) return unavailable("the answer has no embedding");
+    embedding.clear();
+    for (const json::value& value : values->get_array()) {
+      if (!value.is_number()) return unavailable("the embedding is no list of numbers");
+      embedding.push_back(value.to_number<float>());
+    }
+    return {};
+  };
+  auto reply = co_await server_->ask(std::move(call));
+  if (!reply) co_return std::move(reply).error();
+  co_return embedding;
+}
+
+Result<ModelRef> make_openai(const ModelConfig& config) {
+  auto settings = openai::read_settings(config);
+  if (!settings) return std::move(settings).error();
+  auto server = openai::Server::make(std::move(*settings));
+  if (!server) return std::move(server).error();
+  return ModelRef(std::make_shared<OpenAiModel>(std::move(*server)));
+}
+
+const bool registered_ = [] {
+  Registry<ModelMaker>::instance().add(
+      {.name = "openai", .summary = "a vLLM or OpenAI-compatible server"}, make_openai);
+  return true;
+}();
+
+}  // namespace
+}  // namespace proctor

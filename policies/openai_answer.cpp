@@ -1,0 +1,345 @@
+// Answers of OpenAI-compatible servers: vLLM, SGLang, llama-server, OpenAI itself and their kin
+// differ in where they put reasoning, token ids and tool-call arguments.
+//
+// Blind spot: only the first choice is read.
+#include <algorithm>
+#include <cmath>
+
+#include "policies/openai_wire.h"
+
+namespace proctor::openai {
+namespace {
+
+constexpr std::size_t kMostCalls = 128;
+
+const json::value* find(const json::object& object, std::string_view name) {
+  const auto* value = object.if_contains(name);
+  return value && !value->is_null() ? value : nullptr;
+}
+const json::object* find_object(const json::object& object, std::string_view name) {
+  const auto* value = find(object, name);
+  return value ? value->if_object() : nullptr;
+}
+const json::array* find_array(const json::object& object, std::string_view name) {
+  const auto* value = find(object, name);
+  return value ? value->if_array() : nullptr;
+}
+std::string_view find_text(const json::object& object, std::string_view name) {
+  const auto* value = find(object, name);
+  const auto* text = value ? value->if_string() : nullptr;
+  return text ? std::string_view(*text) : std::string_view();
+}
+std::optional<std::int64_t> find_integer(const json::object& object, std::string_view name) {
+  const auto* value = find(object, name);
+  if (value && value->is_int64()) return value->get_int64();
+  return std::nullopt;
+}
+
+std::optional<std::vector<std::int32_t>> read_ids(const json::object& object,
+                                                  std::string_view name) {
+  const auto* array = find_array(object, name);
+  if (!array) return std::nullopt;
+  std::vector<std::int32_t> ids;
+  ids.reserve(array->size());
+  for (const json::value& item : *array) {
+    if (!item.is_int64() || item.get_int64() < 0 || item.get_int64() > INT32_MAX)
+      return std::nullopt;
+    ids.push_back(static_cast<std::int32_t>(item.get_int64()));
+  }
+  return ids;
+}
+
+// Numbers, with null (no log-probability for the first token) as 0; -inf comes as a very small one.
+float as_logprob(const json::value& value) {
+  if (!value.is_number()) return 0.0F;
+  const double number = value.to_number<double>();
+  return static_cast<float>(std::clamp(number, -1e9, 0.0));
+}
+
+struct Parsed {
+  alignas(16) unsigned char buffer[16384];
+  json::monotonic_resource memory{buffer, sizeof buffer};
+  json::value value;
+};
+
+// Into stack memory first: most answers are small and short-lived.
+Result<const json::object*> parse_object(std::string_view text, Parsed& into) {
+  boost::system::error_code error;
+  json::parse_options options;
+  options.max_depth = 64;
+  into.value = json::parse(text, error, &into.memory, options);
+  if (error) return unavailable("the answer is no JSON (" + error.message() + ")");
+  const auto* object = into.value.if_object();
+  if (!object) return unavailable("the answer is no JSON object");
+  return object;
+}
+
+std::string one_line(std::string_view text, std::size_t most) {
+  std::string line;
+  for (const char c : text.substr(0, most))
+    line += static_cast<unsigned char>(c) < ' ' || c == 127 ? ' ' : c;
+  while (!line.empty() && static_cast<unsigned char>(line.back()) >= 0x80 && text.size() > most)
+    line.pop_back();
+  if (text.size() > most) line += "...";
+  return line;
+}
+
+}  // namespace
+
+std::string error_message(std::string_view body) {
+  Parsed parsed;
+  if (auto root = parse_object(body, parsed)) {
+    if (const auto* error = find_object(**root, "error"))
+      if (const auto message = find_text(*error, "message"); !message.empty())
+        return one_line(message, 400);
+    for (const char* name : {"message", "error", "detail"})
+      if (const auto text = find_text(**root, name); !text.empty()) return one_line(text, 400);
+    if (const auto* detail = find(**root, "detail")) return one_line(json::serialize(*detail), 400);
+  }
+  return one_line(body, 160);
+}
+
+void AnswerReader::add_text(std::string_view piece) {
+  if (piece.empty()) return;
+  generation_.content += piece;
+  if (!on_text_) return;
+  told_ = true;
+  on_text_(piece);
+}
+
+void AnswerReader::take_text(const json::value* content) {
+  if (!content) return;
+  if (const auto* text = content->if_string()) return add_text(*text);
+  if (const auto* parts = content->if_array())
+    for (const json::value& part : *parts)
+      if (const auto* object = part.if_object()) add_text(find_text(*object, "text"));
+}
+
+void AnswerReader::take_calls(const json::array& calls, bool delta) {
+  std::size_t position = 0;
+  for (const json::value& item : calls) {
+    const auto* object = item.if_object();
+    if (!object) continue;
+    const std::string_view id = find_text(*object, "id");
+    std::size_t index = position++;
+    if (const auto given = find_integer(*object, "index"); given && *given >= 0)
+      index = static_cast<std::size_t>(*given);
+    else if (delta)
+      index = id.empty() && !calls_.empty() ? calls_.size() - 1 : calls_.size();
+    if (index >= kMostCalls) continue;
+    if (index >= calls_.size()) calls_.resize(index + 1);
+    Call& call = calls_[index];
+    if (!id.empty()) call.id = id;
+    const auto* function = find_object(*object, "function");
+    if (!function) continue;
+    call.name += find_text(*function, "name");
+    if (const auto* arguments = find(*function, "arguments")) {
+      if (const auto* text = arguments->if_string()) call.arguments += std::string_view(*text);
+      if (const auto* given = arguments->if_object()) call.object = json::object(*given, {});
+    }
+  }
+}
+
+void AnswerReader::take_ids(const json::object& root, const json::object& choice) {
+  if (!prompt_ids_) prompt_ids_ = read_ids(root, "prompt_token_ids");
+  if (!prompt_ids_) prompt_ids_ = read_ids(choice, "prompt_token_ids");
+  if (auto ids = read_ids(choice, "token_ids")) ids_.insert(ids_.end(), ids->begin(), ids->end());
+}
+
+void AnswerReader::take_logprobs(const json::object& logprobs) {
+  if (const auto* content = find_array(logprobs, "content")) {
+    for (const json::value& item : *content) {
+      const auto* object = item.if_object();
+      const auto* value = object ? find(*object, "logprob") : nullptr;
+      if (!value) continue;
+      logprobs_.push_back(as_logprob(*value));
+      if (const auto id = find_integer(*object, "id"))
+        logprob_ids_.push_back(static_cast<std::int32_t>(*id));
+    }
+  } else if (const auto* values = find_array(logprobs, "token_logprobs")) {
+    for (const json::value& value : *values) logprobs_.push_back(as_logprob(value));
+  }
+}
+
+void AnswerReader::take_usage(const json::object& usage) {
+  generation_.prompt_tokens = find_integer(usage, "prompt_tokens").value_or(0);
+  generation_.completion_tokens = find_integer(usage, "completion_tokens").value_or(0);
+  if (const auto* details = find_object(usage, "prompt_tokens_details"))
+    generation_.cached_tokens = find_integer(*details, "cached_tokens").value_or(0);
+}
+
+Status AnswerReader::take(const json::object& root, bool delta) {
+  if (const auto* error = find(root, "error")) {
+    const auto* object = error->if_object();
+    const auto message = object ? find_text(*object, "message") : find_text(root, "error");
+    return unavailable("the server reports: " + one_line(message, 400));
+  }
+  if (const auto* usage = find_object(root, "usage")) take_usage(*usage);
+  const auto* choices = find_array(root, "choices");
+  if (!choices || choices->empty()) return {};  // the chunk with usage alone
+  const auto* choice = choices->front().if_object();
+  if (!choice) return unavailable("the answer's choices are no objects");
+  if (find_integer(*choice, "index").value_or(0) != 0) return {};
+  any_choice_ = true;
+  const auto* message = find_object(*choice, delta ? "delta" : "message");
+  if (!message && delta) message = find_object(*choice, "message");
+  if (message) {
+    for (const char* name : {"reasoning_content", "reasoning"})
+      if (const auto text = find_text(*message, name); !text.empty()) {
+        if (!generation_.reasoning) generation_.reasoning.emplace();
+        *generation_.reasoning += text;
+        break;
+      }
+    take_text(find(*message, "content"));
+    if (const auto* calls = find_array(*message, "tool_calls")) take_calls(*calls, delta);
+  }
+  take_text(find(*choice, "text"));
+  if (const auto* logprobs = find_object(*choice, "logprobs")) take_logprobs(*logprobs);
+  take_ids(root, *choice);
+  if (const auto reason = find_text(*choice, "finish_reason"); !reason.empty())
+    generation_.finish_reason = reason;
+  return {};
+}
+
+Status AnswerReader::take_whole(std::string_view body) {
+  Parsed parsed;
+  auto root = parse_object(body, parsed);
+  if (!root) return std::move(root).error();
+  return take(**root, false);
+}
+
+Status AnswerReader::take_event(std::string_view data) {
+  streamed_ = true;
+  if (data == "[DONE]") {
+    done_ = true;
+    return {};
+  }
+  Parsed parsed;
+  auto root = parse_object(data, parsed);
+  if (!root) return std::move(root).error();
+  return take(**root, true);
+}
+
+// Arguments that are no JSON object make the turn a parse error, which the policy gets to read.
+void AnswerReader::close_calls() {
+  for (Call& call : calls_) {
+    if (call.name.empty() && call.arguments.empty() && !call.object) continue;  // a gap in indexes
+    ToolCall made;
+    made.id = call.id.empty() ? "c" + std::to_string(generation_.tool_calls.size()) : call.id;
+    made.name = call.name;
+    if (call.object) {
+      made.arguments = std::move(*call.object);
+    } else if (call.arguments.find_first_not_of(" \t\r\n") != std::string::npos) {
+      auto parsed = parse_json(call.arguments);
+      if (!parsed || !parsed->is_object()) {
+        generation_.parse_error = "the arguments of the call to '" + call.name +
+                                  "' are no JSON object" +
+                                  (parsed ? "" : ": " + parsed.error().message);
+        continue;
+      }
+      made.arguments = std::move(parsed->get_object());
+    }
+    if (made.name.empty()) {
+      generation_.parse_error = "a tool call has no name";
+      continue;
+    }
+    generation_.tool_calls.push_back(std::move(made));
+  }
+}
+
+Result<Generation> AnswerReader::finish() {
+  if (!any_choice_) {
+    return unavailable(streamed_ ? "the event stream ended before any text"
+                                 : "the answer has no choices");
+  }
+  if (streamed_ && !done_ && generation_.finish_reason.empty())
+    return unavailable("the event stream ended in the middle of the answer");
+  close_calls();
+  if (generation_.finish_reason.empty())
+    generation_.finish_reason = calls_.empty() ? "stop" : "tool_calls";
+  // Servers that parse tool calls out of text say "stop" at times.
+  if (!generation_.tool_calls.empty() && generation_.finish_reason == "stop")
+    generation_.finish_reason = "tool_calls";
+  if (ids_.empty() && logprob_ids_.size() == logprobs_.size()) ids_ = logprob_ids_;
+  if (!ids_.empty() && logprobs_.size() != ids_.size()) logprobs_.clear();
+  if (prompt_ids_ && !ids_.empty()) {
+    auto& tokens = generation_.tokens.emplace();
+    tokens.prompt_ids = std::move(*prompt_ids_);
+    tokens.ids = std::move(ids_);
+    tokens.logprobs = std::move(logprobs_);
+  } else if (!logprobs_.empty()) {
+    generation_.tokens.emplace().logprobs = std::move(logprobs_);
+  }
+  return std::move(generation_);
+}
+
+Result<std::vector<double>> prompt_logprobs(std::string_view body,
+                                            const std::vector<std::int32_t>& prompt,
+                                            std::size_t from) {
+  auto root = parse_json(body);
+  if (!root) return unavailable("the answer is no JSON");
+  const auto* object = root->if_object();
+  const auto* choices = object ? find_array(*object, "choices") : nullptr;
+  const auto* choice = choices && !choices->empty() ? choices->front().if_object() : nullptr;
+  const auto* list = choice ? find_array(*choice, "prompt_logprobs") : nullptr;
+  if (!list && object) list = find_array(*object, "prompt_logprobs");
+  if (!list) return missing("the server gives no log-probabilities of given text");
+  if (list->size() != prompt.size())
+    return unavailable("the server scored " + std::to_string(list->size()) + " tokens of " +
+                       std::to_string(prompt.size()));
+  std::vector<double> values;
+  for (std::size_t i = from; i < prompt.size(); ++i) {
+    const auto* by_id = (*list)[i].if_object();
+    const auto* entry = by_id ? find_object(*by_id, std::to_string(prompt[i])) : nullptr;
+    const auto* value = entry ? find(*entry, "logprob") : nullptr;
+    if (!value || !value->is_number())
+      return unavailable("the server gives no log-probability for token " + std::to_string(i));
+    values.push_back(value->to_number<double>());
+  }
+  return values;
+}
+
+Result<Score> echoed_score(std::string_view body, std::size_t from, std::size_t end) {
+  auto root = parse_json(body);
+  if (!root) return unavailable("the answer is no JSON");
+  const auto* object = root->if_object();
+  const auto* choices = object ? find_array(*object, "choices") : nullptr;
+  const auto* choice = choices && !choices->empty() ? choices->front().if_object() : nullptr;
+  const auto* logprobs = choice ? find_object(*choice, "logprobs") : nullptr;
+  const auto* tokens = logprobs ? find_array(*logprobs, "tokens") : nullptr;
+  const auto* values = logprobs ? find_array(*logprobs, "token_logprobs") : nullptr;
+  const auto* offsets = logprobs ? find_array(*logprobs, "text_offset") : nullptr;
+  if (!tokens || !values || !offsets || tokens->size() != values->size() ||
+      tokens->size() != offsets->size())
+    return missing("the server does not echo log-probabilities of given text");
+  Score score;
+  for (std::size_t i = 0; i < tokens->size(); ++i) {
+    const auto* text = (*tokens)[i].if_string();
+    const auto* offset = (*offsets)[i].if_int64();
+    if (!text || !offset || *offset < 0) return unavailable("the echoed tokens are not readable");
+    const auto begin = static_cast<std::size_t>(*offset);
+    const std::size_t past = i + 1 < offsets->size() && (*offsets)[i + 1].is_int64()
+                                 ? static_cast<std::size_t>((*offsets)[i + 1].get_int64())
+                                 : end;
+    if (past <= from || begin >= end) continue;
+    if (!(*values)[i].is_number())
+      return unavailable("the first token has no log-probability: give a prompt before it");
+    score.logprobs.push_back((*values)[i].to_number<double>());
+    score.texts.emplace_back(*text);
+  }
+  score.prompt_tokens = static_cast<std::int64_t>(tokens->size());
+  return score;
+}
+
+void restore_stop(std::string& content, const std::vector<std::string>& stop) {
+  for (const std::string& each : stop) {
+    if (!each.starts_with("</") || !each.ends_with('>')) continue;
+    const std::string opening = "<" + each.substr(2);
+    const std::size_t open = content.rfind(opening);
+    if (open == std::string::npos || content.find(each, open) != std::string::npos) continue;
+    content += each;
+    return;
+  }
+}
+
+}  // namespace proctor::openai

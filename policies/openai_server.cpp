@@ -1,0 +1,291 @@
+// Settings, retries and the sentences a user reads when a server refuses.
+//
+// What may be made again: a request that got no answer, 408, 409, 425, 429 and 5xx, and answers
+// that are no answers. Generating twice costs time, never correctness.
+#include "policies/openai_server.h"
+
+#include <cstdlib>
+
+#include "policies/openai_wire.h"
+#include "runtime/core/config.h"
+
+namespace proctor::openai {
+namespace {
+
+constexpr std::chrono::seconds kLongestWait{300};
+
+const std::vector<OptionInfo>& declared() {
+  static const std::vector<OptionInfo> options = {
+      {.name = "uri", .meaning = "the model's URI"},
+      {.name = "headers", .type = OptionType::any, .meaning = "extra request headers"},
+      {.name = "ca_file", .meaning = "PEM file of the CA to trust instead of the system's"},
+      {.name = "timeout_ms",
+       .type = OptionType::integer,
+       .fallback = 600'000,
+       .meaning = "longest wait for one answer",
+       .least = 1},
+      {.name = "connect_timeout_ms",
+       .type = OptionType::integer,
+       .fallback = 10'000,
+       .meaning = "longest wait for a connection",
+       .least = 1},
+      {.name = "backoff_ms",
+       .type = OptionType::integer,
+       .fallback = 500,
+       .meaning = "wait before the first retry; doubles",
+       .least = 0},
+      {.name = "max_in_flight",
+       .type = OptionType::integer,
+       .fallback = 1024,
+       .meaning = "requests at once",
+       .least = 1},
+      {.name = "retries",
+       .type = OptionType::integer,
+       .fallback = 4,
+       .meaning = "tries after the first",
+       .least = 0,
+       .most = 100},
+      {.name = "stream",
+       .type = OptionType::any,
+       .fallback = "auto",
+       .meaning = "auto, true or false"},
+      {.name = "score",
+       .type = OptionType::choice,
+       .fallback = "auto",
+       .meaning = "how given text is scored",
+       .choices = {"auto", "prompt_logprobs", "echo"}},
+      {.name = "token_ids",
+       .type = OptionType::any,
+       .fallback = "auto",
+       .meaning = "ask for exact token ids: auto, true or false"},
+      {.name = "price_in", .type = OptionType::any, .meaning = "price of a million prompt tokens"},
+      {.name = "price_out", .type = OptionType::any, .meaning = "price of a million new tokens"},
+      {.name = "context",
+       .type = OptionType::integer,
+       .fallback = 0,
+       .meaning = "tokens that fit; 0: as the server says",
+       .least = 0},
+      {.name = "extra_body", .type = OptionType::any, .meaning = "fields added to every request"},
+  };
+  return options;
+}
+
+// auto, true or false, also as YAML's own true and false.
+Result<std::string> read_switch(const Options& options, const char* name) {
+  const json::value& value = options.any(name);
+  if (value.is_bool()) return std::string(value.get_bool() ? "true" : "false");
+  if (value == "auto" || value == "true" || value == "false")
+    return json::value_to<std::string>(value);
+  return bad_input(std::string(name) + ": expected auto, true or false");
+}
+
+Status read_uri(const std::string& uri, Settings& settings) {
+  std::string text = uri.substr(uri.find(':') + 1);
+  if (const std::size_t hash = text.find('#'); hash != std::string::npos) {
+    settings.model = text.substr(hash + 1);
+    text.resize(hash);
+  }
+  auto url = parse_http_url(text);
+  if (!url) return std::move(url).error();
+  settings.url = std::move(*url);
+  std::string& target = settings.url.target;
+  if (const std::size_t question = target.find('?'); question != std::string::npos) {
+    const std::string query = target.substr(question + 1);
+    target.resize(question);
+    if (!query.starts_with("key_env=") || query.find('&') != std::string::npos)
+      return bad_input("behind '?' only key_env=NAME may stand, not '" + query + "'");
+    settings.key_env = query.substr(8);
+  }
+  while (target.ends_with('/')) target.pop_back();
+  for (const char* end : {"/chat/completions", "/completions"})
+    if (target.ends_with(end))
+      return bad_input("the URL ends before " + std::string(end) + ": write .../v1");
+  return {};
+}
+
+Status read_headers(const Options& options, Settings& settings) {
+  const json::value& headers = options.any("headers");
+  if (!headers.is_null() && !headers.is_object())
+    return bad_input("headers: expected a mapping of names to texts");
+  if (const auto* object = headers.if_object()) {
+    for (const auto& [name, value] : *object) {
+      if (!value.is_string())
+        return bad_input("headers." + std::string(name) + ": expected a text");
+      if (auto good = check_header(name, value.get_string()); !good) return good;
+      settings.headers.emplace_back(name, value.get_string());
+    }
+  }
+  if (settings.key_env.empty()) return {};
+  const char* key = std::getenv(settings.key_env.c_str());
+  if (!key || !*key)
+    return missing("the environment variable " + settings.key_env +
+                   " (key_env), which holds the API key, is not set");
+  if (auto good = check_header("Authorization", key); !good)
+    return bad_input("the API key in " + settings.key_env + " has a line break in it");
+  settings.headers.emplace_back("Authorization", std::string("Bearer ") + key);
+  return {};
+}
+
+bool says_context_is_full(const std::string& message) {
+  std::string text = message;
+  for (char& c : text)
+    if (c >= 'A' && c <= 'Z') c += 'a' - 'A';
+  for (const char* sign :
+       {"context length", "context_length", "maximum context", "context size", "context window",
+        "longer than the model", "longer than the maximum model length", "max_model_len",
+        "prompt is too long"})
+    if (text.find(sign) != std::string::npos) return true;
+  return false;
+}
+
+}  // namespace
+
+Result<Settings> read_settings(const ModelConfig& config) {
+  Settings settings;
+  if (auto read = read_uri(config.uri, settings); !read) return std::move(read).error();
+  auto options = Options::parse(config.settings, declared(), "settings");
+  if (!options) return std::move(options).error();
+  settings.ca_file = options->given("ca_file") ? options->text("ca_file") : "";
+  settings.timeout = Milliseconds(options->integer("timeout_ms"));
+  settings.connect_timeout = Milliseconds(options->integer("connect_timeout_ms"));
+  settings.backoff = Milliseconds(options->integer("backoff_ms"));
+  settings.max_in_flight = static_cast<std::size_t>(options->integer("max_in_flight"));
+  settings.retries = static_cast<int>(options->integer("retries"));
+  settings.context = options->integer("context");
+  settings.score = options->text("score");
+  for (const auto& [name, into] :
+       {std::pair{"stream", &settings.stream}, std::pair{"token_ids", &settings.token_ids}}) {
+    auto read = read_switch(*options, name);
+    if (!read) return std::move(read).error();
+    *into = std::move(*read);
+  }
+  if (const json::value& extra = options->any("extra_body"); extra.is_object())
+    settings.extra_body = extra.get_object();
+  else if (!extra.is_null())
+    return bad_input("extra_body: expected a mapping");
+  if (auto read = read_headers(*options, settings); !read) return std::move(read).error();
+  return settings;
+}
+
+Result<std::unique_ptr<Server>> Server::make(Settings settings) {
+  auto proxy = proxy_for(settings.url);
+  if (!proxy) return std::move(proxy).error();
+  HttpHeaders headers = settings.headers;
+  headers.emplace_back("Content-Type", "application/json");
+  auto client = HttpClient::make({.url = settings.url,
+                                  .headers = std::move(headers),
+                                  .ca_file = settings.ca_file,
+                                  .proxy = std::move(*proxy),
+                                  .connect = settings.connect_timeout});
+  if (!client) return std::move(client).error();
+  std::unique_ptr<Server> server(new Server(std::move(settings)));
+  server->http_ = std::move(*client);
+  return server;
+}
+
+std::string Server::root_path(std::string_view behind) const {
+  std::string path = settings_.url.target;
+  if (path.ends_with("/v1")) path.resize(path.size() - 3);
+  return path += behind;
+}
+
+Server::Failure Server::judge_status(const Call& call, const HttpReply& reply,
+                                     Refusal* refusal) const {
+  const std::string url = settings_.url.origin() + call.target;
+  const std::string message = error_message(reply.body);
+  const std::string answered = url + " answered " + std::to_string(reply.status) +
+                               (message.empty() ? "" : " (" + message + ")");
+  switch (reply.status) {
+    case 401:
+    case 403:
+      if (settings_.key_env.empty())
+        return {missing(answered + ": it wants an API key; put ?key_env=NAME into the model URI")};
+      return {missing(answered + ": it refuses the API key in " + settings_.key_env)};
+    case 404:
+      return {missing(answered + ": check the path (most servers have /v1) and the model name" +
+                      (settings_.model.empty() ? "" : " '" + settings_.model + "'"))};
+    case 429:
+      if (reply.body.find("insufficient_quota") != std::string::npos)
+        return {missing(answered + ": the account behind the API key has no quota left")};
+      return {unavailable(answered), true, reply.retry_after};
+    case 408:
+    case 409:
+    case 425:
+      return {unavailable(answered), true, reply.retry_after};
+    default:
+      break;
+  }
+  if (reply.status >= 500) return {unavailable(answered), true, reply.retry_after};
+  if (reply.status / 100 == 3)
+    return {missing(answered + ": it redirects; write the URL it redirects to")};
+  if (refusal) *refusal = {reply.status, message};
+  if (says_context_is_full(message) || says_context_is_full(reply.body))
+    return {bad_input("context_full: " + message)};
+  return {bad_input(answered)};
+}
+
+Async<void> Server::wait_for_rate_limit() {
+  for (;;) {
+    const std::chrono::nanoseconds until(not_before_ns_.load(std::memory_order_relaxed));
+    const auto left = until - std::chrono::steady_clock::now().time_since_epoch();
+    if (left <= std::chrono::nanoseconds(0)) co_return;
+    co_await sleep_for(left);
+  }
+}
+
+Async<void> Server::wait_before(int attempt, std::optional<std::chrono::seconds> asked) {
+  if (asked) {
+    // The whole server is held back: what one request was told holds for all.
+    const auto until = std::chrono::steady_clock::now().time_since_epoch() + *asked;
+    const std::int64_t wanted = std::chrono::nanoseconds(until).count();
+    std::int64_t known = not_before_ns_.load();
+    while (known < wanted && !not_before_ns_.compare_exchange_weak(known, wanted)) {
+    }
+    if (*asked > std::chrono::seconds(0)) co_return;  // the next try waits there
+  }
+  const auto longest = settings_.backoff * (1 << std::min(attempt, 6));
+  Rng rng(derive_seed(hash64(settings_.model), waits_++));
+  const double part = 0.5 + 0.5 * rng.uniform();
+  const auto wait = std::chrono::duration_cast<std::chrono::nanoseconds>(longest * part);
+  if (wait > std::chrono::nanoseconds(0)) co_await sleep_for(wait);
+}
+
+Async<Result<HttpReply>> Server::ask(Call call, Refusal* refusal) {
+  const auto body =
+      call.method == "GET" ? nullptr : std::make_shared<const std::string>(std::move(call.body));
+  for (int attempt = 0;; ++attempt) {
+    if (not_before_ns_.load(std::memory_order_relaxed) != 0) co_await wait_for_rate_limit();
+    if (call.begin) call.begin();
+    HttpRequest request;
+    request.method = call.method;
+    request.target = call.target;
+    request.body = body;
+    request.whole = settings_.timeout;
+    request.on_body = call.on_body;
+    auto reply = co_await http_->send(std::move(request));
+    Failure failure;
+    if (!reply) {
+      failure.again = reply.error().kind == ErrorKind::unavailable;
+      failure.error = std::move(reply).error();
+    } else if (reply->status / 100 != 2) {
+      failure = judge_status(call, *reply, refusal);
+    } else {
+      Status accepted = call.accept ? call.accept(*reply) : Status();
+      if (accepted) co_return std::move(*reply);
+      failure.again = accepted.error().kind == ErrorKind::unavailable;
+      failure.error = std::move(accepted).error().in(settings_.url.origin() + call.target);
+    }
+    const bool long_wait = failure.wait && *failure.wait > kLongestWait;
+    if (long_wait)
+      failure.error.message += ", and asks to wait " + std::to_string(failure.wait->count()) + " s";
+    const bool told = call.told && call.told();
+    if (!failure.again || long_wait || told || attempt >= call.retries) {
+      if (failure.again && attempt > 0)
+        failure.error.message += " (after " + std::to_string(attempt + 1) + " tries)";
+      co_return std::move(failure.error);
+    }
+    co_await wait_before(attempt, failure.wait);
+  }
+}
+
+}  // namespace proctor::openai

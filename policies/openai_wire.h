@@ -1,0 +1,96 @@
+// The JSON of OpenAI-compatible servers: requests written, answers read, whole or in pieces.
+//
+// Everything read here is foreign: wrong types are passed over or become an Error, never a crash.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "policies/model.h"
+
+namespace proctor::openai {
+
+// Which family of servers answers; decides the fields beyond OpenAI's own.
+enum class Dialect { generic, vllm, sglang, llama_server };
+
+// How requests to one server are written. Fields a server refused are switched off.
+struct Wire {
+  std::string model;
+  Dialect dialect = Dialect::generic;
+  bool token_ids = true;               // return_token_ids
+  bool logprobs = true;                // logprobs, top_logprobs
+  bool max_completion_tokens = false;  // instead of max_tokens
+  bool structured_outputs = true;      // vLLM from 0.11; older: guided_grammar
+  json::object extra_body;
+};
+
+std::string chat_body(const GenerateRequest& request, const Wire& wire, bool stream);
+// The same for /v1/completions with a prompt of exact ids.
+std::string completions_body(const GenerateRequest& request,
+                             const std::vector<std::int32_t>& prompt, const Wire& wire,
+                             bool stream);
+// For POST /tokenize: messages by the server's chat template, or plain text.
+std::string tokenize_body(const std::vector<Message>& messages, bool add_generation_prompt,
+                          const std::string& model);
+std::string tokenize_text_body(const std::string& text, const std::string& model);
+
+// What an error answer says, in one line: error.message, message, detail, or the text's beginning.
+std::string error_message(std::string_view body);
+
+// One answer of chat/completions or completions, whole or event by event.
+class AnswerReader {
+ public:
+  explicit AnswerReader(std::function<void(std::string_view)> on_text = {})
+      : on_text_(std::move(on_text)) {}
+
+  Status take_whole(std::string_view body);
+  Status take_event(std::string_view data);
+  // After the last piece. `unavailable` when the answer is not complete or none at all.
+  Result<Generation> finish();
+  // A piece of text has been handed on already, so the request cannot be made again unnoticed.
+  bool told() const { return told_; }
+  bool streamed() const { return streamed_; }  // at least one event came
+
+ private:
+  struct Call {
+    std::string id, name, arguments;
+    std::optional<json::object> object;  // some servers give arguments unquoted
+  };
+  Status take(const json::object& root, bool delta);
+  void take_text(const json::value* content);
+  void take_calls(const json::array& calls, bool delta);
+  void take_ids(const json::object& root, const json::object& choice);
+  void take_logprobs(const json::object& logprobs);
+  void take_usage(const json::object& usage);
+  void add_text(std::string_view piece);
+  void close_calls();
+
+  std::function<void(std::string_view)> on_text_;
+  bool told_ = false;
+  bool any_choice_ = false;
+  bool streamed_ = false;
+  bool done_ = false;
+  Generation generation_;
+  std::vector<Call> calls_;
+  std::optional<std::vector<std::int32_t>> prompt_ids_;
+  std::vector<std::int32_t> ids_;
+  std::vector<std::int32_t> logprob_ids_;  // llama-server gives ids beside log-probabilities
+  std::vector<float> logprobs_;
+};
+
+// A number of /v1/completions' echo or vLLM's prompt_logprobs: the log-probabilities of the tokens
+// behind `from` ids of the prompt.
+Result<std::vector<double>> prompt_logprobs(std::string_view body,
+                                            const std::vector<std::int32_t>& prompt,
+                                            std::size_t from);
+// From an echo answer: the tokens that reach behind character `from` of the prompt's text.
+Result<Score> echoed_score(std::string_view body, std::size_t from, std::size_t end);
+
+// Where a server strips the stop string, the closing tag of an element left open is put back.
+void restore_stop(std::string& content, const std::vector<std::string>& stop);
+
+}  // namespace proctor::openai

@@ -1,0 +1,59 @@
+// A fast model server that thinks of nothing: canned turns for tests and benchmarks.
+//
+// It speaks enough of vLLM's OpenAI API to carry a conversation: a tool call in each of the first
+// turns, then an answer; streamed or not; with token ids, tokenise, prompt log-probabilities; and
+// it can fail in every way a real one does. Its tokens are bytes.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace proctor {
+
+struct MockOptions {
+  unsigned short port = 0;  // 0: any
+  int threads = 1;
+  std::chrono::milliseconds delay{0};
+  std::string model = "mock";
+  int tool_turns = 3;  // tool calls before the answer
+  std::string tool = "echo";
+  std::string arguments = R"({"text":"hello"})";
+  std::string answer = "42";
+  bool hermes = false;     // tool calls as <tool_call> text instead of native ones
+  bool token_ids = false;  // behaves as vLLM with return_token_ids, /tokenize, prompt_logprobs
+  // none 401 403 404 429 500 garbage half_stream half_body close silent context bad_arguments
+  // refuse_token_ids stream_error
+  std::string fault = "none";
+  int fault_times = -1;                  // this many requests fail, then all is well; -1: all fail
+  int retry_after = 1;                   // seconds, of 429
+  std::string key;                       // an API key it insists on
+  std::string tls_certificate, tls_key;  // PEM files; both or none
+};
+
+class MockServer {
+ public:
+  explicit MockServer(MockOptions options);
+  ~MockServer();
+  MockServer(const MockServer&) = delete;
+  MockServer& operator=(const MockServer&) = delete;
+
+  unsigned short port() const;
+  std::string url() const;  // "http://127.0.0.1:PORT/v1"
+
+  // Counted since the start; generations are chat and plain completions.
+  std::size_t connections() const;
+  std::size_t requests() const;
+  std::size_t generations() const;
+  std::size_t most_at_once() const;
+  std::string last_generation() const;  // its body
+  void close_connections();             // as a server does that restarts
+
+ private:
+  struct Shared;
+  std::shared_ptr<Shared> shared_;
+};
+
+}  // namespace proctor
