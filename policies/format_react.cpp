@@ -166,13 +166,16 @@ React::Said React::read(std::string_view content, bool cut_short,
   return said;
 }
 
-// A blank in front keeps a line from being read as a label.
-std::string indented_labels(std::string_view text) {
+// A blank in front keeps a line from being read as a label; what stands behind </think> is a line's
+// start, too.
+std::string indented_labels(std::string_view original) {
+  const std::string text = without_tags(original, {"<think>", "</think>"});
   std::string safe;
   for (std::size_t start = 0; start <= text.size();) {
     const auto end = std::min(text.find('\n', start), text.size());
-    if (!label_at(text.substr(start)).empty()) safe += ' ';
-    safe += text.substr(start, end - start);
+    const std::string line = text.substr(start, end - start);
+    if (!label_at(line).empty()) safe += ' ';
+    safe += line;
     if (end < text.size()) safe += '\n';
     start = end + 1;
   }
