@@ -111,7 +111,9 @@ Result<ToolCall> read_action(std::string_view name, std::optional<std::string_vi
 React::Said React::read(std::string_view content, bool cut_short,
                         const std::vector<ToolDefinition>& tools) const {
   Said said;
-  const Thinking thinking = split_thinking(content, content.find("\nAction"));
+  const auto labelled = parts_of(content, 0);
+  const Thinking thinking =
+      split_thinking(content, labelled.size() > 1 ? labelled[1].start : std::string_view::npos);
   said.reasoning = thinking.reasoning;
   if (thinking.open) {
     said.parse_error = "Your turn ended before </think>. Think more briefly, then act or answer.";

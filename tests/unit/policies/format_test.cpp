@@ -535,6 +535,12 @@ TEST(ReactFormat, PrefersTheActionToAnAnswerGivenBeforeItsResult) {
   EXPECT_FALSE(made->answer(turn));
 }
 
+TEST(ReactFormat, TakesThinkTagsBehindALabelForText) {
+  const FormatRef made = format("react");
+  EXPECT_EQ(made->answer(parsed(*made, "Final Answer: a </think> b")), "a </think> b");
+  EXPECT_EQ(made->answer(parsed(*made, "hm</think>\nFinal Answer: b")), "b");
+}
+
 TEST(ReactFormat, LeavesAnUnknownToolToTheRuntime) {
   const FormatRef made = format("react");
   for (const std::string input : {"{\"input\":\"x\"}", "x"}) {
