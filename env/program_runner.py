@@ -256,7 +256,7 @@ def emit(number, frame):
 
 def run_functions(number, source):
     """A Python program's function on every input, in one process as long as that lives."""
-    index, inputs, limits = 0, job["inputs"], job["limits"]
+    index, late, inputs, limits = 0, 0, job["inputs"], job["limits"]
     while True:
         child = Child(lambda send: function_child(source, index, send))
         wait = LOAD_SECONDS
@@ -275,7 +275,8 @@ def run_functions(number, source):
         ms = (time.monotonic() - started) * 1000
         if frame == "late":
             emit(number, {"run": index, "timeout": True, "ms": ms})
-            if job["stop_at_timeout"]:
+            late += 1
+            if late == job["most_timeouts"]:
                 return
         else:
             emit(number, {"run": index, "error": ending, "ms": ms})
@@ -311,6 +312,7 @@ def drain(child, stdout, seconds):
 
 def run_scripts(number, start):
     """A program once for every input, fed on standard input; `start` makes its process."""
+    late = 0
     for index, given in enumerate(job["inputs"]):
         stdin = os.memfd_create("stdin")
         os.write(stdin, given["stdin"].encode())
@@ -334,7 +336,8 @@ def run_scripts(number, start):
             return
         if text == "late":
             emit(number, {"run": index, "timeout": True, "ms": ms})
-            if job["stop_at_timeout"]:
+            late += 1
+            if late == job["most_timeouts"]:
                 return
             continue
         if "error" not in run and ending != "exit status 0":

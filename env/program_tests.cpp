@@ -112,7 +112,7 @@ ExecutionRequest request_for(const ProgramJob& job, std::size_t first, const std
   const bool native = job.language != Language::python;
   json::array programs, inputs, limits;
   for (const std::string& program : job.programs) programs.emplace_back(program);
-  double seconds = native ? 240 : 10;  // the longest that one program can take
+  double longest = 0;
   for (std::size_t i = 0; i < job.inputs.size(); ++i) {
     const ProgramInput& input = job.inputs[i];
     const std::string args = input.args ? json::serialize(*input.args) : "";
@@ -120,12 +120,12 @@ ExecutionRequest request_for(const ProgramJob& job, std::size_t first, const std
       inputs.push_back(json::object{{"stdin", input.args ? args : input.input}});
     else
       inputs.push_back(json::object{{"args", args}});
-    const double limit = static_cast<double>(limit_of(job, i).count()) / 1000.0;
-    limits.push_back(limit);
-    seconds += job.stop_at_timeout ? 0.0 : limit + 1;
-    if (job.stop_at_timeout) seconds = std::max(seconds, 10 + limit);
+    limits.push_back(static_cast<double>(limit_of(job, i).count()) / 1000.0);
+    longest = std::max(longest, limits.back().as_double());
   }
-  if (job.stop_at_timeout) seconds += 0.2 * static_cast<double>(job.inputs.size());
+  // The longest that the last program may take, begun when the time for new ones is over.
+  const double seconds = (native ? 240 : 20) + (longest + 6) * job.most_timeouts +
+                         0.2 * static_cast<double>(job.inputs.size());
   const bool harness = native && by_arguments(job) && !job.inputs.empty();
 
   ExecutionRequest request;
@@ -144,12 +144,12 @@ ExecutionRequest request_for(const ProgramJob& job, std::size_t first, const std
       {"programs", std::move(programs)},
       {"inputs", std::move(inputs)},
       {"limits", std::move(limits)},
-      {"stop_at_timeout", job.stop_at_timeout},
+      {"most_timeouts", job.most_timeouts},
       {"want_lines", job.want_lines},
       {"want_forms", job.want_forms},
       {"memory", count(job.memory)}});
-  const double longest = kSecondsPerExecution + seconds;
-  request.limits.wall = Milliseconds(static_cast<std::int64_t>(longest * 1000));
+  request.limits.wall =
+      Milliseconds(static_cast<std::int64_t>((kSecondsPerExecution + seconds) * 1000));
   request.limits.cpu = request.limits.wall;
   request.limits.memory = static_cast<Bytes>(count(job.memory) + count(256_MiB));
   request.limits.output = 64_MiB;

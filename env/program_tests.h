@@ -73,7 +73,7 @@ struct ProgramJob {
   std::vector<std::string> programs;
   std::vector<ProgramInput> inputs;
   std::vector<Milliseconds> limits;  // one an input, or one for all
-  bool stop_at_timeout = true;       // a program's runs end after the first that ran out of time
+  int most_timeouts = 1;             // a program's runs end after so many that ran out of time
   bool want_lines = false;
   bool want_forms = false;
   Bytes memory = 256_MiB;  // of one program

@@ -33,7 +33,7 @@ class UnitTests final : public Checker {
     for (const ProgramTest& test : task->tests) job.inputs.push_back(test.given);
     job.limits = {limit_};
     job.memory = memory_;
-    job.stop_at_timeout = false;
+    job.most_timeouts = 3;
     auto reports = co_await run_programs(sandbox_, std::move(job));
     if (!reports) co_return std::move(reports).error();
     fill(grade, *task, reports->front());

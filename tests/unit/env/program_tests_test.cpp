@@ -51,7 +51,7 @@ def f(x):
     return x
 )";
   auto job = python({program}, {args({0}), args({1}), args({2}), args({3}), args({4}), args({5})});
-  job.stop_at_timeout = false;
+  job.most_timeouts = 2;
   const auto runs = run(job)[0].runs;
   ASSERT_EQ(runs.size(), 6u);
   EXPECT_EQ(runs[0].value, "0");

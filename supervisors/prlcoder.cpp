@@ -1,0 +1,722 @@
+// prlcoder — labels each line of a program by changing it and running the tests (PRLCoder).
+//
+// A program that passes: its executed lines are right. One that fails like the reference with one
+// line changed: that line is labelled as a variant of the reference. Else a line is wrong when some
+// variant of it repairs the program. Cost: no model call without teacher or scorer; two to five
+// executions a program. Blind spot: a mistake that takes two changed lines is never found.
+//
+// The deriver `mutants` writes the labelled lines and variants of reference programs.
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <mutex>
+
+#include "supervisors/probes.h"
+#include "supervisors/supervisor.h"
+#include "supervisors/variant_labels.h"
+#include "supervisors/variant_source.h"
+
+namespace proctor {
+namespace {
+
+constexpr std::size_t kProbesInPython = 400;
+constexpr std::size_t kProbesElsewhere = 60;  // each is a process
+constexpr std::size_t kMostRemembered = 512;
+
+// What was found out about one line of a program.
+struct LineFinding {
+  int line = 0;
+  std::optional<int> value;  // 1 correct, 0 incorrect
+  std::string kind;
+  std::vector<LineTrial> trials;
+  std::optional<double> mutation_score;
+  std::optional<ProgramInput> failing_input;
+  std::optional<std::string> fix;
+};
+
+struct Findings {
+  std::vector<LineFinding> lines;
+  std::optional<double> pass;
+  std::string verdict;  // passed, failed, bad_task, no_tests
+  std::string kind;     // of the first failing test
+  std::optional<ProgramInput> failing_input;
+  Cost cost;
+};
+using FindingsRef = std::shared_ptr<const Findings>;
+
+struct Reference {
+  Baseline baseline;
+  std::int64_t executions = 0;
+};
+
+// A bounded memory shared by rollouts; forgets all when it is full.
+template <class T>
+class Remembered {
+ public:
+  std::shared_ptr<const T> find(const std::string& key) {
+    const std::lock_guard lock(mutex_);
+    const auto found = known_.find(key);
+    return found == known_.end() ? nullptr : found->second;
+  }
+  void add(const std::string& key, std::shared_ptr<const T> value) {
+    const std::lock_guard lock(mutex_);
+    if (known_.size() >= kMostRemembered) known_.clear();
+    known_[key] = std::move(value);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<std::string, std::shared_ptr<const T>> known_;
+};
+
+std::vector<ProgramInput> probes_for(const ProgramTask& task, const std::string& program,
+                                     const std::string& mode, std::uint64_t seed) {
+  if (mode == "none") return {};
+  std::vector<ProgramInput> probes = task.probes;
+  if (mode == "given") return probes;
+  const std::size_t most = task.language == Language::python ? kProbesInPython : kProbesElsewhere;
+  for (ProgramInput& probe : make_probes(task, program, seed, most))
+    probes.push_back(std::move(probe));
+  return probes;
+}
+
+// The header of an else or a finally leaves no trace of its own: it counts with what it opens.
+bool is_bare_header(const CodeLine& line) {
+  static const std::set<std::string> kHeaders = {"else", "finally", "try"};
+  return std::any_of(line.tokens.begin(), line.tokens.end(),
+                     [](const CodeToken& token) { return kHeaders.contains(token.word); }) &&
+         line.tokens.size() <= 3;
+}
+
+bool executed(const std::set<int>& seen, const std::vector<CodeLine>& lines, std::size_t index) {
+  const CodeLine& line = lines[index];
+  const auto hit = seen.lower_bound(line.first);
+  if (hit != seen.end() && *hit <= line.last) return true;
+  return is_bare_header(line) && index + 1 < lines.size() && executed(seen, lines, index + 1);
+}
+
+std::vector<LineFinding> neutral_lines(const std::vector<CodeLine>& lines,
+                                       const std::string& kind) {
+  std::vector<LineFinding> findings;
+  for (const CodeLine& line : lines) findings.push_back({.line = line.last, .kind = kind});
+  return findings;
+}
+
+std::vector<LineFinding> covered_lines(const std::vector<CodeLine>& lines,
+                                       const std::set<int>& seen) {
+  std::vector<LineFinding> findings = neutral_lines(lines, "uncovered");
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    if (!executed(seen, lines, i)) continue;
+    findings[i].value = 1;
+    findings[i].kind = "executed";
+  }
+  return findings;
+}
+
+// The one line in which two programs differ, comments and white space left out.
+std::optional<int> single_difference(Language language, const std::string& a,
+                                     const std::string& b) {
+  const auto mine = bare_lines(language, a), theirs = bare_lines(language, b);
+  if (mine.size() != theirs.size()) return std::nullopt;
+  std::optional<int> only;
+  for (std::size_t i = 0; i < mine.size(); ++i) {
+    if (mine[i] == theirs[i]) continue;
+    if (only) return std::nullopt;
+    only = static_cast<int>(i);
+  }
+  return only;
+}
+
+std::vector<Variant> programs_of(const std::string& program, const std::vector<CodeLine>& lines,
+                                 const std::vector<LineTrial>& trials) {
+  std::vector<Variant> variants;
+  for (const LineTrial& trial : trials) {
+    const CodeLine& line = lines[trial.line];
+    variants.push_back({with_line(program, line, trial.code), line.first, line.last});
+  }
+  return variants;
+}
+
+void add_scores(std::vector<LineFinding>& findings, std::vector<LineTrial> trials) {
+  for (LineTrial& trial : trials) findings[trial.line].trials.push_back(std::move(trial));
+  for (LineFinding& finding : findings) {
+    int negative = 0, labelled = 0;
+    for (const LineTrial& trial : finding.trials) {
+      labelled += trial.outcome.label.has_value();
+      negative += trial.outcome.label == 0;
+    }
+    if (labelled > 0) finding.mutation_score = static_cast<double>(negative) / labelled;
+  }
+}
+
+void add_repairs(std::vector<LineFinding>& findings, std::vector<LineTrial> trials) {
+  for (LineTrial& trial : trials) {
+    LineFinding& finding = findings[trial.line];
+    if (trial.outcome.passes_tests && !finding.fix) {
+      finding.value = 0;
+      finding.kind = "repair";
+      finding.fix = trial.code;
+    }
+  }
+}
+
+// Runs programs and their variants; what both the supervisor and the deriver do.
+class Laboratory {
+ public:
+  Laboratory(VariantSource source, std::string probes, const SupervisorServices& services)
+      : source_(std::move(source)),
+        probes_(std::move(probes)),
+        sandbox_(services.sandbox),
+        seed_(services.seed) {}
+
+  Async<Result<FindingsRef>> study(TaskRef task, ProgramTask tests, std::string program,
+                                   Asker asker) {
+    const std::string key = json::serialize(task->gold) + to_string(tests.language) +
+                            source_.name() + (tests.tests.empty() ? "-" : "+") + program;
+    if (FindingsRef known = known_.find(key)) co_return known;
+    auto done = co_await study_into(task, std::move(tests), std::move(program), std::move(asker));
+    if (!done) co_return std::move(done).error();
+    auto made = std::make_shared<const Findings>(std::move(*done));
+    known_.add(key, made);
+    co_return FindingsRef(made);
+  }
+
+  // The variants of a program that passes, each with its label. Nothing in it is dropped.
+  Async<Result<std::vector<LineTrial>>> tried(TaskRef task, ProgramTask tests,
+                                              std::shared_ptr<const Baseline> baseline, Asker asker,
+                                              std::shared_ptr<Cost> cost) {
+    const std::string program = baseline->program;
+    const auto lines = code_lines(tests.language, program);
+    auto trials = co_await source_.variants(tests.language, program, task->question(),
+                                            std::move(asker), cost);
+    if (!trials) co_return std::move(trials).error();
+    std::vector<Variant> variants = programs_of(program, lines, *trials);
+    auto labels = co_await label_variants(sandbox_, std::move(tests), baseline, std::move(variants),
+                                          &cost->executions);
+    if (!labels) co_return std::move(labels).error();
+    for (std::size_t i = 0; i < trials->size(); ++i) (*trials)[i].outcome = std::move((*labels)[i]);
+    co_return std::move(*trials);
+  }
+
+  Async<Result<std::shared_ptr<const Reference>>> reference(ProgramTask tests, std::string key) {
+    if (auto known = references_.find(key)) co_return known;
+    Reference made;
+    std::vector<ProgramInput> probes = probes_for(tests, *tests.solution, probes_, seed_);
+    const std::string program = *tests.solution;
+    auto baseline = co_await run_baseline(sandbox_, tests, program, std::move(probes),
+                                          std::vector<Milliseconds>(), &made.executions);
+    if (!baseline) co_return std::move(baseline).error();
+    made.baseline = std::move(*baseline);
+    auto shared = std::make_shared<const Reference>(std::move(made));
+    references_.add(key, shared);
+    co_return std::shared_ptr<const Reference>(shared);
+  }
+
+ private:
+  Async<Result<Findings>> study_into(TaskRef task, ProgramTask tests, std::string program,
+                                     Asker asker) {
+    const auto lines = code_lines(tests.language, program);
+    auto cost = std::make_shared<Cost>();
+    Findings findings;
+    std::shared_ptr<const Reference> reference_run;
+    if (tests.solution && !tests.tests.empty()) {
+      const std::string key = json::serialize(task->gold);
+      auto ran = co_await reference(tests, key);
+      if (!ran) co_return std::move(ran).error();
+      reference_run = *ran;
+      cost->executions += reference_run->executions;
+    }
+    if (tests.tests.empty()) {
+      findings.lines = neutral_lines(lines, "no_tests");
+      findings.verdict = "no_tests";
+      co_return findings;
+    }
+    if (reference_run && !reference_run->baseline.passes) {
+      findings.verdict = "bad_task";
+      findings.kind = reference_run->baseline.kind;
+      findings.failing_input = reference_run->baseline.failing_input;
+      findings.cost = *cost;
+      co_return findings;
+    }
+
+    std::vector<ProgramInput> probes = probes_for(tests, program, probes_, seed_);
+    std::vector<Milliseconds> limits(tests.tests.size(), Milliseconds(2000));
+    if (reference_run) limits = reference_run->baseline.limits;
+    auto ran = co_await run_baseline(sandbox_, tests, program, std::move(probes), std::move(limits),
+                                     &cost->executions);
+    if (!ran) co_return std::move(ran).error();
+    auto baseline = std::make_shared<const Baseline>(std::move(*ran));
+    findings.pass = baseline->passes ? 1 : 0;
+    findings.verdict = baseline->passes ? "passed" : "failed";
+    findings.kind = baseline->kind;
+    findings.failing_input = baseline->failing_input;
+
+    const bool near = reference_run && !baseline->passes &&
+                      single_difference(tests.language, program, *tests.solution).has_value();
+    if (baseline->passes) {
+      auto trials = co_await tried(task, tests, baseline, std::move(asker), cost);
+      if (!trials) co_return std::move(trials).error();
+      findings.lines = covered_lines(lines, baseline->lines);
+      add_scores(findings.lines, std::move(*trials));
+    } else if (near) {
+      auto labelled = co_await beside_reference(tests, reference_run, program, cost);
+      if (!labelled) co_return std::move(labelled).error();
+      findings.lines = std::move(*labelled);
+    } else if (baseline->compiled) {
+      // Which single change makes it pass? Probes have nothing to say of that.
+      auto trials = co_await tried(task, tests, baseline, std::move(asker), cost);
+      if (!trials) co_return std::move(trials).error();
+      findings.lines = neutral_lines(lines, "unknown");
+      add_repairs(findings.lines, std::move(*trials));
+    } else {
+      findings.lines = neutral_lines(lines, "compile");
+    }
+    findings.cost = *cost;
+    co_return findings;
+  }
+
+  // The program is the reference but for one line: that line is a variant of the reference's.
+  Async<Result<std::vector<LineFinding>>> beside_reference(
+      ProgramTask tests, std::shared_ptr<const Reference> reference_run, std::string program,
+      std::shared_ptr<Cost> cost) {
+    const int changed = *single_difference(tests.language, program, *tests.solution);
+    const auto lines = code_lines(tests.language, program);
+    std::vector<LineFinding> findings = covered_lines(lines, reference_run->baseline.lines);
+
+    Variant variant{program, changed, changed};
+    std::string original;
+    for (const CodeLine& line : code_lines(tests.language, *tests.solution)) {
+      if (line.first > changed || line.last < changed) continue;
+      variant.first = line.first;
+      variant.last = line.last;
+      original = line.text;
+    }
+    std::shared_ptr<const Baseline> baseline(reference_run, &reference_run->baseline);
+    std::vector<Variant> variants(1, variant);
+    auto labels = co_await label_variants(sandbox_, std::move(tests), baseline, std::move(variants),
+                                          &cost->executions);
+    if (!labels) co_return std::move(labels).error();
+    const VariantLabel& label = labels->front();
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+      if (lines[i].first > changed || lines[i].last < changed) continue;
+      findings[i].value = label.label;
+      findings[i].kind = label.kind;
+      findings[i].failing_input = label.failing_input;
+      findings[i].fix = original;
+    }
+    co_return findings;
+  }
+
+  VariantSource source_;
+  std::string probes_;
+  SandboxPool* sandbox_;
+  std::uint64_t seed_;
+  Remembered<Findings> known_;
+  Remembered<Reference> references_;
+};
+
+const char* verdict_of(const std::optional<int>& value) {
+  if (!value) return "neutral";
+  return *value == 1 ? "correct" : "incorrect";
+}
+
+json::value input_or_null(const std::optional<ProgramInput>& input) {
+  return input ? json::value(to_json(*input)) : json::value();
+}
+
+json::array evidence_of(const std::vector<LineTrial>& trials) {
+  json::array list;
+  for (const LineTrial& trial : trials) {
+    json::object one;
+    if (trial.operator_.empty())
+      one["teacher"] = true;
+    else
+      one["operator"] = trial.operator_;
+    one["code"] = trial.code;
+    one["label"] = trial.outcome.label ? json::value(*trial.outcome.label) : json::value();
+    one["kind"] = trial.outcome.kind;
+    list.push_back(std::move(one));
+  }
+  return list;
+}
+
+// Where a program stands in a trajectory.
+struct Place {
+  int turn = 0;
+  std::optional<int> tool_call;
+};
+
+Label label_at(const Place& place, int line, const std::string& name, std::optional<double> value) {
+  Label label;
+  label.name = name;
+  label.level = LabelLevel::line;
+  label.turn = place.turn;
+  label.tool_call = place.tool_call;
+  label.line = line;
+  label.value = value;
+  return label;
+}
+
+void add_line_labels(const Findings& findings, const Place& place, std::vector<Label>& labels) {
+  for (const LineFinding& finding : findings.lines) {
+    Label label = label_at(place, finding.line, "line", finding.value);
+    label.verdict = verdict_of(finding.value);
+    label.evidence = {{"kind", finding.kind},
+                      {"variants", evidence_of(finding.trials)},
+                      {"failing_input", input_or_null(finding.failing_input)},
+                      {"fix", finding.fix ? json::value(*finding.fix) : json::value()}};
+    labels.push_back(std::move(label));
+    if (finding.mutation_score)
+      labels.push_back(label_at(place, finding.line, "mutation_score", finding.mutation_score));
+  }
+}
+
+// The turn's reward and negative_share over all its programs; none without a labelled line.
+void add_turn_labels(const std::vector<FindingsRef>& programs, int turn,
+                     std::vector<Label>& labels) {
+  int correct = 0, incorrect = 0;
+  for (const FindingsRef& findings : programs)
+    for (const LineFinding& finding : findings->lines) {
+      correct += finding.value == 1;
+      incorrect += finding.value == 0;
+    }
+  if (correct + incorrect == 0) return;
+  Label reward{.name = "reward", .level = LabelLevel::turn, .turn = turn};
+  reward.value = incorrect > 0 ? 0 : 1;
+  Label share{.name = "negative_share", .level = LabelLevel::turn, .turn = turn};
+  share.value = static_cast<double>(incorrect) / (correct + incorrect);
+  labels.push_back(std::move(reward));
+  labels.push_back(std::move(share));
+}
+
+Label pass_label(const Findings& findings) {
+  Label label{.name = "pass", .level = LabelLevel::trajectory};
+  label.value = findings.pass;
+  label.verdict = findings.verdict;
+  if (!findings.kind.empty()) label.evidence["kind"] = findings.kind;
+  if (findings.failing_input) label.evidence["failing_input"] = to_json(*findings.failing_input);
+  return label;
+}
+
+// True for tasks about a program; others get no label.
+bool asks_for_program(const json::object& gold) {
+  for (const char* key : {"tests", "solution", "entry_point"})
+    if (const json::value* value = gold.if_contains(key); value && !value->is_null()) return true;
+  return false;
+}
+
+class PrlCoder final : public Supervisor {
+ public:
+  PrlCoder(const Options& options, VariantSource source, const SupervisorServices& services)
+      : from_calls_(options.text("source") == "tool_calls"),
+        wants_prm_(options.text("prm") == "scorer"),
+        sandbox_(services.sandbox),
+        models_(services.models),
+        laboratory_(std::move(source), options.text("probes"), services) {}
+
+  bool has_on_turn() const override { return from_calls_; }
+  bool has_on_finished() const override { return true; }
+
+  Async<Result<void>> prepare() override {
+    if (!sandbox_) co_return missing("prlcoder: needs a sandbox to run programs in");
+    if (!wants_prm_) co_return Result<void>{};
+    const ModelRef scorer = models_ ? models_->get("scorer") : nullptr;
+    if (!scorer) co_return missing("prlcoder: prm=scorer needs a model: give --model scorer=URI");
+    auto able = co_await scorer->capabilities();
+    if (!able) co_return std::move(able).error().in("prlcoder");
+    if (!able->score)
+      co_return missing("prlcoder: prm=scorer needs log-probabilities of given text, which " +
+                        scorer->name() + " does not give");
+    co_return Result<void>{};
+  }
+
+  Status accepts(const Trajectory& trajectory) const override {
+    if (!trajectory.task || !asks_for_program(trajectory.task->gold)) return {};
+    auto read = read_program_task(trajectory.task->gold);
+    if (!read) return std::move(read).error();
+    return {};
+  }
+
+  Async<Result<Opinion>> on_turn(TrajectoryRef so_far) override {
+    Opinion opinion;
+    if (!asks_for_program(so_far->task->gold)) co_return opinion;
+    const Turn& turn = *so_far->turns.back();
+    std::vector<FindingsRef> all;
+    Cost cost;
+    for (std::size_t i = 0; i < turn.assistant.tool_calls.size(); ++i) {
+      const auto program = program_of(turn.assistant.tool_calls[i]);
+      if (!program) continue;
+      const Place place{turn.index, static_cast<int>(i)};
+      auto findings = co_await study(so_far, program->second, program->first);
+      if (!findings) co_return std::move(findings).error();
+      auto labelled = co_await labels_of(so_far, *findings, program->second, program->first, place);
+      if (!labelled) co_return std::move(labelled).error();
+      std::move(labelled->begin(), labelled->end(), std::back_inserter(opinion.labels));
+      cost += (*findings)->cost;
+      all.push_back(*findings);
+    }
+    add_turn_labels(all, turn.index, opinion.labels);
+    if (!opinion.labels.empty()) opinion.labels.front().cost += cost;
+    co_return opinion;
+  }
+
+  Async<Result<Opinion>> on_finished(TrajectoryRef whole) override {
+    Opinion opinion;
+    if (whole->turns.empty() || !asks_for_program(whole->task->gold)) co_return opinion;
+    if (from_calls_) {
+      // The lines were labelled turn by turn; the last program's tests are remembered.
+      const auto last = last_called(*whole);
+      if (!last) co_return opinion;
+      auto findings = co_await study(whole, last->second, last->first);
+      if (!findings) co_return std::move(findings).error();
+      opinion.labels.push_back(pass_label(**findings));
+      co_return opinion;
+    }
+    auto tests = read_program_task(whole->task->gold);
+    if (!tests) co_return std::move(tests).error();
+    const auto program = answered(*whole);
+    if (!program) co_return opinion;
+    const Place place{whole->turns.back()->index, std::nullopt};
+    auto findings = co_await study(whole, *program, tests->language);
+    if (!findings) co_return std::move(findings).error();
+    auto labelled = co_await labels_of(whole, *findings, *program, tests->language, place);
+    if (!labelled) co_return std::move(labelled).error();
+    opinion.labels = std::move(*labelled);
+    std::vector<FindingsRef> all(1, *findings);
+    add_turn_labels(all, place.turn, opinion.labels);
+    opinion.labels.push_back(pass_label(**findings));
+    opinion.labels.front().cost += (*findings)->cost;
+    co_return opinion;
+  }
+
+ private:
+  static std::optional<std::pair<Language, std::string>> program_of(const ToolCall& call) {
+    const auto language = parse_language(call.name);
+    const bool runs =
+        language == Language::python || language == Language::c || language == Language::cpp;
+    const json::value* code = call.arguments.if_contains("code");
+    if (!runs || !code || !code->is_string()) return std::nullopt;
+    return std::pair(*language, std::string(code->as_string()));
+  }
+
+  static std::optional<std::pair<Language, std::string>> last_called(const Trajectory& whole) {
+    for (auto turn = whole.turns.rbegin(); turn != whole.turns.rend(); ++turn) {
+      const auto& calls = (*turn)->assistant.tool_calls;
+      for (auto call = calls.rbegin(); call != calls.rend(); ++call)
+        if (auto program = program_of(*call)) return program;
+    }
+    return std::nullopt;
+  }
+
+  static std::optional<std::string> answered(const Trajectory& whole) {
+    if (auto block = last_code_block(whole.turns.back()->assistant.content)) return block;
+    const std::string answer = whole.outcome.answer.value_or("");
+    if (answer.find_first_not_of(" \t\r\n") == std::string::npos) return std::nullopt;
+    return answer;
+  }
+
+  Async<Result<FindingsRef>> study(TrajectoryRef trajectory, std::string program,
+                                   Language language) {
+    auto tests = read_program_task(trajectory->task->gold);
+    if (!tests) co_return std::move(tests).error();
+    if (tests->language != language) {  // its tests are for programs in another language
+      tests->language = language;
+      tests->tests.clear();
+      tests->probes.clear();
+      tests->solution.reset();
+    }
+    Asker asker{.task_id = trajectory->task_id,
+                .sample = trajectory->sample,
+                .turn = trajectory->turns.back()->index,
+                .purpose = "teacher"};
+    co_return co_await laboratory_.study(trajectory->task, std::move(*tests), std::move(program),
+                                         std::move(asker));
+  }
+
+  Async<Result<std::vector<Label>>> labels_of(TrajectoryRef trajectory, FindingsRef findings,
+                                              std::string program, Language language, Place place) {
+    std::vector<Label> labels;
+    add_line_labels(*findings, place, labels);
+    if (!wants_prm_) co_return labels;
+    const std::vector<std::string> physical = physical_lines(program);
+    std::string so_far;
+    int done = 0;
+    for (const CodeLine& line : code_lines(language, program)) {
+      for (; done <= line.last; ++done) so_far += physical[static_cast<std::size_t>(done)] + "\n";
+      Label label = label_at(place, line.last, "prm_score", std::nullopt);
+      auto better = co_await logprob(trajectory, so_far, "+");
+      if (!better) co_return std::move(better).error();
+      auto worse = co_await logprob(trajectory, so_far, "-");
+      if (!worse) co_return std::move(worse).error();
+      label.value = 1 / (1 + std::exp(worse->first - better->first));
+      label.cost = better->second;
+      label.cost += worse->second;
+      labels.push_back(std::move(label));
+    }
+    co_return labels;
+  }
+
+  Async<Result<std::pair<double, Cost>>> logprob(TrajectoryRef trajectory, std::string lines,
+                                                 std::string sign) {
+    ScoreRequest request;
+    request.messages.push_back(
+        {.role = "user", .content = json::value(trajectory->task->question())});
+    request.assistant_prefix = std::move(lines);
+    request.continuation = std::move(sign);
+    request.asker = {.task_id = trajectory->task_id,
+                     .sample = trajectory->sample,
+                     .turn = trajectory->turns.back()->index,
+                     .purpose = "scorer"};
+    const ModelRef scorer = models_->get("scorer");
+    auto score = co_await scorer->score(std::move(request));
+    if (!score) co_return std::move(score).error().in("scorer");
+    double sum = 0;
+    for (const double each : score->logprobs) sum += each;
+    Cost cost;
+    cost.model_calls = 1;
+    cost.prompt_tokens = score->prompt_tokens;
+    co_return std::pair(sum, cost);
+  }
+
+  bool from_calls_;
+  bool wants_prm_;
+  SandboxPool* sandbox_;
+  Models* models_;
+  Laboratory laboratory_;
+};
+
+// --- the deriver ---
+
+class Mutants final : public Deriver {
+ public:
+  Mutants(const Options& options, VariantSource source, const SupervisorServices& services)
+      : max_negatives_(options.integer("max_negatives")),
+        keep_dropped_(options.boolean("keep_dropped")),
+        seed_(services.seed),
+        laboratory_(std::move(source), options.text("probes"), services) {}
+
+  Async<Result<std::vector<json::object>>> derive(json::value record) override {
+    auto read = read_task(record);
+    if (!read) co_return std::move(read).error();
+    const auto task = std::make_shared<const Task>(std::move(*read));
+    auto tests = read_program_task(task->gold);
+    if (!tests) co_return std::move(tests).error().in("task " + task->id);
+    if (!tests->solution)
+      co_return bad_input("task " + task->id + ": gold.solution: missing; its lines are changed");
+    const std::string key = json::serialize(task->gold);
+    auto reference = co_await laboratory_.reference(*tests, key);
+    if (!reference) co_return std::move(reference).error().in("task " + task->id);
+    const Baseline& baseline = (*reference)->baseline;
+    if (!baseline.passes)
+      co_return bad_input("task " + task->id + ": rejected: gold.solution fails its own tests (" +
+                          baseline.kind + ")");
+    std::shared_ptr<const Baseline> shared(*reference, &baseline);
+    auto cost = std::make_shared<Cost>();
+    Asker asker{.task_id = task->id, .sample = 0, .turn = 0, .purpose = "teacher"};
+    auto trials = co_await laboratory_.tried(task, *tests, shared, std::move(asker), cost);
+    if (!trials) co_return std::move(trials).error().in("task " + task->id);
+    co_return records_of(*task, *tests, *trials);
+  }
+
+ private:
+  std::vector<json::object> records_of(const Task& task, const ProgramTask& tests,
+                                       const std::vector<LineTrial>& trials) const {
+    const auto lines = code_lines(tests.language, *tests.solution);
+    const auto physical = physical_lines(*tests.solution);
+    std::vector<json::object> records;
+    std::size_t next = 0;
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+      json::array prefix(physical.begin(), physical.begin() + lines[i].first);
+      json::object common = {{"schema", "proctor.mutant/1"},
+                             {"task_id", task.id},
+                             {"language", to_string(tests.language)},
+                             {"line", lines[i].last},
+                             {"prefix", std::move(prefix)},
+                             {"code", lines[i].text},
+                             {"original", lines[i].text},
+                             {"label", 1},
+                             {"kind", "original"},
+                             {"source", "original"},
+                             {"operator", nullptr},
+                             {"failing_input", nullptr},
+                             {"seed", seed_}};
+      records.push_back(common);
+      std::int64_t negatives = 0;
+      for (; next < trials.size() && trials[next].line == i; ++next) {
+        const LineTrial& trial = trials[next];
+        if (!trial.outcome.label && !keep_dropped_) continue;
+        const bool negative = trial.outcome.label == 0;
+        if (negative && max_negatives_ > 0 && negatives == max_negatives_) continue;
+        negatives += negative;
+        json::object one = common;
+        one["code"] = trial.code;
+        one["label"] = trial.outcome.label ? json::value(*trial.outcome.label) : json::value();
+        one["kind"] = trial.outcome.kind;
+        one["source"] = trial.source();
+        if (!trial.operator_.empty()) one["operator"] = trial.operator_;
+        one["failing_input"] = input_or_null(trial.outcome.failing_input);
+        records.push_back(std::move(one));
+      }
+    }
+    return records;
+  }
+
+  std::int64_t max_negatives_;
+  bool keep_dropped_;
+  std::uint64_t seed_;
+  Laboratory laboratory_;
+};
+
+std::vector<OptionInfo> with(std::vector<OptionInfo> options, std::vector<OptionInfo> more) {
+  options.insert(options.end(), more.begin(), more.end());
+  return options;
+}
+
+REGISTER_SUPERVISOR(
+    PluginInfo{.name = "prlcoder",
+               .summary = "labels lines of code by changing one at a time and running the tests",
+               .options = with({{.name = "source",
+                                 .type = OptionType::choice,
+                                 .fallback = "answer",
+                                 .meaning = "where the program is",
+                                 .choices = {"answer", "tool_calls"}},
+                                {.name = "prm",
+                                 .type = OptionType::choice,
+                                 .fallback = "none",
+                                 .meaning = "prm_score of each line by the scorer's + against -",
+                                 .choices = {"none", "scorer"}}},
+                               variant_options()),
+               .labels = {"line (line)", "mutation_score (line)", "prm_score (line)",
+                          "reward (turn)", "negative_share (turn)", "pass (trajectory)"},
+               .roles = {"teacher", "scorer"}},
+    [](const Options& options, const SupervisorServices& services) -> Result<SupervisorRef> {
+      auto source = VariantSource::make(options, services);
+      if (!source) return std::move(source).error();
+      return SupervisorRef(std::make_shared<PrlCoder>(options, std::move(*source), services));
+    })
+
+REGISTER_DERIVER(
+    PluginInfo{
+        .name = "mutants",
+        .summary = "labelled lines and variants of the tasks' reference programs",
+        .options = with(variant_options(), {{.name = "max_negatives",
+                                             .type = OptionType::integer,
+                                             .fallback = 3,
+                                             .meaning = "negatives kept per line; 0 = no cap",
+                                             .least = 0.0},
+                                            {.name = "keep_dropped",
+                                             .type = OptionType::boolean,
+                                             .fallback = false,
+                                             .meaning = "also write records with label null"}}),
+        .roles = {"teacher"}},
+    [](const Options& options,
+       const SupervisorServices& services) -> Result<std::shared_ptr<Deriver>> {
+      if (!services.sandbox) return missing("mutants: needs a sandbox to run programs in");
+      auto source = VariantSource::make(options, services);
+      if (!source) return std::move(source).error();
+      return std::shared_ptr<Deriver>(
+          std::make_shared<Mutants>(options, std::move(*source), services));
+    })
+
+}  // namespace
+}  // namespace proctor
