@@ -237,4 +237,27 @@ void add_member_opinion(Trajectory& trajectory, MemberOpinion opinion) {
   summarise_scores(trajectory);
 }
 
+Async<GroupAnswer> label_group_with(SupervisorInstance instance, std::vector<Trajectory>* members,
+                                    Milliseconds deadline) {
+  Group group;
+  std::vector<std::size_t> taken;
+  for (std::size_t i = 0; i < members->size(); ++i) {
+    const auto& labels = (*members)[i].labels;
+    const bool failed = std::any_of(labels.begin(), labels.end(), [&](const Label& label) {
+      return is_failed_supervision(label, instance.alias);
+    });
+    if (failed && instance.supervisor->all_or_nothing()) continue;
+    taken.push_back(i);
+    group.push_back(std::make_shared<const Trajectory>((*members)[i]));
+  }
+  GroupAnswer answer = co_await ask_supervisor_of_group(instance, std::move(group), deadline);
+  for (std::size_t i = 0; i < taken.size(); ++i) {
+    Trajectory& member = (*members)[taken[i]];
+    if (answer.failure && instance.supervisor->all_or_nothing())
+      withdraw_labels(member, instance.alias);
+    add_member_opinion(member, answer.members[i]);
+  }
+  co_return answer;
+}
+
 }  // namespace proctor

@@ -1,0 +1,446 @@
+// `proctor label`: scores trajectories that exist already.
+//
+// Two passes: the first checks every record, so that bad input is refused before any model is asked
+// and nothing is written; the second labels. Memory holds the groups in flight, not the file, where
+// the groups stand together; output keeps the order of the input.
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <condition_variable>
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <future>
+#include <iostream>
+#include <thread>
+#include <unordered_map>
+
+#include "runtime/app/commands.h"
+#include "runtime/core/nursery.h"
+#include "runtime/labelling.h"
+#include "runtime/line_writer.h"
+#include "runtime/run_config.h"
+#include "sandbox/sandbox.h"
+
+namespace proctor {
+namespace {
+
+struct LabelArguments {
+  std::string input;
+  std::vector<std::string> supervise;
+  std::vector<std::string> models;
+  std::string out = "-";
+  std::string from = "proctor";
+  std::int64_t seed = 1;
+  int jobs = 16;
+  std::int64_t deadline_ms = 60000;
+};
+
+// A file that can be read twice: stdin is copied to one that is gone with this object.
+class Input {
+ public:
+  static Result<std::unique_ptr<Input>> open(const std::string& path, std::string from) {
+    auto input = std::unique_ptr<Input>(new Input(path, std::move(from)));
+    if (path != "-") return input;
+    std::string name = std::filesystem::temp_directory_path().string() + "/proctor-stdin-XXXXXX";
+    const int fd = ::mkstemp(name.data());
+    if (fd < 0) return internal_error(name + ": " + std::strerror(errno));
+    ::close(fd);
+    input->path_ = input->copy_ = name;
+    std::ofstream copy(name, std::ios::binary);
+    if (std::cin.peek() != std::char_traits<char>::eof()) copy << std::cin.rdbuf();
+    copy.close();
+    if (!copy) return internal_error(name + ": stdin could not be kept there");
+    return input;
+  }
+  ~Input() {
+    if (!copy_.empty()) ::unlink(copy_.c_str());
+  }
+  Input(const Input&) = delete;
+  Input& operator=(const Input&) = delete;
+
+  // Calls `each` with every record; the message of the first error begins with FILE:LINE.
+  Status read(const std::function<Status(Trajectory record)>& each) const {
+    const std::string stem =
+        shown_ == "stdin" ? "stdin" : std::filesystem::path(shown_).stem().string();
+    auto status = read_jsonl(path_, [&](json::value value, std::size_t line) -> Status {
+      Result<Trajectory> record = from_ == "openai-messages"
+                                      ? read_conversation(value, stem + "-" + std::to_string(line))
+                                      : read_trajectory(value);
+      if (!record) return std::move(record).error();
+      return each(std::move(*record));
+    });
+    if (!status && !copy_.empty() && status.error().message.starts_with(copy_))
+      status.error().message.replace(0, copy_.size(), shown_);
+    return status;
+  }
+
+ private:
+  Input(const std::string& path, std::string from)
+      : path_(path), shown_(path == "-" ? "stdin" : path), from_(std::move(from)) {}
+
+  std::string path_, shown_, copy_, from_;
+};
+
+// What the first pass learns: how many members each group has.
+struct Plan {
+  std::unordered_map<std::string, std::size_t> members;
+  std::size_t records = 0;
+};
+
+Result<Plan> check_all(const Input& input, const Labeller& labeller) {
+  Plan plan;
+  std::unordered_map<std::string, std::string> task_of_group;
+  auto status = input.read([&](Trajectory record) -> Status {
+    if (auto accepted = labeller.accepts(record); !accepted) return accepted;
+    ++plan.records;
+    if (!labeller.has_group_hooks()) return {};
+    ++plan.members[record.group()];
+    const auto [task, first] = task_of_group.emplace(record.group(), record.task_id);
+    if (!first && task->second != record.task_id)
+      return bad_input("group '" + record.group() + "' mixes the tasks '" + task->second +
+                       "' and '" + record.task_id + "'; all samples of a group are of one task");
+    return {};
+  });
+  if (!status) return std::move(status).error();
+  return plan;
+}
+
+// Labels units (a group, or one record) side by side and writes records in the order of the input.
+class Pipeline {
+ public:
+  Pipeline(const Labeller& labeller, LineWriter& out, std::size_t jobs)
+      : labeller_(labeller), out_(out), jobs_(jobs), nursery_(context_.get_executor()) {}
+
+  struct Report {
+    std::size_t records = 0, labels = 0, failures = 0;
+    bool interrupted = false;
+    Status status;
+  };
+  Report run(const Input& input, Plan plan);
+
+ private:
+  struct Unit {
+    std::vector<Trajectory> members;
+    std::vector<std::size_t> places;  // in the input
+  };
+  Async<void> one(Unit unit);
+  // False when no more is to be started.
+  bool start(Unit unit, bool ordered);
+  void finished(const Unit& unit, Labeller::Labelled labelled);
+  void flush(bool all);
+  void stop(Status status);
+
+  const Labeller& labeller_;
+  LineWriter& out_;
+  const std::size_t jobs_;
+  asio::io_context context_;
+  Nursery nursery_;
+  std::mutex mutex_;  // guards all below
+  std::condition_variable changed_;
+  std::map<std::size_t, std::string> waiting_;  // finished lines that are not their turn yet
+  std::size_t next_line_ = 0, in_flight_ = 0, answered_ = 0;
+  bool stopped_ = false;
+  Report report_;
+};
+
+Async<void> Pipeline::one(Unit unit) {
+  std::vector<Trajectory> members = std::move(unit.members);
+  const std::size_t size = unit.places.size();
+  std::exception_ptr thrown;
+  Labeller::Labelled labelled;
+  try {
+    labelled = co_await labeller_.label(std::move(members));
+  } catch (...) {
+    thrown = std::current_exception();
+  }
+  if (!thrown) {
+    finished(unit, std::move(labelled));
+  } else if (!is_cancellation(thrown)) {
+    try {
+      std::rethrow_exception(thrown);
+    } catch (const std::exception& bug) {
+      stop(internal_error(bug.what()));
+    }
+  }
+  std::lock_guard lock(mutex_);
+  in_flight_ -= size;
+  changed_.notify_all();
+}
+
+void Pipeline::finished(const Unit& unit, Labeller::Labelled labelled) {
+  std::vector<std::string> lines;
+  std::size_t labels = 0;
+  for (const Trajectory& member : labelled.members) {
+    labels += member.labels.size();
+    lines.push_back(json::serialize(to_json(member)));
+  }
+  std::unique_lock lock(mutex_);
+  answered_ += labelled.answered;
+  for (const auto& failure : labelled.failures) {
+    // Something needed is not there, and it shows before any work is done.
+    if (failure.error.kind == ErrorKind::missing && answered_ == 0 && !stopped_) {
+      lock.unlock();
+      stop(failure.error);
+      return;
+    }
+    if (++report_.failures <= 20)
+      std::cerr << "proctor: " << failure.trajectory_id << ": " << failure.error.message << "\n";
+    else if (report_.failures == 21)
+      std::cerr << "proctor: more failures are in the records (label failed_supervision)\n";
+  }
+  report_.labels += labels;
+  for (std::size_t i = 0; i < lines.size(); ++i) waiting_[unit.places[i]] = std::move(lines[i]);
+  flush(false);
+}
+
+// With the mutex held. `all`: also what stands behind a gap.
+void Pipeline::flush(bool all) {
+  while (!waiting_.empty() && (all || waiting_.begin()->first == next_line_)) {
+    if (auto written = out_.write(waiting_.begin()->second); !written && report_.status) {
+      report_.status = written;
+      stopped_ = true;
+    }
+    ++report_.records;
+    next_line_ = waiting_.begin()->first + 1;
+    waiting_.erase(waiting_.begin());
+  }
+}
+
+void Pipeline::stop(Status status) {
+  {
+    std::lock_guard lock(mutex_);
+    stopped_ = true;
+    if (report_.status) report_.status = std::move(status);
+    changed_.notify_all();
+  }
+  nursery_.cancel();
+}
+
+bool Pipeline::start(Unit unit, bool ordered) {
+  std::unique_lock lock(mutex_);
+  // Finished lines that wait for a slow one in front are bounded too, unless that one cannot be
+  // complete before more is read.
+  changed_.wait(lock, [&] {
+    const bool room = in_flight_ == 0 || in_flight_ + unit.places.size() <= jobs_;
+    return stopped_ || (room && (!ordered || in_flight_ == 0 || waiting_.size() < 64 * jobs_));
+  });
+  if (stopped_) return false;
+  in_flight_ += unit.places.size();
+  lock.unlock();
+  nursery_.spawn(asio::make_strand(context_), one(std::move(unit)));
+  return true;
+}
+
+Pipeline::Report Pipeline::run(const Input& input, Plan plan) {
+  auto guard = asio::make_work_guard(context_);
+  asio::signal_set signals(context_, SIGINT, SIGTERM);
+  signals.async_wait([this](const boost::system::error_code& error, int) {
+    if (error) return;
+    {
+      std::lock_guard lock(mutex_);
+      report_.interrupted = true;
+    }
+    stop({});
+  });
+  std::vector<std::thread> threads;
+  for (unsigned i = 0; i < std::clamp(std::thread::hardware_concurrency(), 1u, 4u); ++i)
+    threads.emplace_back([this] { context_.run(); });
+
+  std::unordered_map<std::string, Unit> open;
+  std::size_t place = 0;
+  bool going = true;
+  auto read = input.read([&](Trajectory record) -> Status {
+    if (!going) return Error{ErrorKind::cancelled, ""};
+    Unit unit;
+    if (labeller_.has_group_hooks()) {
+      const std::string group = record.group();
+      Unit& gathering = open[group];
+      gathering.places.push_back(place++);
+      gathering.members.push_back(std::move(record));
+      if (gathering.members.size() < plan.members[group]) return {};
+      unit = std::move(gathering);
+      open.erase(group);
+    } else {
+      unit.places.push_back(place++);
+      unit.members.push_back(std::move(record));
+    }
+    going = start(std::move(unit), open.empty());
+    return {};
+  });
+  std::promise<void> joined;
+  auto join = nursery_.join();
+  asio::co_spawn(context_, std::move(join), [&](std::exception_ptr) { joined.set_value(); });
+  joined.get_future().wait();
+  asio::post(context_, [&] { signals.cancel(); });
+  guard.reset();
+  for (auto& thread : threads) thread.join();
+
+  std::lock_guard lock(mutex_);
+  flush(true);
+  // The file changed between the passes, or the disk failed.
+  if (!read && read.error().kind != ErrorKind::cancelled && report_.status) report_.status = read;
+  return std::move(report_);
+}
+
+class Labelling {
+ public:
+  explicit Labelling(LabelArguments arguments) : arguments_(std::move(arguments)), pool_(2) {}
+  ~Labelling() {
+    for (const auto& [role, model] : models_.all()) model->shut_down();
+    pool_.join();
+  }
+  Labelling(const Labelling&) = delete;
+  Labelling& operator=(const Labelling&) = delete;
+
+  Result<int> run();
+
+ private:
+  Status make_models();
+  Result<Labeller> make_labeller();
+  void tell_fallbacks(const PluginUse& use);
+  std::shared_ptr<Judge> judge(const std::string& role);
+
+  const LabelArguments arguments_;
+  asio::thread_pool pool_;
+  std::unique_ptr<SandboxPool> sandbox_;
+  Models models_;
+  std::mutex judges_mutex_;
+  std::map<ModelRef, std::shared_ptr<Judge>> judges_;
+};
+
+Status Labelling::make_models() {
+  std::map<std::string, ModelRef> by_uri;  // roles with the same URI share one model
+  for (const auto& text : arguments_.models) {
+    auto role = parse_model_option(text);
+    if (!role) return std::move(role).error();
+    ModelRef& model = by_uri[role->second.uri];
+    if (!model) {
+      auto made = make_model(role->second);
+      if (!made) return std::move(made).error().in("--model " + role->first);
+      model = std::move(*made);
+    }
+    models_.set(role->first, model);
+  }
+  return {};
+}
+
+std::shared_ptr<Judge> Labelling::judge(const std::string& role) {
+  ModelRef model = models_.get(role);
+  if (!model) return nullptr;
+  std::lock_guard lock(judges_mutex_);
+  auto& judge = judges_[model];
+  if (!judge) judge = std::make_shared<Judge>(model);
+  return judge;
+}
+
+void Labelling::tell_fallbacks(const PluginUse& use) {
+  const auto* entry = Registry<SupervisorMaker>::instance().find(use.name);
+  if (!entry || !models_.given("policy")) return;
+  for (const auto& role : entry->info.roles)
+    if (role != "policy" && !models_.given(role))
+      std::cerr << "proctor: " << use.name << ": no model for the role " << role
+                << " was given; policy's is used\n";
+}
+
+Result<Labeller> Labelling::make_labeller() {
+  // A supervisor that needs the sandbox says so where there is none.
+  if (auto sandbox = make_sandbox_pool({}))
+    sandbox_ = std::move(*sandbox);
+  else
+    std::cerr << "proctor: no sandbox: " << sandbox.error().message << "\n";
+  const SupervisorServices services{
+      .sandbox = sandbox_.get(),
+      .pool = &pool_,
+      .models = &models_,
+      .judge = [this](const std::string& role) { return judge(role); },
+      .seed = static_cast<std::uint64_t>(arguments_.seed)};
+  std::vector<SupervisorInstance> instances;
+  for (const auto& text : arguments_.supervise) {
+    auto use = parse_plugin_use(text);
+    if (!use) return std::move(use).error().in("--supervise");
+    auto instance = make_supervisor(*use, services);
+    if (!instance) return std::move(instance).error().in("--supervise");
+    tell_fallbacks(*use);
+    instances.push_back(std::move(*instance));
+  }
+  return Labeller::make(std::move(instances), Milliseconds(arguments_.deadline_ms));
+}
+
+// Runs the coroutine on a context of its own.
+Status run_alone(Async<Status> work) {
+  asio::io_context context;
+  Status status;
+  std::exception_ptr thrown;
+  asio::co_spawn(context, std::move(work), [&](std::exception_ptr failure, Status result) {
+    thrown = failure;
+    status = std::move(result);
+  });
+  context.run();
+  if (thrown) std::rethrow_exception(thrown);
+  return status;
+}
+
+Result<int> Labelling::run() {
+  if (auto made = make_models(); !made) return std::move(made).error();
+  auto labeller = make_labeller();
+  if (!labeller) return std::move(labeller).error();
+  auto input = Input::open(arguments_.input, arguments_.from);
+  if (!input) return std::move(input).error();
+  auto plan = check_all(**input, *labeller);
+  if (!plan) return std::move(plan).error();
+  if (auto ready = run_alone(labeller->prepare()); !ready) return std::move(ready).error();
+  auto out = LineWriter::open(arguments_.out);
+  if (!out) return std::move(out).error();
+
+  const std::size_t records = plan->records;
+  Pipeline pipeline(*labeller, *out, static_cast<std::size_t>(arguments_.jobs));
+  Pipeline::Report report = pipeline.run(**input, std::move(*plan));
+  if (!report.status) return std::move(report.status).error();
+  if (auto closed = out->close(); !closed) return std::move(closed).error();
+  std::cerr << "labelled " << report.records << " of " << records
+            << " trajectories: " << report.labels << " labels, " << report.failures
+            << " failed supervisions";
+  if (arguments_.out != "-") std::cerr << " -> " << arguments_.out;
+  std::cerr << (report.interrupted ? " (interrupted)\n" : "\n");
+  if (report.interrupted) return 130;
+  return report.failures > 0 ? 1 : 0;
+}
+
+}  // namespace
+
+std::function<Result<int>()> set_up_label(CLI::App& command) {
+  auto arguments = std::make_shared<LabelArguments>();
+  command.add_option("IN", arguments->input, "trajectories, .jsonl or .jsonl.zst; - is stdin")
+      ->required();
+  command
+      .add_option("--supervise", arguments->supervise,
+                  "NAME[:key=value,...] or @FILE.yaml; may be given again")
+      ->required()
+      ->allow_extra_args(false)
+      ->take_all();
+  command.add_option("--model", arguments->models, "ROLE=URI: a model by role; may be given again")
+      ->allow_extra_args(false)
+      ->take_all();
+  command.add_option("--out", arguments->out, "labelled trajectories; - is stdout")
+      ->capture_default_str();
+  command.add_option("--from", arguments->from, "what IN holds")
+      ->check(CLI::IsMember({"proctor", "openai-messages"}))
+      ->capture_default_str();
+  command.add_option("--seed", arguments->seed, "seed of everything that is drawn")
+      ->capture_default_str();
+  command.add_option("--jobs", arguments->jobs, "trajectories in flight at a time")
+      ->check(CLI::Range(1, 100000))
+      ->capture_default_str();
+  command.add_option("--deadline-ms", arguments->deadline_ms, "deadline of one hook call")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  return [arguments]() -> Result<int> {
+    Labelling labelling(*arguments);
+    return labelling.run();
+  };
+}
+
+}  // namespace proctor

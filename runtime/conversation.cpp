@@ -1,0 +1,133 @@
+// Conversations of other tools as trajectories.
+//
+// Blind spot: tool calls written inside the text (Hermes, ReAct) stay text; what a user says
+// between two assistant messages is kept as an observation named `user`.
+#include "runtime/labelling.h"
+#include "supervisors/grading.h"
+#include "supervisors/steps.h"
+
+namespace proctor {
+namespace {
+
+// Arguments that are no JSON object are the policy's mistake, not the file's: the call is dropped
+// and the turn carries a parse_error.
+std::optional<std::string> drop_broken_calls(json::object& message) {
+  auto* calls = message.if_contains("tool_calls");
+  if (!calls || !calls->is_array()) return std::nullopt;
+  std::optional<std::string> complaint;
+  json::array kept;
+  for (const auto& call : calls->get_array()) {
+    if (read_tool_call(call, "")) {
+      kept.push_back(call);
+      continue;
+    }
+    complaint = "the arguments of a tool call are no JSON object";
+  }
+  *calls = std::move(kept);
+  return complaint;
+}
+
+void open_turn(std::vector<Turn>& turns, Message message, std::optional<std::string> complaint) {
+  Turn turn{.index = static_cast<int>(turns.size())};
+  turn.assistant.content = message.text();
+  turn.assistant.reasoning = std::move(message.reasoning);
+  turn.assistant.tool_calls = std::move(message.tool_calls);
+  turn.assistant.parse_error = std::move(complaint);
+  turn.assistant.finish_reason = turn.assistant.tool_calls.empty() ? "stop" : "tool_calls";
+  turn.assistant.extra = std::move(message.extra);
+  // Other servers write the reasoning under a name of their own.
+  if (const auto* reasoning = turn.assistant.extra.if_contains("reasoning_content");
+      reasoning && reasoning->is_string() && !turn.assistant.reasoning)
+    turn.assistant.reasoning = std::string(reasoning->get_string());
+  turns.push_back(std::move(turn));
+}
+
+void observe(Turn& turn, Message message) {
+  Observation observation;
+  observation.tool_call_id = message.tool_call_id;
+  observation.name = message.name;
+  observation.content = message.text();
+  if (message.role == "user" || message.role == "system") observation.name = message.role;
+  for (const ToolCall& call : turn.assistant.tool_calls)
+    if (observation.name.empty() && call.id == message.tool_call_id) observation.name = call.name;
+  observation.extra = std::move(message.extra);
+  turn.observations.push_back(std::move(observation));
+}
+
+// How the conversation ended, where the record does not say it itself.
+Outcome outcome_of(const std::vector<Turn>& turns) {
+  Outcome outcome;
+  outcome.status = OutcomeStatus::max_turns;
+  if (turns.empty() || !turns.back().observations.empty() ||
+      !turns.back().assistant.tool_calls.empty())
+    return outcome;
+  const std::string& text = turns.back().assistant.content;
+  outcome.status = OutcomeStatus::answered;
+  outcome.answer = answer_in(text).value_or(std::string(trimmed(text)));
+  return outcome;
+}
+
+}  // namespace
+
+Result<Trajectory> read_conversation(const json::value& value, const std::string& fallback_id) {
+  const auto* object = value.if_object();
+  if (!object) return bad_input("expected an object with messages");
+  Fields fields(*object, "");
+  const auto* messages = fields.optional_array("messages");
+  if (!fields.status()) return fields.status().error();
+  if (!messages)
+    return bad_input(
+        "messages: is missing; expected a list of chat messages "
+        "(for proctor's own records leave --from out)");
+  Trajectory trajectory;
+  auto prefix = std::make_shared<std::vector<Message>>();
+  std::vector<Turn> turns;
+  for (std::size_t i = 0; i < messages->size(); ++i) {
+    const std::string path = "messages[" + std::to_string(i) + "]";
+    json::value given = (*messages)[i];
+    std::optional<std::string> complaint;
+    if (given.is_object()) complaint = drop_broken_calls(given.get_object());
+    auto message = read_message(given, path);
+    if (!message) return std::move(message).error();
+    if (message->role == "assistant")
+      open_turn(turns, std::move(*message), std::move(complaint));
+    else if (turns.empty())
+      prefix->push_back(std::move(*message));
+    else
+      observe(turns.back(), std::move(*message));
+  }
+  trajectory.id = fields.text_or("id", fallback_id);
+  trajectory.group_id = fields.text_or("group_id", "");
+  trajectory.sample = static_cast<int>(fields.integer_or("sample", 0));
+  trajectory.outcome = outcome_of(turns);
+  if (const auto* outcome = fields.optional_object("outcome")) {
+    auto read = read_outcome(*outcome, "outcome");
+    if (!read) return std::move(read).error();
+    trajectory.outcome = std::move(*read);
+  }
+  Task task;
+  task.id = fields.text_or("task_id", trajectory.id);
+  if (const auto* given = fields.optional_object("task")) {
+    json::object completed = *given;
+    if (!completed.contains("id")) completed["id"] = task.id;
+    if (!completed.contains("prompt") && !completed.contains("messages")) completed["prompt"] = "";
+    auto read = read_task(completed, "task");
+    if (!read) return std::move(read).error();
+    task = std::move(*read);
+  }
+  if (!task.prompt || task.prompt->empty())
+    for (const Message& message : *prefix)
+      if (message.role == "user") task.prompt = message.text();
+  if (!task.prompt && !task.messages) task.prompt = "";
+  if (const auto* gold = fields.optional_object("gold")) task.gold = *gold;
+  trajectory.task_id = task.id;
+  trajectory.task = std::make_shared<const Task>(std::move(task));
+  trajectory.prefix = std::move(prefix);
+  for (Turn& turn : turns)
+    trajectory.turns.push_back(std::make_shared<const Turn>(std::move(turn)));
+  trajectory.extra = fields.rest();
+  if (!fields.status()) return fields.status().error();
+  return trajectory;
+}
+
+}  // namespace proctor

@@ -1,0 +1,134 @@
+// Hooks in the order in which a run calls them: supervisors side by side, the turns of one in
+// order.
+//
+// Blind spot: a decision (stop, resample...) is not acted on, since the record is what it is.
+#include "runtime/labelling.h"
+
+#include <algorithm>
+#include <set>
+
+namespace proctor {
+
+struct Labeller::Chain {
+  std::vector<Label> labels;
+  std::vector<Error> failures;
+  std::size_t answered = 0;
+
+  void take(SupervisorAnswer answer) {
+    std::move(answer.opinion.labels.begin(), answer.opinion.labels.end(),
+              std::back_inserter(labels));
+    if (answer.failure)
+      failures.push_back(std::move(*answer.failure));
+    else
+      ++answered;
+  }
+};
+
+Labeller::Labeller(std::vector<SupervisorInstance> supervisors, Milliseconds deadline)
+    : supervisors_(std::move(supervisors)), deadline_(deadline) {
+  for (const auto& instance : supervisors_)
+    has_group_hooks_ = has_group_hooks_ || instance.supervisor->has_on_group();
+}
+
+Result<Labeller> Labeller::make(std::vector<SupervisorInstance> supervisors,
+                                Milliseconds deadline) {
+  std::set<std::string> aliases;
+  for (const auto& instance : supervisors) {
+    if (instance.alias == kOwnLabels)
+      return bad_input("the label name '" + instance.alias + "' is proctor's own; use another as=");
+    if (!aliases.insert(instance.alias).second)
+      return bad_input("two supervisors would write labels as '" + instance.alias +
+                       "'; give one a name of its own: " + instance.name + ":as=ALIAS");
+  }
+  return Labeller(std::move(supervisors), deadline);
+}
+
+Async<Status> Labeller::prepare() const {
+  for (const auto& instance : supervisors_) {
+    auto ready = co_await instance.supervisor->prepare();
+    if (!ready) co_return std::move(ready).error().in(instance.alias);
+  }
+  co_return Status{};
+}
+
+Status Labeller::accepts(const Trajectory& trajectory) const {
+  if (trajectory.tokens) {
+    const Tokens& tokens = *trajectory.tokens;
+    const std::size_t length = tokens.ids.size();
+    if (tokens.loss_mask.size() != length || tokens.turn.size() != length)
+      return bad_input("tokens: ids, loss_mask and turn differ in length (" +
+                       std::to_string(length) + ", " + std::to_string(tokens.loss_mask.size()) +
+                       ", " + std::to_string(tokens.turn.size()) + ")");
+  }
+  for (const auto& instance : supervisors_)
+    if (auto status = instance.supervisor->accepts(trajectory); !status) return status;
+  return {};
+}
+
+Async<Labeller::Chain> Labeller::ask_all_hooks(SupervisorInstance instance,
+                                               TrajectoryRef record) const {
+  Chain chain;
+  if (instance.supervisor->has_on_turn()) {
+    // What a running rollout would show: no outcome, no tokens, no labels but its own.
+    Trajectory so_far = *record;
+    so_far.turns.clear();
+    so_far.labels.clear();
+    so_far.tokens.reset();
+    so_far.outcome = {};
+    for (const TurnRef& turn : record->turns) {
+      so_far.turns.push_back(turn);
+      auto shown = std::make_shared<const Trajectory>(so_far);
+      auto answer = co_await ask_supervisor(instance, Hook::on_turn, std::move(shown), deadline_);
+      chain.take(std::move(answer));
+      so_far.labels = chain.labels;
+    }
+  }
+  if (instance.supervisor->has_on_finished()) {
+    Trajectory whole = *record;
+    whole.labels.insert(whole.labels.end(), chain.labels.begin(), chain.labels.end());
+    auto shown = std::make_shared<const Trajectory>(std::move(whole));
+    auto answer = co_await ask_supervisor(instance, Hook::on_finished, std::move(shown), deadline_);
+    chain.take(std::move(answer));
+  }
+  if (!chain.failures.empty() && instance.supervisor->all_or_nothing())
+    std::erase_if(chain.labels, [](const Label& label) { return !is_failed_supervision(label); });
+  co_return chain;
+}
+
+Async<Labeller::Labelled> Labeller::label(std::vector<Trajectory> members) const {
+  Labelled labelled;
+  std::vector<Async<Chain>> works;
+  for (Trajectory& member : members) {
+    for (const auto& instance : supervisors_) withdraw(member, instance.alias);
+    auto record = std::make_shared<const Trajectory>(member);
+    for (const auto& instance : supervisors_) works.push_back(ask_all_hooks(instance, record));
+  }
+  std::vector<Chain> chains = co_await gather(std::move(works));
+  auto chain = chains.begin();
+  for (Trajectory& member : members) {
+    for (const auto& instance : supervisors_) {
+      std::move(chain->labels.begin(), chain->labels.end(), std::back_inserter(member.labels));
+      for (Error& error : chain->failures)
+        labelled.failures.push_back({member.id, std::move(error)});
+      labelled.answered += chain->answered;
+      if (!member.versions["supervisors"].is_object())
+        member.versions["supervisors"].emplace_object();
+      member.versions["supervisors"].get_object()[instance.alias] = instance.supervisor->version();
+      ++chain;
+    }
+    member.versions["proctor"] = kVersion;
+    summarise_scores(member);
+  }
+  for (const auto& instance : supervisors_) {
+    if (!instance.supervisor->has_on_group()) continue;
+    auto answer = co_await label_group_with(instance, &members, deadline_);
+    if (answer.failure)
+      labelled.failures.push_back({"group " + members[0].group(), std::move(*answer.failure)});
+    else
+      ++labelled.answered;
+  }
+  labelled.members = std::move(members);
+  co_return labelled;
+}
+
+}  // namespace proctor
