@@ -63,7 +63,7 @@ Outcome outcome_of(const std::vector<Turn>& turns) {
     return outcome;
   const std::string& text = turns.back().assistant.content;
   outcome.status = OutcomeStatus::answered;
-  outcome.answer = answer_in(text).value_or(std::string(trimmed(text)));
+  outcome.answer = answer_in(text).value_or(std::string(stripped(text)));
   return outcome;
 }
 

@@ -61,7 +61,8 @@ Status Labeller::accepts(const Trajectory& trajectory) const {
                        ", " + std::to_string(tokens.turn.size()) + ")");
   }
   for (const auto& instance : supervisors_)
-    if (auto status = instance.supervisor->accepts(trajectory); !status) return status;
+    if (instance.looks_at(trajectory))
+      if (auto status = instance.supervisor->accepts(trajectory); !status) return status;
   return {};
 }
 

@@ -49,9 +49,9 @@ std::optional<std::string> behind_answer_is(const std::string& text) {
   const std::size_t end = text.find('\n', from);
   std::string_view rest =
       std::string_view(text).substr(from, end == std::string::npos ? end : end - from);
-  rest = trimmed(rest);
-  if (rest.starts_with(':')) rest = trimmed(rest.substr(1));
-  if (rest.ends_with('.')) rest = trimmed(rest.substr(0, rest.size() - 1));
+  rest = stripped(rest);
+  if (rest.starts_with(':')) rest = stripped(rest.substr(1));
+  if (rest.ends_with('.')) rest = stripped(rest.substr(0, rest.size() - 1));
   return std::string(rest);
 }
 
@@ -151,19 +151,19 @@ std::vector<std::string> gold_answers(const Trajectory& trajectory) {
   const auto* given = trajectory.task->gold.if_contains("answers");
   if (!given || !given->is_array()) return answers;
   for (const auto& answer : given->get_array())
-    if (answer.is_string() && !trimmed(std::string_view(answer.get_string())).empty())
+    if (answer.is_string() && !stripped(std::string_view(answer.get_string())).empty())
       answers.emplace_back(answer.get_string());
   return answers;
 }
 
 std::optional<std::string> answer_in(const std::string& text) {
   for (auto* find : {boxed, tagged, behind_answer_is})
-    if (auto found = find(text)) return std::string(trimmed(*found));
+    if (auto found = find(text)) return std::string(stripped(*found));
   return std::nullopt;
 }
 
 bool same_answer(const std::string& a, const std::string& b) {
-  const std::string_view left = trimmed(a), right = trimmed(b);
+  const std::string_view left = stripped(a), right = stripped(b);
   if (lower_ascii(left) == lower_ascii(right)) return true;
   const auto x = as_number(left), y = as_number(right);
   return x && y && *x == *y;

@@ -26,7 +26,7 @@ constexpr const char* kCue =
 std::vector<std::string> collapsed(std::vector<std::string> gold) {
   bool any_false = false;
   for (const auto& answer : gold) {
-    const std::string word = lower_ascii(trimmed(answer));
+    const std::string word = lower_ascii(stripped(answer));
     if (word != "true" && word != "false") return gold;
     any_false |= word == "false";
   }

@@ -12,7 +12,7 @@ bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 // "Step 3...", "12. ..."; blanks before it do not matter.
 bool opens_step(std::string_view line) {
-  line = trimmed(line);
+  line = stripped(line);
   std::size_t at = 0;
   if (lower_ascii(line.substr(0, 4)) == "step") {
     at = 4;
@@ -41,7 +41,7 @@ std::vector<std::string> parts_of(std::string_view text, Cut cut) {
   std::vector<std::string> parts;
   std::string part;
   const auto close = [&] {
-    if (const auto kept = trimmed(part); !kept.empty()) parts.emplace_back(kept);
+    if (const auto kept = stripped(part); !kept.empty()) parts.emplace_back(kept);
     part.clear();
   };
   for (const std::string_view line : lines_of(text)) {
@@ -54,7 +54,7 @@ std::vector<std::string> parts_of(std::string_view text, Cut cut) {
 
 }  // namespace
 
-std::string_view trimmed(std::string_view text) {
+std::string_view stripped(std::string_view text) {
   constexpr std::string_view kBlanks = " \t\r\n\f\v";
   const std::size_t first = text.find_first_not_of(kBlanks);
   if (first == std::string_view::npos) return {};
@@ -69,7 +69,7 @@ std::string lower_ascii(std::string_view text) {
 }
 
 std::vector<std::string> split_text(const std::string& text) {
-  auto parts = parts_of(text, [](std::string_view line) { return trimmed(line).empty(); });
+  auto parts = parts_of(text, [](std::string_view line) { return stripped(line).empty(); });
   if (parts.size() != 1) return parts;
   return parts_of(parts[0], opens_step);
 }
@@ -111,14 +111,14 @@ std::vector<Step> steps_of(const Trajectory& trajectory, Unit unit) {
   for (std::size_t t = 0; t < trajectory.turns.size(); ++t) {
     const Assistant& said = trajectory.turns[t]->assistant;
     if (unit == Unit::turn) {
-      Step step{.turn = static_cast<int>(t), .text = std::string(trimmed(said.content))};
+      Step step{.turn = static_cast<int>(t), .text = std::string(stripped(said.content))};
       step.empty = step.text.empty() && said.tool_calls.empty();
       steps.push_back(std::move(step));
       continue;
     }
     int index = 0;
     for (const std::string& text : split_steps(said)) {
-      Step step{.turn = static_cast<int>(t), .step = index++, .text = std::string(trimmed(text))};
+      Step step{.turn = static_cast<int>(t), .step = index++, .text = std::string(stripped(text))};
       step.empty = step.text.empty();
       steps.push_back(std::move(step));
     }

@@ -11,7 +11,7 @@
 
 namespace proctor {
 
-std::string_view trimmed(std::string_view text);
+std::string_view stripped(std::string_view text);
 std::string lower_ascii(std::string_view text);
 
 // The steps of one assistant message: its own `steps` where present (empty entries count); else the

@@ -1,4 +1,6 @@
 // `proctor supervisors` and `proctor tools`: what there is, straight from the registries.
+#include <fmt/format.h>
+
 #include <iostream>
 
 #include "runtime/app/commands.h"
@@ -35,7 +37,7 @@ std::string joined(const std::vector<std::string>& words, const char* between) {
   return text;
 }
 
-std::string number_text(double number) { return json::serialize(json::value(number)); }
+std::string number_text(double number) { return fmt::format("{:g}", number); }
 
 // "1 to 10", "a | b": what the option may be.
 std::string range_of(const OptionInfo& option) {
@@ -54,6 +56,7 @@ std::string range_of(const OptionInfo& option) {
 
 std::string default_of(const OptionInfo& option) {
   if (option.fallback.is_null()) return "";
+  if (option.fallback.is_double()) return number_text(option.fallback.get_double());
   std::string text = option.fallback.is_string() ? std::string(option.fallback.get_string())
                                                  : json::serialize(option.fallback);
   for (std::size_t at = text.find('\n'); at != std::string::npos; at = text.find('\n', at))
@@ -85,9 +88,16 @@ void show_one(const PluginInfo& info) {
   std::cout << info.name << ": " << info.summary << "\n";
   if (!info.options.empty()) {
     std::vector<std::vector<std::string>> rows{{"option", "range", "default", "meaning"}};
-    for (const auto& option : info.options)
-      rows.push_back({option.name, range_of(option), default_of(option), option.meaning});
-    std::cout << "\n" << text_table(rows);
+    std::string long_ones;
+    for (const auto& option : info.options) {
+      std::string fallback = default_of(option);
+      if (fallback.size() > 40) {
+        long_ones += "\ndefault of " + option.name + ": " + fallback + "\n";
+        fallback = "(below)";
+      }
+      rows.push_back({option.name, range_of(option), std::move(fallback), option.meaning});
+    }
+    std::cout << "\n" << text_table(rows) << long_ones;
   }
   if (!info.labels.empty()) std::cout << "\nlabels: " << joined(info.labels, ", ") << "\n";
   if (!info.roles.empty()) std::cout << "models: " << joined(info.roles, ", ") << "\n";
