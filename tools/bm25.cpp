@@ -14,6 +14,7 @@
 #include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <limits>
 #include <optional>
 #include <utility>
 
@@ -121,24 +122,50 @@ Status check_documents(const Mapping& file, const std::string& path, std::uint64
 
 // Where one term of the query stands in its postings.
 struct Cursor {
+  static constexpr std::int64_t kEnd = std::numeric_limits<std::int64_t>::max();
+
+  const unsigned char* begin = nullptr;
   const unsigned char* at = nullptr;
   const unsigned char* end = nullptr;
+  const Skip* skip = nullptr;  // the end of the block it stands in
+  const Skip* last_skip = nullptr;
+  std::uint32_t term = 0;
   float factor = 0;  // idf, times how often the query has the word
+  float most = 0;    // no document scores more by this term
   std::int64_t document = -1;
   bool plain = true;  // of the current posting: once in the body
   std::uint64_t body = 0, title = 0;
 
-  // To the next posting; false at the end. Damaged bytes end the list.
-  bool step(std::int64_t documents) {
+  // To the next posting, or to kEnd. Damaged bytes end the list.
+  void step(std::int64_t documents) {
     std::uint64_t head = 0;
+    bool whole = true;
     if (at < end && *at < 0x80)
       head = *at++;
-    else if (!get_varint(at, end, head))
-      return false;
-    document += static_cast<std::int64_t>(head >> 1);
+    else
+      whole = get_varint(at, end, head);
     plain = (head & 1) == 0;
-    if (!plain && !(get_varint(at, end, body) && get_varint(at, end, title))) return false;
-    return head >> 1 > 0 && document < documents;
+    if (!plain) whole = whole && get_varint(at, end, body) && get_varint(at, end, title);
+    document += static_cast<std::int64_t>(head >> 1);
+    if (!whole || head >> 1 == 0 || document >= documents) document = kEnd;
+  }
+
+  // To the first posting at `target` or behind.
+  void seek(std::int64_t target, std::int64_t documents) {
+    if (document >= target) return;
+    if (skip < last_skip && skip->document < target) {
+      const auto before = [](const Skip& block, std::int64_t value) {
+        return block.document < value;
+      };
+      const Skip* block = std::lower_bound(skip, last_skip, target, before);
+      const Skip& past = *(block - 1);  // whole blocks up to here lie before the target
+      skip = block;
+      if (past.document > document && past.bytes <= static_cast<std::size_t>(end - begin)) {
+        at = begin + past.bytes;
+        document = past.document;
+      }
+    }
+    while (document < target) step(documents);
   }
 };
 
@@ -153,6 +180,8 @@ class Best {
   explicit Best(std::size_t k) : k_(k) {}
   // What a hit must exceed to matter: an equal one that comes later never does.
   float bar() const { return bar_; }
+  // What an upper bound must exceed: sums of floats in another order differ in their last digits.
+  float low_bar() const { return bar_ * 0.9999F; }
   void add(Hit hit) {
     if (heap_.size() == k_) {
       std::pop_heap(heap_.begin(), heap_.end(), better);
@@ -175,7 +204,8 @@ class Best {
 
 class Bm25Index final : public SearchIndex {
  public:
-  static constexpr std::int64_t kWindow = 16384;
+  static constexpr std::int64_t kWindow = 4096;  // the scores fit into the first-level cache
+  static constexpr std::size_t kBlock = 64;
 
   Bm25Index(std::string directory, Mapping index, Mapping documents)
       : directory_(std::move(directory)),
@@ -185,6 +215,7 @@ class Bm25Index final : public SearchIndex {
     postings_ = at<unsigned char>(header_.posting_bytes);
     terms_ = at<TermEntry>(header_.term_entries);
     term_text_ = at<char>(header_.term_text);
+    skips_ = at<Skip>(header_.skips);
     slots_ = at<std::uint32_t>(header_.slots);
     slot_count_ = header_.slots.bytes / sizeof(std::uint32_t);
     norms_ = at<Norms>(header_.norms);
@@ -202,6 +233,7 @@ class Bm25Index final : public SearchIndex {
     };
     const bool whole = fits(header_.posting_bytes, header_.posting_bytes.bytes, 1) &&
                        fits(header_.term_entries, header_.terms + 1, sizeof(TermEntry)) &&
+                       fits(header_.skips, header_.skips.bytes / sizeof(Skip), sizeof(Skip)) &&
                        fits(header_.term_text, header_.term_text.bytes, 1) &&
                        fits(header_.slots, slot_count_, sizeof(std::uint32_t)) &&
                        std::has_single_bit(slot_count_) && slot_count_ > header_.terms &&
@@ -215,19 +247,24 @@ class Bm25Index final : public SearchIndex {
     std::vector<Cursor> cursors = open_cursors(text);
     k = std::min<std::size_t>(k, header_.documents);
     if (cursors.empty() || k == 0) return {};
+    // rest[i]: no document scores more by the terms from i on.
+    std::vector<float> rest(cursors.size() + 1, 0.0F);
+    for (std::size_t i = cursors.size(); i-- > 0;) rest[i] = rest[i + 1] + cursors[i].most;
     static thread_local std::array<float, kWindow> scores;
+    const auto documents = static_cast<std::int64_t>(header_.documents);
     Best best(k);
-    while (!cursors.empty()) {
-      std::int64_t first = cursors.front().document;
-      for (const Cursor& cursor : cursors) first = std::min(first, cursor.document);
-      const auto documents = static_cast<std::int64_t>(header_.documents);
+    std::size_t leading = cursors.size();
+    for (;;) {
+      // Documents with none of the leading terms cannot pass the bar any more.
+      while (leading > 0 && rest[leading - 1] <= best.low_bar()) --leading;
+      std::int64_t first = Cursor::kEnd;
+      for (std::size_t i = 0; i < leading; ++i) first = std::min(first, cursors[i].document);
+      if (first >= documents) return best.take();
       const std::int64_t past = std::min(first + kWindow, documents);
       std::fill_n(scores.begin(), past - first, 0.0F);
-      std::erase_if(cursors,
-                    [&](Cursor& cursor) { return !add_window(cursor, first, past, scores); });
-      collect(first, past, scores, best);
+      for (std::size_t i = 0; i < leading; ++i) add_window(cursors[i], first, past, scores);
+      collect(first, past, scores, cursors, rest, leading, best);
     }
-    return best.take();
   }
 
   Result<Document> document(std::uint32_t number) const override {
@@ -268,8 +305,8 @@ class Bm25Index final : public SearchIndex {
     }
   }
 
-  // One cursor for each distinct known word, in the query's order, which is the order in which
-  // scores are added up.
+  // One cursor for each distinct known word, the weightiest first. That is the order in which
+  // scores are added up, whatever is skipped, so that skipping never changes the last digit.
   std::vector<Cursor> open_cursors(std::string_view text) const {
     static thread_local Stemmer stemmer;
     std::vector<std::pair<std::string, int>> words, stop_words;
@@ -285,12 +322,21 @@ class Bm25Index final : public SearchIndex {
     for (const auto& [word, times] : words.empty() ? stop_words : words) {
       const std::optional<std::uint32_t> term = find(word);
       if (!term) continue;
+      const TermEntry& entry = terms_[*term];
       Cursor cursor;
-      cursor.at = postings_ + terms_[*term].postings_at;
+      cursor.term = *term;
+      cursor.begin = cursor.at = postings_ + entry.postings_at;
       cursor.end = postings_ + terms_[*term + 1].postings_at;
-      cursor.factor = static_cast<float>(times) * idf(terms_[*term].document_frequency);
-      if (cursor.step(static_cast<std::int64_t>(header_.documents))) cursors.push_back(cursor);
+      cursor.skip = skips_ + entry.skips_at;
+      cursor.last_skip = cursor.skip + skips_of(entry.document_frequency);
+      cursor.factor = static_cast<float>(times) * idf(entry.document_frequency);
+      cursor.most = cursor.factor * entry.most;
+      cursor.step(static_cast<std::int64_t>(header_.documents));
+      cursors.push_back(cursor);
     }
+    std::sort(cursors.begin(), cursors.end(), [](const Cursor& left, const Cursor& right) {
+      return left.most > right.most || (left.most == right.most && left.term < right.term);
+    });
     return cursors;
   }
 
@@ -299,30 +345,52 @@ class Bm25Index final : public SearchIndex {
     return static_cast<float>(std::log(1.0 + (all - frequency + 0.5) / (frequency + 0.5)));
   }
 
-  // Adds the term's scores of documents [first, past); false when its postings have ended.
-  bool add_window(Cursor& cursor, std::int64_t first, std::int64_t past,
-                  std::array<float, kWindow>& scores) const {
-    const auto documents = static_cast<std::int64_t>(header_.documents);
-    const float k1 = header_.k1, title_weight = header_.title_weight;
-    while (cursor.document < past) {
-      const Norms& norms = norms_[cursor.document];
-      float weight = norms.body;
-      if (!cursor.plain)
-        weight = static_cast<float>(cursor.body) * norms.body +
-                 title_weight * static_cast<float>(cursor.title) * norms.title;
-      scores[static_cast<std::size_t>(cursor.document - first)] +=
-          cursor.factor * (weight / (weight + k1));
-      if (!cursor.step(documents)) return false;
-    }
-    return true;
+  float score(const Cursor& cursor) const {
+    return cursor.factor * impact(cursor.plain, cursor.body, cursor.title, norms_[cursor.document],
+                                  header_.k1, header_.title_weight);
   }
 
-  static void collect(std::int64_t first, std::int64_t past,
-                      const std::array<float, kWindow>& scores, Best& best) {
+  // Adds the term's scores of documents [first, past).
+  void add_window(Cursor& cursor, std::int64_t first, std::int64_t past,
+                  std::array<float, kWindow>& scores) const {
+    const auto documents = static_cast<std::int64_t>(header_.documents);
+    cursor.seek(first, documents);
+    for (; cursor.document < past; cursor.step(documents))
+      scores[static_cast<std::size_t>(cursor.document - first)] += score(cursor);
+  }
+
+  // Looks through a window of scores by the leading terms; where the others could lift one over the
+  // bar, they are added too.
+  void collect(std::int64_t first, std::int64_t past, const std::array<float, kWindow>& scores,
+               std::vector<Cursor>& cursors, const std::vector<float>& rest, std::size_t leading,
+               Best& best) const {
     const auto count = static_cast<std::size_t>(past - first);
-    for (std::size_t i = 0; i < count; ++i)
-      if (scores[i] > best.bar())
-        best.add({static_cast<std::uint32_t>(first) + static_cast<std::uint32_t>(i), scores[i]});
+    for (std::size_t block = 0; block < count; block += kBlock) {
+      const std::size_t block_end = std::min(block + kBlock, count);
+      float least = std::max(0.0F, best.low_bar() - rest[leading]);
+      bool any = false;
+      for (std::size_t i = block; i < block_end; ++i) any |= scores[i] > least;
+      if (!any) continue;
+      for (std::size_t i = block; i < block_end; ++i) {
+        if (scores[i] <= least) continue;
+        const std::int64_t document = first + static_cast<std::int64_t>(i);
+        const float whole = complete(document, scores[i], cursors, rest, leading, best.low_bar());
+        if (whole > best.bar()) best.add({static_cast<std::uint32_t>(document), whole});
+        least = std::max(0.0F, best.low_bar() - rest[leading]);
+      }
+    }
+  }
+
+  // The document's score with the terms from `leading` on, or less than the bar as soon as it is
+  // clear that it stays below.
+  float complete(std::int64_t document, float score_so_far, std::vector<Cursor>& cursors,
+                 const std::vector<float>& rest, std::size_t leading, float low_bar) const {
+    for (std::size_t i = leading; i < cursors.size(); ++i) {
+      if (score_so_far + rest[i] <= low_bar) return 0;
+      cursors[i].seek(document, static_cast<std::int64_t>(header_.documents));
+      if (cursors[i].document == document) score_so_far += score(cursors[i]);
+    }
+    return score_so_far;
   }
 
   std::string directory_;
@@ -330,6 +398,7 @@ class Bm25Index final : public SearchIndex {
   Header header_;
   const unsigned char* postings_ = nullptr;
   const TermEntry* terms_ = nullptr;
+  const Skip* skips_ = nullptr;
   const char* term_text_ = nullptr;
   const std::uint32_t* slots_ = nullptr;
   std::uint64_t slot_count_ = 0;

@@ -31,8 +31,8 @@ struct Bm25Settings {
 
 struct IndexBuild {
   Bm25Settings bm25;
-  // Postings kept in memory before they are written out as a run. Memory besides: about 24 bytes a
-  // document (to find duplicate ids) and the vocabulary.
+  // Postings kept in memory before they are written out as a run. Memory besides: about 32 bytes a
+  // document (ids' hashes, lengths) and the vocabulary.
   std::size_t run_bytes = std::size_t{64} << 20;
 };
 

@@ -331,6 +331,7 @@ class Builder {
     }
     if (auto closed = documents_->close(true); !closed) return std::move(closed).error();
     if (auto closed = entries_->close(false); !closed) return std::move(closed).error();
+    if (auto read = read_norms(); !read) return std::move(read).error();
 
     Writer out(folder_ / kIndexName);
     Header header{};
@@ -452,23 +453,57 @@ class Builder {
         documents += sources[source].head.documents;
         if (auto read = advance(source); !read) return read;
       }
-      if (term_text_.size() + term.size() > kNoTerm || terms_.size() >= kNoTerm - 1)
-        return bad_input("the corpus has too many different words for one index");
-      terms_.push_back(
-          {out.written() - begin, static_cast<std::uint32_t>(term_text_.size()), documents});
+      if (term_text_.size() + term.size() > kNoTerm || terms_.size() >= kNoTerm - 1 ||
+          merged.size() > kNoTerm)
+        return bad_input("the corpus is too large for one index");
+      TermEntry entry;
+      entry.postings_at = out.written() - begin;
+      entry.text_at = static_cast<std::uint32_t>(term_text_.size());
+      entry.document_frequency = documents;
+      look_over(entry, merged);
+      terms_.push_back(entry);
       term_text_ += term;
       header.postings += documents;
       out.write(merged);
     }
-    terms_.push_back({out.written() - begin, static_cast<std::uint32_t>(term_text_.size()), 0});
+    TermEntry past;
+    past.postings_at = out.written() - begin;
+    past.text_at = static_cast<std::uint32_t>(term_text_.size());
+    terms_.push_back(past);
     header.posting_bytes = section(out, begin);
     return {};
+  }
+
+  // Finds a list's largest impact, and the ends of its blocks.
+  void look_over(TermEntry& entry, std::string_view postings) {
+    const auto* begin = reinterpret_cast<const unsigned char*>(postings.data());
+    const auto* at = begin;
+    const auto* end = begin + postings.size();
+    const std::uint32_t skips = skips_of(entry.document_frequency);
+    entry.skips_at = static_cast<std::uint32_t>(skips_.size());
+    std::int64_t document = -1;
+    for (std::uint32_t seen = 1; at < end; ++seen) {
+      std::uint64_t head = 0, body = 1, title = 0;
+      PROCTOR_CHECK(get_varint(at, end, head));
+      const bool plain = (head & 1) == 0;
+      if (!plain) PROCTOR_CHECK(get_varint(at, end, body) && get_varint(at, end, title));
+      document += static_cast<std::int64_t>(head >> 1);
+      entry.most = std::max(entry.most,
+                            impact(plain, body, title, norms_[static_cast<std::size_t>(document)],
+                                   how_.bm25.k1, how_.bm25.title_weight));
+      if (skips > 0 && seen % kSkipEvery == 0)
+        skips_.push_back(
+            {static_cast<std::uint32_t>(document), static_cast<std::uint32_t>(at - begin)});
+    }
   }
 
   void write_terms(Writer& out, Header& header) {
     std::uint64_t begin = out.written();
     out.write(terms_.data(), terms_.size() * sizeof(TermEntry));
     header.term_entries = section(out, begin);
+    begin = out.written();
+    out.write(skips_.data(), skips_.size() * sizeof(Skip));
+    header.skips = section(out, begin);
     begin = out.written();
     out.write(term_text_);
     header.term_text = section(out, begin);
@@ -496,25 +531,35 @@ class Builder {
     return 1.0F / (1.0F - b + b * static_cast<float>(length) / average);
   }
 
-  // Twice through the entries: their norms, then themselves.
-  Status write_documents(Writer& out, Header& header) {
-    for (const bool norms : {true, false}) {
-      const std::uint64_t begin = out.written();
-      Reader entries(folder_ / "entries.part");
-      DocumentEntry entry;
-      Lengths lengths;
-      for (std::uint64_t document = 0; document < count_; ++document) {
-        if (!entries.read(&entry, sizeof entry) || !entries.read(&lengths, sizeof lengths))
-          return internal_error("a temporary file of the index build was cut short");
-        if (norms)
-          out.write_plain(
-              Norms{norm(lengths.body, body_words_), norm(lengths.title, title_words_)});
-        else
-          out.write_plain(entry);
-      }
-      (norms ? header.norms : header.document_entries) = section(out, begin);
+  // The entries as add() left them, in order; `each` takes an entry and its document's lengths.
+  template <class Each>
+  Status read_entries(Each each) {
+    Reader entries(folder_ / "entries.part");
+    DocumentEntry entry;
+    Lengths lengths;
+    for (std::uint64_t document = 0; document < count_; ++document) {
+      if (!entries.read(&entry, sizeof entry) || !entries.read(&lengths, sizeof lengths))
+        return internal_error("a temporary file of the index build was cut short");
+      each(entry, lengths);
     }
     return {};
+  }
+
+  Status read_norms() {
+    norms_.reserve(count_);
+    return read_entries([&](const DocumentEntry&, Lengths lengths) {
+      norms_.push_back({norm(lengths.body, body_words_), norm(lengths.title, title_words_)});
+    });
+  }
+
+  Status write_documents(Writer& out, Header& header) {
+    std::uint64_t begin = out.written();
+    out.write(norms_.data(), norms_.size() * sizeof(Norms));
+    header.norms = section(out, begin);
+    begin = out.written();
+    auto read = read_entries([&](const DocumentEntry& entry, Lengths) { out.write_plain(entry); });
+    header.document_entries = section(out, begin);
+    return read;
   }
 
   PartialFolder folder_;
@@ -525,7 +570,9 @@ class Builder {
   std::string whole_;
   std::uint64_t count_ = 0, body_words_ = 0, title_words_ = 0;
   std::size_t runs_ = 0;
+  std::vector<Norms> norms_;
   std::vector<TermEntry> terms_;
+  std::vector<Skip> skips_;
   std::string term_text_;
 };
 

@@ -2,10 +2,10 @@
 // it.
 //
 // index.bin: the header, then sections at offsets that are multiples of 8: postings, term entries
-// (one more than terms, so that an entry's end is the next one's beginning), term text, hash slots,
-// norms, document entries. All numbers little-endian. A posting is a varint of (step << 1 | more),
-// the step from the document before (the first from -1); `more` = 0 means once in the body, never
-// in the title, else two varints follow: times in the body, times in the title.
+// (one more than terms, so that an entry's end is the next one's beginning), skips, term text, hash
+// slots, norms, document entries. All numbers little-endian. A posting is a varint of (step << 1 |
+// more), the step from the document before (the first from -1); `more` = 0 means once in the body,
+// never in the title, else two varints follow: times in the body, times in the title.
 #pragma once
 
 #include <bit>
@@ -46,23 +46,46 @@ struct Header {
   std::uint64_t body_words = 0;
   std::uint64_t title_words = 0;
   float k1 = 0, b = 0, title_weight = 0, padding = 0;
-  Section posting_bytes, term_entries, term_text, slots, norms, document_entries;
+  Section posting_bytes, term_entries, skips, term_text, slots, norms, document_entries;
   std::uint64_t content_checksum = 0;  // of everything behind the header
   std::uint64_t header_checksum = 0;   // of the header up to here
 };
-static_assert(sizeof(Header) == 200);
+static_assert(sizeof(Header) == 216);
 
 struct TermEntry {
   std::uint64_t postings_at = 0;
   std::uint32_t text_at = 0;
   std::uint32_t document_frequency = 0;
+  float most = 0;              // the largest impact() of its postings
+  std::uint32_t skips_at = 0;  // one skip for each kSkipEvery postings, where there are more
 };
-static_assert(sizeof(TermEntry) == 16);
+static_assert(sizeof(TermEntry) == 24);
+
+// The end of a block of postings: its last document, and how many bytes of the list lie before.
+struct Skip {
+  std::uint32_t document = 0;
+  std::uint32_t bytes = 0;
+};
+inline constexpr std::uint32_t kSkipEvery = 128;
+
+inline std::uint32_t skips_of(std::uint32_t document_frequency) {
+  return document_frequency > kSkipEvery ? document_frequency / kSkipEvery : 0;
+}
 
 // 1 / (1 - b + b * length / average length); 0 where the field has no words in the whole corpus.
 struct Norms {
   float body = 0, title = 0;
 };
+
+// A word's weight in a document, saturated: what idf is multiplied with.
+inline float impact(bool plain, std::uint64_t body, std::uint64_t title, const Norms& norms,
+                    float k1, float title_weight) {
+  float weight = norms.body;
+  if (!plain)
+    weight = static_cast<float>(body) * norms.body +
+             title_weight * static_cast<float>(title) * norms.title;
+  return weight / (weight + k1);
+}
 
 struct DocumentEntry {
   std::uint64_t at = 0;  // in documents.bin: id, title, text, one behind the other

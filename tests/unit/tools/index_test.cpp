@@ -89,6 +89,8 @@ class Reference {
       titles_.push_back(count(passage.title));
       bodies_.push_back(count(passage.text));
     }
+    average_body_ = average(bodies_);
+    average_title_ = average(titles_);
   }
 
   std::vector<std::pair<std::size_t, double>> query(const std::string& text) {
@@ -125,29 +127,35 @@ class Reference {
     auto found = counts.find(word);
     return found == counts.end() ? 0 : found->second;
   }
-  double part(const std::vector<Counts>& field, const std::string& word,
-              std::size_t document) const {
+  static double average(const std::vector<Counts>& field) {
     double all = 0;
     for (const Counts& counts : field) all += get(counts, "");
-    const double average = all / static_cast<double>(field.size());
+    return all / static_cast<double>(field.size());
+  }
+  double part(const Counts& counts, double average, const std::string& word) const {
     if (average == 0) return 0;
     const double b = settings_.b;
-    return get(field[document], word) / (1 - b + b * get(field[document], "") / average);
+    return get(counts, word) / (1 - b + b * get(counts, "") / average);
   }
-  double one(const std::string& word, std::size_t document) const {
+  double idf(const std::string& word) {
+    if (auto known = idfs_.find(word); known != idfs_.end()) return known->second;
     double frequency = 0;
     for (std::size_t i = 0; i < bodies_.size(); ++i)
       frequency += get(bodies_[i], word) + get(titles_[i], word) > 0;
-    const double weight =
-        part(bodies_, word, document) + settings_.title_weight * part(titles_, word, document);
     const auto all = static_cast<double>(bodies_.size());
-    return std::log(1 + (all - frequency + 0.5) / (frequency + 0.5)) * weight /
-           (weight + settings_.k1);
+    return idfs_[word] = std::log(1 + (all - frequency + 0.5) / (frequency + 0.5));
+  }
+  double one(const std::string& word, std::size_t document) {
+    const double weight = part(bodies_[document], average_body_, word) +
+                          settings_.title_weight * part(titles_[document], average_title_, word);
+    return weight == 0 ? 0 : idf(word) * weight / (weight + settings_.k1);
   }
 
   Bm25Settings settings_;
   Stemmer stemmer_;
   std::vector<Counts> titles_, bodies_;
+  double average_body_ = 0, average_title_ = 0;
+  std::map<std::string, double> idfs_;
 };
 
 const std::vector<std::string> kWords = {"compiler", "compilers", "parse",  "parser", "kernel",
@@ -202,6 +210,38 @@ TEST_F(IndexTest, RanksAndScoresAsTheFormulaSays) {
       ASSERT_EQ(few.size(), std::min<std::size_t>(3, hits.size()));
       ASSERT_TRUE(std::equal(few.begin(), few.end(), hits.begin()));
     }
+  }
+}
+
+// Large enough for many windows and blocks, with few hits wanted: here most postings are skipped.
+TEST_F(IndexTest, SkipsWithoutChangingAHit) {
+  Rng rng(29);
+  const auto word = [&] {  // frequent and rare ones, from every document to one in thousands
+    return "w" + std::to_string(rng.below(1 + rng.below(1 + rng.below(1 + rng.below(3000)))));
+  };
+  std::vector<Passage> corpus;
+  for (int i = 0; i < 15000; ++i) {
+    Passage passage{std::to_string(i), rng.below(3) == 0 ? word() : "", ""};
+    for (std::uint64_t left = rng.below(16); left > 0; --left) passage.text += word() + " ";
+    corpus.push_back(std::move(passage));
+  }
+  auto index = make(corpus);
+  ASSERT_TRUE(index);
+  Reference reference(corpus, {});
+  for (int asked = 0; asked < 60; ++asked) {
+    std::string query;
+    for (std::uint64_t left = 1 + rng.below(6); left > 0; --left) query += word() + " ";
+    const auto all = index->query(query, corpus.size());
+    for (const std::size_t k : {1, 3, 10, 200}) {
+      const auto best = index->query(query, k);
+      ASSERT_EQ(best.size(), std::min(k, all.size())) << query;
+      ASSERT_TRUE(std::equal(best.begin(), best.end(), all.begin())) << query << " k=" << k;
+    }
+    if (asked % 10 != 0) continue;
+    const auto expected = reference.query(query);
+    ASSERT_EQ(all.size(), expected.size()) << query;
+    for (std::size_t rank = 0; rank < all.size(); ++rank)
+      ASSERT_NEAR(all[rank].score, expected[rank].second, 1e-5) << query;
   }
 }
 
