@@ -206,6 +206,7 @@ class Bm25Index final : public SearchIndex {
  public:
   static constexpr std::int64_t kWindow = 4096;  // the scores fit into the first-level cache
   static constexpr std::size_t kBlock = 64;
+  static_assert(kWindow % kBlock == 0);
 
   Bm25Index(std::string directory, Mapping index, Mapping documents)
       : directory_(std::move(directory)),
@@ -261,7 +262,7 @@ class Bm25Index final : public SearchIndex {
       for (std::size_t i = 0; i < leading; ++i) first = std::min(first, cursors[i].document);
       if (first >= documents) return best.take();
       const std::int64_t past = std::min(first + kWindow, documents);
-      std::fill_n(scores.begin(), past - first, 0.0F);
+      scores.fill(0);
       for (std::size_t i = 0; i < leading; ++i) add_window(cursors[i], first, past, scores);
       collect(first, past, scores, cursors, rest, leading, best);
     }
@@ -359,19 +360,23 @@ class Bm25Index final : public SearchIndex {
       scores[static_cast<std::size_t>(cursor.document - first)] += score(cursor);
   }
 
+  // Of a fixed length and without a way out, so that the compiler makes vectors of it.
+  static bool any_above(const float* scores, float least) {
+    std::uint32_t above = 0;
+    for (std::size_t i = 0; i < kBlock; ++i) above |= scores[i] > least ? 1U : 0U;
+    return above != 0;
+  }
+
   // Looks through a window of scores by the leading terms; where the others could lift one over the
   // bar, they are added too.
   void collect(std::int64_t first, std::int64_t past, const std::array<float, kWindow>& scores,
                std::vector<Cursor>& cursors, const std::vector<float>& rest, std::size_t leading,
                Best& best) const {
     const auto count = static_cast<std::size_t>(past - first);
+    float least = std::max(0.0F, best.low_bar() - rest[leading]);
     for (std::size_t block = 0; block < count; block += kBlock) {
-      const std::size_t block_end = std::min(block + kBlock, count);
-      float least = std::max(0.0F, best.low_bar() - rest[leading]);
-      bool any = false;
-      for (std::size_t i = block; i < block_end; ++i) any |= scores[i] > least;
-      if (!any) continue;
-      for (std::size_t i = block; i < block_end; ++i) {
+      if (!any_above(scores.data() + block, least)) continue;
+      for (std::size_t i = block; i < block + kBlock; ++i) {
         if (scores[i] <= least) continue;
         const std::int64_t document = first + static_cast<std::int64_t>(i);
         const float whole = complete(document, scores[i], cursors, rest, leading, best.low_bar());

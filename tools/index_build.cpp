@@ -14,7 +14,6 @@
 #include <limits>
 #include <optional>
 #include <queue>
-#include <unordered_map>
 #include <utility>
 
 #include "runtime/core/json.h"
@@ -169,6 +168,62 @@ struct RunHead {  // in front of each term of a run, whose text and postings fol
   std::uint64_t posting_bytes = 0;
 };
 
+// Numbers texts in the order they are first seen. Flat, since indexing is little else than looking
+// words up and every step through a node is a cache miss.
+class TextTable {
+ public:
+  // The text's number; `fresh` when it is new.
+  std::uint32_t number_of(std::string_view text, bool& fresh) {
+    if ((texts_.size() + 1) * 2 > slots_.size()) grow();
+    const std::uint64_t hash = hash64(text);
+    const auto short_hash = static_cast<std::uint32_t>(hash >> 32);
+    for (std::size_t at = hash & (slots_.size() - 1);; at = (at + 1) & (slots_.size() - 1)) {
+      Slot& slot = slots_[at];
+      if (slot.number == kNoTerm) {
+        slot = {short_hash, static_cast<std::uint32_t>(texts_.size())};
+        texts_.push_back({letters_.size(), static_cast<std::uint32_t>(text.size())});
+        letters_ += text;
+        fresh = true;
+        return slot.number;
+      }
+      if (slot.hash == short_hash && (*this)[slot.number] == text) {
+        fresh = false;
+        return slot.number;
+      }
+    }
+  }
+  std::string_view operator[](std::uint32_t number) const {
+    return std::string_view(letters_).substr(texts_[number].at, texts_[number].bytes);
+  }
+  std::size_t size() const { return texts_.size(); }
+  std::size_t bytes() const {
+    return letters_.capacity() + texts_.capacity() * sizeof(Text) + slots_.size() * sizeof(Slot);
+  }
+
+ private:
+  struct Slot {
+    std::uint32_t hash = 0, number = kNoTerm;
+  };
+  struct Text {
+    std::size_t at = 0;
+    std::uint32_t bytes = 0;
+  };
+
+  void grow() {
+    slots_.assign(std::max<std::size_t>(1024, slots_.size() * 2), Slot{});
+    for (std::uint32_t number = 0; number < texts_.size(); ++number) {
+      const std::uint64_t hash = hash64((*this)[number]);
+      std::size_t at = hash & (slots_.size() - 1);
+      while (slots_[at].number != kNoTerm) at = (at + 1) & (slots_.size() - 1);
+      slots_[at] = {static_cast<std::uint32_t>(hash >> 32), number};
+    }
+  }
+
+  std::string letters_;
+  std::vector<Text> texts_;
+  std::vector<Slot> slots_;
+};
+
 // Counts words into postings until a run is full.
 class Inverter {
  public:
@@ -178,9 +233,9 @@ class Inverter {
     while (reader.next(word_)) {
       Postings& postings = postings_of(word_);
       if (postings.pending != document) {
-        const std::size_t before = postings.bytes.size();
+        const std::size_t before = postings.bytes.capacity();
         postings.close_pending();
-        bytes_ += postings.bytes.size() - before;
+        bytes_ += postings.bytes.capacity() - before;
         postings.pending = document;
       }
       ++(title ? postings.title : postings.body);
@@ -189,51 +244,47 @@ class Inverter {
     return count;
   }
 
-  // An estimate: allocators and hash tables keep their own books.
   std::size_t bytes() const {
-    return bytes_ * 3 / 2 + by_stem_.size() * 200 + by_word_.size() * 100;
+    return bytes_ + words_.bytes() + stems_.bytes() + postings_.capacity() * sizeof(Postings) +
+           stem_of_word_.capacity() * sizeof(std::uint32_t);
   }
-  bool empty() const { return by_stem_.empty(); }
+  bool empty() const { return postings_.empty(); }
 
   void write_run(Writer& out) {
-    std::vector<std::pair<std::string_view, Postings*>> sorted;
-    sorted.reserve(by_stem_.size());
-    for (auto& [stem, postings] : by_stem_) sorted.emplace_back(stem, &postings);
-    std::sort(sorted.begin(), sorted.end(),
-              [](const auto& left, const auto& right) { return left.first < right.first; });
-    for (auto& [stem, postings] : sorted) {
-      postings->close_pending();
-      out.write_plain(RunHead{static_cast<std::uint32_t>(stem.size()), postings->documents,
-                              postings->last, postings->bytes.size()});
-      out.write(stem);
-      out.write(postings->bytes);
+    std::vector<std::uint32_t> sorted(postings_.size());
+    for (std::uint32_t stem = 0; stem < sorted.size(); ++stem) sorted[stem] = stem;
+    std::sort(sorted.begin(), sorted.end(), [&](std::uint32_t left, std::uint32_t right) {
+      return stems_[left] < stems_[right];
+    });
+    for (const std::uint32_t stem : sorted) {
+      Postings& postings = postings_[stem];
+      postings.close_pending();
+      out.write_plain(RunHead{static_cast<std::uint32_t>(stems_[stem].size()), postings.documents,
+                              postings.last, postings.bytes.size()});
+      out.write(stems_[stem]);
+      out.write(postings.bytes);
     }
-    by_word_.clear();
-    by_stem_.clear();
+    words_ = {}, stems_ = {}, stem_of_word_ = {}, postings_ = {};
     bytes_ = 0;
   }
 
  private:
-  struct Hash {
-    using is_transparent = void;
-    std::size_t operator()(std::string_view text) const {
-      return std::hash<std::string_view>{}(text);
-    }
-  };
-
   // Stemming costs more than all else, so that each spelling is stemmed once a run.
   Postings& postings_of(const std::string& word) {
-    auto known = by_word_.find(word);
-    if (known != by_word_.end()) return *known->second;
-    Postings& postings = by_stem_[std::string(stemmer_.stem(word))];
-    by_word_.emplace(word, &postings);
-    return postings;
+    bool fresh = false;
+    const std::uint32_t number = words_.number_of(word, fresh);
+    if (!fresh) return postings_[stem_of_word_[number]];
+    const std::uint32_t stem = stems_.number_of(stemmer_.stem(word), fresh);
+    if (fresh) postings_.emplace_back();
+    stem_of_word_.push_back(stem);
+    return postings_[stem];
   }
 
   Stemmer stemmer_;
   std::string word_;
-  std::unordered_map<std::string, Postings, Hash, std::equal_to<>> by_stem_;
-  std::unordered_map<std::string, Postings*, Hash, std::equal_to<>> by_word_;
+  TextTable words_, stems_;
+  std::vector<std::uint32_t> stem_of_word_;
+  std::vector<Postings> postings_;
   std::size_t bytes_ = 0;
 };
 
