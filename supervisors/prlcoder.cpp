@@ -6,314 +6,13 @@
 // executions a program. Blind spot: a mistake that takes two changed lines is never found.
 //
 // The deriver `mutants` writes the labelled lines and variants of reference programs.
-#include <algorithm>
 #include <cmath>
-#include <map>
-#include <mutex>
+#include <set>
 
-#include "supervisors/probes.h"
-#include "supervisors/supervisor.h"
-#include "supervisors/variant_labels.h"
-#include "supervisors/variant_source.h"
+#include "supervisors/line_study.h"
 
 namespace proctor {
 namespace {
-
-constexpr std::size_t kProbesInPython = 400;
-constexpr std::size_t kProbesElsewhere = 60;  // each is a process
-constexpr std::size_t kMostRemembered = 512;
-
-// What was found out about one line of a program.
-struct LineFinding {
-  int line = 0;
-  std::optional<int> value;  // 1 correct, 0 incorrect
-  std::string kind;
-  std::vector<LineTrial> trials;
-  std::optional<double> mutation_score;
-  std::optional<ProgramInput> failing_input;
-  std::optional<std::string> fix;
-};
-
-struct Findings {
-  std::vector<LineFinding> lines;
-  std::optional<double> pass;
-  std::string verdict;  // passed, failed, bad_task, no_tests
-  std::string kind;     // of the first failing test
-  std::optional<ProgramInput> failing_input;
-  Cost cost;
-};
-using FindingsRef = std::shared_ptr<const Findings>;
-
-struct Reference {
-  Baseline baseline;
-  std::int64_t executions = 0;
-};
-
-// A bounded memory shared by rollouts; forgets all when it is full.
-template <class T>
-class Remembered {
- public:
-  std::shared_ptr<const T> find(const std::string& key) {
-    const std::lock_guard lock(mutex_);
-    const auto found = known_.find(key);
-    return found == known_.end() ? nullptr : found->second;
-  }
-  void add(const std::string& key, std::shared_ptr<const T> value) {
-    const std::lock_guard lock(mutex_);
-    if (known_.size() >= kMostRemembered) known_.clear();
-    known_[key] = std::move(value);
-  }
-
- private:
-  std::mutex mutex_;
-  std::map<std::string, std::shared_ptr<const T>> known_;
-};
-
-std::vector<ProgramInput> probes_for(const ProgramTask& task, const std::string& program,
-                                     const std::string& mode, std::uint64_t seed) {
-  if (mode == "none") return {};
-  std::vector<ProgramInput> probes = task.probes;
-  if (mode == "given") return probes;
-  const std::size_t most = task.language == Language::python ? kProbesInPython : kProbesElsewhere;
-  for (ProgramInput& probe : make_probes(task, program, seed, most))
-    probes.push_back(std::move(probe));
-  return probes;
-}
-
-// The header of an else or a finally leaves no trace of its own: it counts with what it opens.
-bool is_bare_header(const CodeLine& line) {
-  static const std::set<std::string> kHeaders = {"else", "finally", "try"};
-  return std::any_of(line.tokens.begin(), line.tokens.end(),
-                     [](const CodeToken& token) { return kHeaders.contains(token.word); }) &&
-         line.tokens.size() <= 3;
-}
-
-bool executed(const std::set<int>& seen, const std::vector<CodeLine>& lines, std::size_t index) {
-  const CodeLine& line = lines[index];
-  const auto hit = seen.lower_bound(line.first);
-  if (hit != seen.end() && *hit <= line.last) return true;
-  return is_bare_header(line) && index + 1 < lines.size() && executed(seen, lines, index + 1);
-}
-
-std::vector<LineFinding> neutral_lines(const std::vector<CodeLine>& lines,
-                                       const std::string& kind) {
-  std::vector<LineFinding> findings;
-  for (const CodeLine& line : lines) findings.push_back({.line = line.last, .kind = kind});
-  return findings;
-}
-
-std::vector<LineFinding> covered_lines(const std::vector<CodeLine>& lines,
-                                       const std::set<int>& seen) {
-  std::vector<LineFinding> findings = neutral_lines(lines, "uncovered");
-  for (std::size_t i = 0; i < lines.size(); ++i) {
-    if (!executed(seen, lines, i)) continue;
-    findings[i].value = 1;
-    findings[i].kind = "executed";
-  }
-  return findings;
-}
-
-// The one line in which two programs differ, comments and white space left out.
-std::optional<int> single_difference(Language language, const std::string& a,
-                                     const std::string& b) {
-  const auto mine = bare_lines(language, a), theirs = bare_lines(language, b);
-  if (mine.size() != theirs.size()) return std::nullopt;
-  std::optional<int> only;
-  for (std::size_t i = 0; i < mine.size(); ++i) {
-    if (mine[i] == theirs[i]) continue;
-    if (only) return std::nullopt;
-    only = static_cast<int>(i);
-  }
-  return only;
-}
-
-std::vector<Variant> programs_of(const std::string& program, const std::vector<CodeLine>& lines,
-                                 const std::vector<LineTrial>& trials) {
-  std::vector<Variant> variants;
-  for (const LineTrial& trial : trials) {
-    const CodeLine& line = lines[trial.line];
-    variants.push_back({with_line(program, line, trial.code), line.first, line.last});
-  }
-  return variants;
-}
-
-void add_scores(std::vector<LineFinding>& findings, std::vector<LineTrial> trials) {
-  for (LineTrial& trial : trials) findings[trial.line].trials.push_back(std::move(trial));
-  for (LineFinding& finding : findings) {
-    int negative = 0, labelled = 0;
-    for (const LineTrial& trial : finding.trials) {
-      labelled += trial.outcome.label.has_value();
-      negative += trial.outcome.label == 0;
-    }
-    if (labelled > 0) finding.mutation_score = static_cast<double>(negative) / labelled;
-  }
-}
-
-void add_repairs(std::vector<LineFinding>& findings, std::vector<LineTrial> trials) {
-  for (LineTrial& trial : trials) {
-    LineFinding& finding = findings[trial.line];
-    if (trial.outcome.passes_tests && !finding.fix) {
-      finding.value = 0;
-      finding.kind = "repair";
-      finding.fix = trial.code;
-    }
-  }
-}
-
-// Runs programs and their variants; what both the supervisor and the deriver do.
-class Laboratory {
- public:
-  Laboratory(VariantSource source, std::string probes, const SupervisorServices& services)
-      : source_(std::move(source)),
-        probes_(std::move(probes)),
-        sandbox_(services.sandbox),
-        seed_(services.seed) {}
-
-  Async<Result<FindingsRef>> study(TaskRef task, ProgramTask tests, std::string program,
-                                   Asker asker) {
-    const std::string key = json::serialize(task->gold) + to_string(tests.language) +
-                            source_.name() + (tests.tests.empty() ? "-" : "+") + program;
-    if (FindingsRef known = known_.find(key)) co_return known;
-    auto done = co_await study_into(task, std::move(tests), std::move(program), std::move(asker));
-    if (!done) co_return std::move(done).error();
-    auto made = std::make_shared<const Findings>(std::move(*done));
-    known_.add(key, made);
-    co_return FindingsRef(made);
-  }
-
-  // The variants of a program that passes, each with its label. Nothing in it is dropped.
-  Async<Result<std::vector<LineTrial>>> tried(TaskRef task, ProgramTask tests,
-                                              std::shared_ptr<const Baseline> baseline, Asker asker,
-                                              std::shared_ptr<Cost> cost) {
-    const std::string program = baseline->program;
-    const auto lines = code_lines(tests.language, program);
-    auto trials = co_await source_.variants(tests.language, program, task->question(),
-                                            std::move(asker), cost);
-    if (!trials) co_return std::move(trials).error();
-    std::vector<Variant> variants = programs_of(program, lines, *trials);
-    auto labels = co_await label_variants(sandbox_, std::move(tests), baseline, std::move(variants),
-                                          &cost->executions);
-    if (!labels) co_return std::move(labels).error();
-    for (std::size_t i = 0; i < trials->size(); ++i) (*trials)[i].outcome = std::move((*labels)[i]);
-    co_return std::move(*trials);
-  }
-
-  Async<Result<std::shared_ptr<const Reference>>> reference(ProgramTask tests, std::string key) {
-    if (auto known = references_.find(key)) co_return known;
-    Reference made;
-    std::vector<ProgramInput> probes = probes_for(tests, *tests.solution, probes_, seed_);
-    const std::string program = *tests.solution;
-    auto baseline = co_await run_baseline(sandbox_, tests, program, std::move(probes),
-                                          std::vector<Milliseconds>(), &made.executions);
-    if (!baseline) co_return std::move(baseline).error();
-    made.baseline = std::move(*baseline);
-    auto shared = std::make_shared<const Reference>(std::move(made));
-    references_.add(key, shared);
-    co_return std::shared_ptr<const Reference>(shared);
-  }
-
- private:
-  Async<Result<Findings>> study_into(TaskRef task, ProgramTask tests, std::string program,
-                                     Asker asker) {
-    const auto lines = code_lines(tests.language, program);
-    auto cost = std::make_shared<Cost>();
-    Findings findings;
-    std::shared_ptr<const Reference> reference_run;
-    if (tests.solution && !tests.tests.empty()) {
-      const std::string key = json::serialize(task->gold);
-      auto ran = co_await reference(tests, key);
-      if (!ran) co_return std::move(ran).error();
-      reference_run = *ran;
-      cost->executions += reference_run->executions;
-    }
-    if (tests.tests.empty()) {
-      findings.lines = neutral_lines(lines, "no_tests");
-      findings.verdict = "no_tests";
-      co_return findings;
-    }
-    if (reference_run && !reference_run->baseline.passes) {
-      findings.verdict = "bad_task";
-      findings.kind = reference_run->baseline.kind;
-      findings.failing_input = reference_run->baseline.failing_input;
-      findings.cost = *cost;
-      co_return findings;
-    }
-
-    std::vector<ProgramInput> probes = probes_for(tests, program, probes_, seed_);
-    std::vector<Milliseconds> limits(tests.tests.size(), Milliseconds(2000));
-    if (reference_run) limits = reference_run->baseline.limits;
-    auto ran = co_await run_baseline(sandbox_, tests, program, std::move(probes), std::move(limits),
-                                     &cost->executions);
-    if (!ran) co_return std::move(ran).error();
-    auto baseline = std::make_shared<const Baseline>(std::move(*ran));
-    findings.pass = baseline->passes ? 1 : 0;
-    findings.verdict = baseline->passes ? "passed" : "failed";
-    findings.kind = baseline->kind;
-    findings.failing_input = baseline->failing_input;
-
-    const bool near = reference_run && !baseline->passes &&
-                      single_difference(tests.language, program, *tests.solution).has_value();
-    if (baseline->passes) {
-      auto trials = co_await tried(task, tests, baseline, std::move(asker), cost);
-      if (!trials) co_return std::move(trials).error();
-      findings.lines = covered_lines(lines, baseline->lines);
-      add_scores(findings.lines, std::move(*trials));
-    } else if (near) {
-      auto labelled = co_await beside_reference(tests, reference_run, program, cost);
-      if (!labelled) co_return std::move(labelled).error();
-      findings.lines = std::move(*labelled);
-    } else if (baseline->compiled) {
-      // Which single change makes it pass? Probes have nothing to say of that.
-      auto trials = co_await tried(task, tests, baseline, std::move(asker), cost);
-      if (!trials) co_return std::move(trials).error();
-      findings.lines = neutral_lines(lines, "unknown");
-      add_repairs(findings.lines, std::move(*trials));
-    } else {
-      findings.lines = neutral_lines(lines, "compile");
-    }
-    findings.cost = *cost;
-    co_return findings;
-  }
-
-  // The program is the reference but for one line: that line is a variant of the reference's.
-  Async<Result<std::vector<LineFinding>>> beside_reference(
-      ProgramTask tests, std::shared_ptr<const Reference> reference_run, std::string program,
-      std::shared_ptr<Cost> cost) {
-    const int changed = *single_difference(tests.language, program, *tests.solution);
-    const auto lines = code_lines(tests.language, program);
-    std::vector<LineFinding> findings = covered_lines(lines, reference_run->baseline.lines);
-
-    Variant variant{program, changed, changed};
-    std::string original;
-    for (const CodeLine& line : code_lines(tests.language, *tests.solution)) {
-      if (line.first > changed || line.last < changed) continue;
-      variant.first = line.first;
-      variant.last = line.last;
-      original = line.text;
-    }
-    std::shared_ptr<const Baseline> baseline(reference_run, &reference_run->baseline);
-    std::vector<Variant> variants(1, variant);
-    auto labels = co_await label_variants(sandbox_, std::move(tests), baseline, std::move(variants),
-                                          &cost->executions);
-    if (!labels) co_return std::move(labels).error();
-    const VariantLabel& label = labels->front();
-    for (std::size_t i = 0; i < lines.size(); ++i) {
-      if (lines[i].first > changed || lines[i].last < changed) continue;
-      findings[i].value = label.label;
-      findings[i].kind = label.kind;
-      findings[i].failing_input = label.failing_input;
-      findings[i].fix = original;
-    }
-    co_return findings;
-  }
-
-  VariantSource source_;
-  std::string probes_;
-  SandboxPool* sandbox_;
-  std::uint64_t seed_;
-  Remembered<Findings> known_;
-  Remembered<Reference> references_;
-};
 
 const char* verdict_of(const std::optional<int>& value) {
   if (!value) return "neutral";
@@ -412,7 +111,7 @@ class PrlCoder final : public Supervisor {
         wants_prm_(options.text("prm") == "scorer"),
         sandbox_(services.sandbox),
         models_(services.models),
-        laboratory_(std::move(source), options.text("probes"), services) {}
+        study_(std::move(source), options.text("probes"), services) {}
 
   bool has_on_turn() const override { return from_calls_; }
   bool has_on_finished() const override { return true; }
@@ -447,7 +146,7 @@ class PrlCoder final : public Supervisor {
       const auto program = program_of(turn.assistant.tool_calls[i]);
       if (!program) continue;
       const Place place{turn.index, static_cast<int>(i)};
-      auto findings = co_await study(so_far, program->second, program->first);
+      auto findings = co_await findings_of(so_far, program->second, program->first);
       if (!findings) co_return std::move(findings).error();
       auto labelled = co_await labels_of(so_far, *findings, program->second, program->first, place);
       if (!labelled) co_return std::move(labelled).error();
@@ -467,7 +166,7 @@ class PrlCoder final : public Supervisor {
       // The lines were labelled turn by turn; the last program's tests are remembered.
       const auto last = last_called(*whole);
       if (!last) co_return opinion;
-      auto findings = co_await study(whole, last->second, last->first);
+      auto findings = co_await findings_of(whole, last->second, last->first);
       if (!findings) co_return std::move(findings).error();
       opinion.labels.push_back(pass_label(**findings));
       co_return opinion;
@@ -477,7 +176,7 @@ class PrlCoder final : public Supervisor {
     const auto program = answered(*whole);
     if (!program) co_return opinion;
     const Place place{whole->turns.back()->index, std::nullopt};
-    auto findings = co_await study(whole, *program, tests->language);
+    auto findings = co_await findings_of(whole, *program, tests->language);
     if (!findings) co_return std::move(findings).error();
     auto labelled = co_await labels_of(whole, *findings, *program, tests->language, place);
     if (!labelled) co_return std::move(labelled).error();
@@ -515,8 +214,8 @@ class PrlCoder final : public Supervisor {
     return answer;
   }
 
-  Async<Result<FindingsRef>> study(TrajectoryRef trajectory, std::string program,
-                                   Language language) {
+  Async<Result<FindingsRef>> findings_of(TrajectoryRef trajectory, std::string program,
+                                         Language language) {
     auto tests = read_program_task(trajectory->task->gold);
     if (!tests) co_return std::move(tests).error();
     if (tests->language != language) {  // its tests are for programs in another language
@@ -529,7 +228,7 @@ class PrlCoder final : public Supervisor {
                 .sample = trajectory->sample,
                 .turn = trajectory->turns.back()->index,
                 .purpose = "teacher"};
-    co_return co_await laboratory_.study(trajectory->task, std::move(*tests), std::move(program),
+    co_return co_await study_.of_program(trajectory->task, std::move(*tests), std::move(program),
                                          std::move(asker));
   }
 
@@ -582,7 +281,7 @@ class PrlCoder final : public Supervisor {
   bool wants_prm_;
   SandboxPool* sandbox_;
   Models* models_;
-  Laboratory laboratory_;
+  LineStudy study_;
 };
 
 // --- the deriver ---
@@ -593,7 +292,7 @@ class Mutants final : public Deriver {
       : max_negatives_(options.integer("max_negatives")),
         keep_dropped_(options.boolean("keep_dropped")),
         seed_(services.seed),
-        laboratory_(std::move(source), options.text("probes"), services) {}
+        study_(std::move(source), options.text("probes"), services) {}
 
   Async<Result<std::vector<json::object>>> derive(json::value record) override {
     auto read = read_task(record);
@@ -604,7 +303,7 @@ class Mutants final : public Deriver {
     if (!tests->solution)
       co_return bad_input("task " + task->id + ": gold.solution: missing; its lines are changed");
     const std::string key = json::serialize(task->gold);
-    auto reference = co_await laboratory_.reference(*tests, key);
+    auto reference = co_await study_.reference(*tests, key);
     if (!reference) co_return std::move(reference).error().in("task " + task->id);
     const Baseline& baseline = (*reference)->baseline;
     if (!baseline.passes)
@@ -613,7 +312,7 @@ class Mutants final : public Deriver {
     std::shared_ptr<const Baseline> shared(*reference, &baseline);
     auto cost = std::make_shared<Cost>();
     Asker asker{.task_id = task->id, .sample = 0, .turn = 0, .purpose = "teacher"};
-    auto trials = co_await laboratory_.tried(task, *tests, shared, std::move(asker), cost);
+    auto trials = co_await study_.variants_of(task, *tests, shared, std::move(asker), cost);
     if (!trials) co_return std::move(trials).error().in("task " + task->id);
     co_return records_of(*task, *tests, *trials);
   }
@@ -664,7 +363,7 @@ class Mutants final : public Deriver {
   std::int64_t max_negatives_;
   bool keep_dropped_;
   std::uint64_t seed_;
-  Laboratory laboratory_;
+  LineStudy study_;
 };
 
 std::vector<OptionInfo> with(std::vector<OptionInfo> options, std::vector<OptionInfo> more) {
