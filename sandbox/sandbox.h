@@ -18,19 +18,17 @@ namespace proctor {
 
 enum class Bytes : std::int64_t {};
 constexpr std::int64_t count(Bytes bytes) { return static_cast<std::int64_t>(bytes); }
-constexpr Bytes operator""_MiB(unsigned long long n) {
-  return static_cast<Bytes>(n * 1024 * 1024);
-}
+constexpr Bytes operator""_MiB(unsigned long long n) { return static_cast<Bytes>(n * 1024 * 1024); }
 
 struct Limits {
-  Milliseconds cpu = 10s;   // of the whole tree
+  Milliseconds cpu = 10s;  // of the whole tree
   Milliseconds wall = 20s;
   Bytes memory = 512_MiB;
-  Bytes output = 1_MiB;     // stdout and stderr, each
-  int processes = 32;       // processes and threads
+  Bytes output = 1_MiB;  // stdout and stderr, each
+  int processes = 32;    // processes and threads
   int open_files = 256;
-  Bytes file = 64_MiB;      // one file's size
-  Bytes disk = 256_MiB;     // the workspace
+  Bytes file = 64_MiB;   // one file's size
+  Bytes disk = 256_MiB;  // the workspace
   int inodes = 16384;
 };
 // Reads the options of `proctor exec` and of requests (time_ms, wall_ms, memory_bytes, ...) over
@@ -42,8 +40,18 @@ std::optional<Language> parse_language(std::string_view text);
 const char* to_string(Language language);
 
 enum class Ending {
-  ok, nonzero_exit, signaled, time_limit, wall_limit, memory_limit, output_limit, process_limit,
-  file_limit, denied, compile_error, sandbox_error
+  ok,
+  nonzero_exit,
+  signaled,
+  time_limit,
+  wall_limit,
+  memory_limit,
+  output_limit,
+  process_limit,
+  file_limit,
+  denied,
+  compile_error,
+  sandbox_error
 };
 const char* to_string(Ending ending);
 
@@ -56,8 +64,14 @@ struct ExecutionRequest {
   std::vector<std::string> get;              // files to bring back
   std::vector<std::string> arguments;
   Limits limits;
-  std::vector<std::string> compiler_flags;   // c, cpp: instead of the defaults
+  std::vector<std::string> compiler_flags;  // c, cpp: instead of the defaults
 };
+
+// A request as a record: {"lang","code"}, and, all optional, the limits, "network" ("none"),
+// "files" {NAME: base64}, "get" [NAME], "stdin", "arguments", "compiler_flags". Unknown keys are
+// refused with the nearest known one; `id` is the caller's and is let pass.
+Result<ExecutionRequest> read_execution_request(const json::object& request,
+                                                const Limits& defaults = {});
 
 struct MissingLayer {
   std::string layer, why, remedy;
@@ -102,11 +116,12 @@ class SandboxSession {
 };
 
 struct SandboxConfig {
-  std::size_t slots = 0;          // executions at once; 0 = one per core
+  std::size_t slots = 0;  // executions at once; 0 = one per core
   std::size_t most_waiting = 4096;
-  bool strict = false;            // any missing layer refuses to start (`missing`)
+  std::size_t most_sessions = 256;   // live at once; each keeps a slot of its own
+  bool strict = false;               // any missing layer refuses to start (`missing`)
   std::vector<std::string> require;  // layers below which it refuses
-  std::string python;             // interpreter; "" = the one set up for proctor, else python3
+  std::string python;                // interpreter; "" = the one set up for proctor, else python3
 };
 
 // A trusted launcher process and warm slots behind it. The launcher is forked by `start_launcher`,

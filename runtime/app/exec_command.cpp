@@ -1,0 +1,250 @@
+// `proctor exec`: one program, or a batch of them through one warm pool, in the sandbox.
+//
+// How a program ends is data: the record says so, and the exit code is 0. Blind spot: a batch is
+// read line by line, so a bad line is met only when the good ones before it have been started.
+#include <atomic>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <condition_variable>
+#include <fstream>
+#include <iostream>
+#include <mutex>
+#include <thread>
+
+#include "runtime/app/commands.h"
+#include "runtime/core/config.h"
+#include "runtime/core/json.h"
+#include "sandbox/base64.h"
+#include "sandbox/sandbox.h"
+
+namespace proctor {
+namespace {
+
+struct Arguments {
+  std::string language, file = "-", input, network;
+  std::map<std::string, std::int64_t> limits;  // as in requests: time_ms, ...
+  std::vector<std::string> files, get, arguments;
+  bool strict = false, batch = false;
+  std::vector<std::string> require;
+  int parallel = 0;
+};
+
+Result<std::string> read_program(const std::string& file) {
+  if (file != "-") return read_file(file);
+  return std::string(std::istreambuf_iterator<char>(std::cin), {});
+}
+
+json::object limits_object(const Arguments& arguments) {
+  json::object object;
+  for (const auto& [name, value] : arguments.limits) object[name] = value;
+  return object;
+}
+
+Result<std::unique_ptr<SandboxPool>> open_pool(const Arguments& arguments, std::size_t slots) {
+  SandboxConfig config;
+  config.slots = slots;
+  config.strict = arguments.strict;
+  config.require = arguments.require;
+  return make_sandbox_pool(config);
+}
+
+Result<ExecutionRequest> request_of(const Arguments& arguments) {
+  json::object object = limits_object(arguments);
+  object["lang"] = arguments.language;
+  if (!arguments.network.empty()) object["network"] = arguments.network;
+  json::object files;
+  for (const auto& file : arguments.files) {
+    const auto equals = file.find('=');
+    if (equals == std::string::npos) return bad_input("--file '" + file + "': expected NAME=PATH");
+    auto bytes = read_file(file.substr(equals + 1));
+    if (!bytes) return std::move(bytes).error().in("--file");
+    files[file.substr(0, equals)] = to_base64(*bytes);
+  }
+  object["files"] = std::move(files);
+  auto code = read_program(arguments.file);
+  if (!code) return std::move(code).error();
+  object["code"] = std::move(*code);
+  auto request = read_execution_request(object);
+  if (!request) return request;
+  request->get = arguments.get;
+  request->arguments = arguments.arguments;
+  if (!arguments.input.empty()) {
+    auto input = read_file(arguments.input);
+    if (!input) return std::move(input).error().in("--stdin");
+    request->input = std::move(*input);
+  }
+  return request;
+}
+
+Result<int> run_one(const Arguments& arguments) {
+  if (arguments.language.empty())
+    return bad_input("--lang is required: python, c, cpp, bash or js");
+  auto request = request_of(arguments);
+  if (!request) return std::move(request).error();
+  auto pool = open_pool(arguments, 1);
+  if (!pool) return std::move(pool).error();
+  asio::io_context context;
+  std::optional<Result<Execution>> ran;
+  std::exception_ptr failure;
+  asio::co_spawn(context, (*pool)->run(std::move(*request)),
+                 [&](std::exception_ptr thrown, Result<Execution> result) {
+                   failure = thrown;
+                   if (!thrown) ran.emplace(std::move(result));
+                 });
+  context.run();
+  if (failure) std::rethrow_exception(failure);
+  if (!*ran) return std::move(*ran).error();
+  std::cout << json::serialize(to_json(**ran)) << "\n" << std::flush;
+  if (!(*ran)->error.empty()) std::cerr << "proctor: " << (*ran)->error << "\n";
+  return (*ran)->ending == Ending::sandbox_error ? 1 : 0;
+}
+
+// Batches ---------------------------------------------------------------------------------------
+
+class Batch {
+ public:
+  Batch(SandboxPool& pool, std::size_t parallel) : pool_(pool), free_(parallel) {}
+
+  // Starts the request once one of the `parallel` places is free. Lines are written as they end.
+  void start(json::value id, ExecutionRequest request) {
+    {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [&] { return free_ > 0 || failure_; });
+      if (failure_) return;
+      --free_;
+    }
+    asio::co_spawn(context_, pool_.run(std::move(request)),
+                   [this, id = std::move(id)](const std::exception_ptr& thrown,
+                                              Result<Execution> result) mutable {
+                     finish(std::move(id), thrown, std::move(result));
+                   });
+  }
+
+  bool failed() {
+    std::lock_guard lock(mutex_);
+    return failure_.has_value();
+  }
+
+  // Waits for all that was started.
+  Status join() {
+    work_.reset();
+    thread_.join();
+    if (failure_) return *failure_;
+    return {};
+  }
+  bool any_sandbox_error() const { return any_sandbox_error_; }
+
+ private:
+  void finish(json::value id, const std::exception_ptr& thrown, Result<Execution> result) {
+    std::lock_guard lock(mutex_);
+    ++free_;
+    changed_.notify_all();
+    if (thrown || !result) {
+      // A request's own fault (a file name, say) ends the batch as a bad line does.
+      if (!failure_) failure_ = thrown ? internal_error("called off") : std::move(result).error();
+      return;
+    }
+    json::object record;
+    if (!id.is_null()) record["id"] = std::move(id);
+    for (auto& [key, value] : to_json(*result)) record[key] = value;
+    any_sandbox_error_ = any_sandbox_error_ || result->ending == Ending::sandbox_error;
+    std::cout << json::serialize(record) << "\n" << std::flush;
+  }
+
+  SandboxPool& pool_;
+  asio::io_context context_;
+  asio::executor_work_guard<asio::io_context::executor_type> work_{context_.get_executor()};
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::size_t free_;
+  std::optional<Error> failure_;
+  bool any_sandbox_error_ = false;
+  std::thread thread_{[this] { context_.run(); }};
+};
+
+Result<int> run_batch(const Arguments& arguments) {
+  Limits defaults;
+  auto given = read_limits(limits_object(arguments));
+  if (!given) return std::move(given).error();
+  std::ifstream file;
+  if (arguments.file != "-") {
+    file.open(arguments.file);
+    if (!file) return bad_input("cannot read '" + arguments.file + "': " + std::strerror(errno));
+  }
+  std::istream& lines = arguments.file == "-" ? std::cin : file;
+  const std::string name = arguments.file == "-" ? "stdin" : arguments.file;
+  auto pool = open_pool(arguments, static_cast<std::size_t>(arguments.parallel));
+  if (!pool) return std::move(pool).error();
+  Batch batch(**pool, (*pool)->usage().capacity);
+  std::optional<Error> bad_line;
+  std::size_t number = 0;
+  for (std::string line; !batch.failed() && std::getline(lines, line);) {
+    ++number;
+    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+    const std::string where = name + ":" + std::to_string(number);
+    auto value = parse_json(line);
+    if (!value) {
+      bad_line = std::move(value).error().in(where);
+      break;
+    }
+    if (!value->is_object()) {
+      bad_line = bad_input(where + ": expected an object with lang and code");
+      break;
+    }
+    json::object object = value->as_object();
+    if (!arguments.language.empty() && !object.contains("lang"))
+      object["lang"] = arguments.language;
+    auto request = read_execution_request(object, *given);
+    if (!request) {
+      bad_line = std::move(request).error().in(where);
+      break;
+    }
+    batch.start(object.contains("id") ? object.at("id") : json::value(nullptr),
+                std::move(*request));
+  }
+  const Status joined = batch.join();
+  if (bad_line) return *bad_line;
+  if (!joined) return Error(joined.error());
+  return batch.any_sandbox_error() ? 1 : 0;
+}
+
+}  // namespace
+
+std::function<Result<int>()> set_up_exec(CLI::App& command) {
+  auto arguments = std::make_shared<Arguments>();
+  command.add_option("--lang", arguments->language, "python, c, cpp, bash or js");
+  const std::pair<const char*, const char*> limits[] = {
+      {"--time-ms", "processor time of the whole tree (10000)"},
+      {"--wall-ms", "time by the clock (20000, or twice --time-ms)"},
+      {"--memory-bytes", "memory of the whole tree, files in the workspace included (512 MiB)"},
+      {"--output-bytes", "stdout and stderr, each (1 MiB)"},
+      {"--processes", "processes and threads at once (32)"},
+      {"--open-files", "open files of each process (256)"},
+      {"--file-bytes", "size of one file (64 MiB)"},
+      {"--disk-bytes", "size of the workspace (256 MiB)"},
+      {"--inodes", "files in the workspace (16384)"}};
+  for (const auto& [flag, meaning] : limits) {
+    std::string name = std::string(flag).substr(2);
+    std::replace(name.begin(), name.end(), '-', '_');
+    command.add_option_function<std::int64_t>(
+        flag, [arguments, name](const std::int64_t& value) { arguments->limits[name] = value; },
+        meaning);
+  }
+  command.add_option("--network", arguments->network, "none");
+  command.add_option("--file", arguments->files, "NAME=PATH: a file put into the workspace");
+  command.add_option("--get", arguments->get, "NAME: a file brought back from the workspace");
+  command.add_option("--stdin", arguments->input, "a file the program reads as its input");
+  command.add_option("--argument", arguments->arguments, "an argument of the program");
+  command.add_flag("--strict", arguments->strict,
+                   "refuse to run when any isolation layer is missing");
+  command.add_option("--require", arguments->require, "a layer below which it refuses to run");
+  command.add_flag("--batch", arguments->batch, "one request a line in, one record a line out");
+  command.add_option("--parallel", arguments->parallel, "with --batch: executions at once (cores)")
+      ->check(CLI::Range(1, 1024));
+  command.add_option("FILE", arguments->file, "the program, or the batch; - is stdin");
+  return [arguments]() -> Result<int> {
+    return arguments->batch ? run_batch(*arguments) : run_one(*arguments);
+  };
+}
+
+}  // namespace proctor

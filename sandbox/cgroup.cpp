@@ -1,0 +1,413 @@
+// cgroup back ends. Version 1 has one hierarchy a controller and no way to start a process inside;
+// version 2 has one tree, whose parent must pass controllers on. Blind spot of polling: what starts
+// and ends between two looks is seen only in its parent's totals.
+#include "sandbox/cgroup.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <map>
+#include <set>
+#include <sstream>
+
+#include "sandbox/files.h"
+
+namespace proctor {
+namespace {
+
+class CounterFile {
+ public:
+  CounterFile() = default;
+  CounterFile(const std::string& path, int flags) : fd_(open(path.c_str(), flags | O_CLOEXEC)) {}
+  CounterFile(CounterFile&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  CounterFile& operator=(CounterFile&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  ~CounterFile() {
+    if (fd_ >= 0) close(fd_);
+  }
+
+  std::string text() const {
+    char buffer[2048];
+    const ssize_t n = fd_ < 0 ? -1 : pread(fd_, buffer, sizeof buffer, 0);
+    return n > 0 ? std::string(buffer, static_cast<std::size_t>(n)) : std::string();
+  }
+  std::int64_t number() const { return std::strtoll(text().c_str(), nullptr, 10); }
+  // The number behind `name` in a file of "name number" lines.
+  std::int64_t field(const char* name) const {
+    std::istringstream lines(text());
+    std::string word;
+    std::int64_t value;
+    while (lines >> word >> value)
+      if (word == name) return value;
+    return 0;
+  }
+  bool put(const std::string& value) const {
+    return fd_ >= 0 &&
+           pwrite(fd_, value.data(), value.size(), 0) == static_cast<ssize_t>(value.size());
+  }
+  explicit operator bool() const { return fd_ >= 0; }
+
+ private:
+  int fd_ = -1;
+};
+
+class CgroupV1 final : public Cgroup {
+ public:
+  CgroupV1(std::string memory, std::string pids, std::string cpu)
+      : directories_{memory, pids, cpu},
+        limit_(memory + "/memory.limit_in_bytes", O_RDWR),
+        swap_limit_(memory + "/memory.memsw.limit_in_bytes", O_RDWR),
+        used_(memory + "/memory.usage_in_bytes", O_RDONLY),
+        peak_(memory + "/memory.max_usage_in_bytes", O_RDWR),
+        oom_(memory + "/memory.oom_control", O_RDONLY),
+        empty_(memory + "/memory.force_empty", O_WRONLY),
+        most_(pids + "/pids.max", O_RDWR),
+        tasks_(pids + "/pids.current", O_RDONLY),
+        peak_tasks_(pids + "/pids.peak", O_RDONLY),
+        refused_(pids + "/pids.events", O_RDONLY),
+        cpu_(cpu + "/cpuacct.usage", O_RDWR) {
+    for (const auto& directory : directories_)
+      entrances_.push_back(open((directory + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
+  }
+  ~CgroupV1() override {
+    for (int fd : entrances_) close(fd);
+    for (const auto& directory : directories_) (void)rmdir(directory.c_str());
+  }
+
+  bool begin(std::int64_t memory, int tasks) override {
+    if (memory != memory_limit_) {
+      // Lowering: memory first, memory and swap after; raising: the other way round.
+      const std::string text = std::to_string(memory);
+      if (memory > memory_limit_ && memory_limit_ > 0) (void)swap_limit_.put(text);
+      if (!limit_.put(text)) return false;
+      (void)swap_limit_.put(text);  // absent without swap accounting
+      memory_limit_ = memory;
+    }
+    if (tasks != task_limit_) {
+      if (!most_.put(std::to_string(tasks))) return false;
+      task_limit_ = tasks;
+    }
+    (void)peak_.put("0");
+    cpu_before_ = cpu_.number();
+    oom_before_ = oom_.field("oom_kill");
+    refused_before_ = refused_.field("max");
+    peak_tasks_before_ = peak_tasks_.number();
+    return true;
+  }
+  TreeUsage usage() override {
+    return {std::chrono::microseconds((cpu_.number() - cpu_before_) / 1000), used_.number(),
+            static_cast<int>(tasks_.number())};
+  }
+  std::int64_t peak_memory() override { return peak_.number(); }
+  int peak_tasks() override {
+    // The kernel's peak cannot be reset; it speaks of this run only when it has risen.
+    const std::int64_t peak = peak_tasks_.number();
+    return peak > peak_tasks_before_ ? static_cast<int>(peak) : 0;
+  }
+  bool out_of_memory() override { return oom_.field("oom_kill") > oom_before_; }
+  bool out_of_tasks() override { return refused_.field("max") > refused_before_; }
+  void kill() override {}  // version 1 has no such file
+
+ private:
+  std::vector<std::string> directories_;
+  CounterFile limit_, swap_limit_, used_, peak_, oom_, empty_, most_, tasks_, peak_tasks_, refused_,
+      cpu_;
+  std::int64_t memory_limit_ = 0;
+  int task_limit_ = 0;
+  std::int64_t cpu_before_ = 0, oom_before_ = 0, refused_before_ = 0, peak_tasks_before_ = 0;
+};
+
+class CgroupV2 final : public Cgroup {
+ public:
+  explicit CgroupV2(std::string directory)
+      : directory_(directory),
+        limit_(directory + "/memory.max", O_RDWR),
+        swap_(directory + "/memory.swap.max", O_RDWR),
+        used_(directory + "/memory.current", O_RDONLY),
+        peak_(directory + "/memory.peak", O_RDWR),
+        events_(directory + "/memory.events", O_RDONLY),
+        most_(directory + "/pids.max", O_RDWR),
+        tasks_(directory + "/pids.current", O_RDONLY),
+        peak_tasks_(directory + "/pids.peak", O_RDONLY),
+        refused_(directory + "/pids.events", O_RDONLY),
+        cpu_(directory + "/cpu.stat", O_RDONLY),
+        kill_(directory + "/cgroup.kill", O_WRONLY) {
+    entrances_.push_back(open((directory + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
+    (void)CounterFile(directory + "/memory.oom.group", O_WRONLY).put("1");
+    (void)swap_.put("0");
+  }
+  ~CgroupV2() override {
+    for (int fd : entrances_) close(fd);
+    (void)rmdir(directory_.c_str());
+  }
+
+  bool begin(std::int64_t memory, int tasks) override {
+    if (!limit_.put(std::to_string(memory)) || !most_.put(std::to_string(tasks))) return false;
+    (void)peak_.put("0");  // resets since Linux 6.12; before, the peak is that of the slot so far
+    cpu_before_ = cpu_.field("usage_usec");
+    oom_before_ = events_.field("oom_kill");
+    refused_before_ = refused_.field("max");
+    peak_before_ = peak_.number();
+    peak_tasks_before_ = peak_tasks_.number();
+    return true;
+  }
+  TreeUsage usage() override {
+    return {std::chrono::microseconds(cpu_.field("usage_usec") - cpu_before_), used_.number(),
+            static_cast<int>(tasks_.number())};
+  }
+  std::int64_t peak_memory() override {
+    const std::int64_t peak = peak_.number();
+    return peak > peak_before_ ? peak : used_.number();
+  }
+  int peak_tasks() override {
+    const std::int64_t peak = peak_tasks_.number();
+    return peak > peak_tasks_before_ ? static_cast<int>(peak) : 0;
+  }
+  bool out_of_memory() override { return events_.field("oom_kill") > oom_before_; }
+  bool out_of_tasks() override { return refused_.field("max") > refused_before_; }
+  void kill() override { (void)kill_.put("1"); }
+
+ private:
+  std::string directory_;
+  CounterFile limit_, swap_, used_, peak_, events_, most_, tasks_, peak_tasks_, refused_, cpu_,
+      kill_;
+  std::int64_t cpu_before_ = 0, oom_before_ = 0, refused_before_ = 0, peak_before_ = 0,
+               peak_tasks_before_ = 0;
+};
+
+struct Hierarchy {
+  std::string mount;
+  std::string root;  // which part of the hierarchy is mounted there
+};
+
+// controller ("" for version 2) ─▶ where it is mounted
+std::map<std::string, Hierarchy> mounted_hierarchies() {
+  std::map<std::string, Hierarchy> found;
+  std::ifstream lines("/proc/self/mountinfo");
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream words(line);
+    std::string id, parent, device, root, point, word, type, source, options;
+    words >> id >> parent >> device >> root >> point;
+    while (words >> word && word != "-") {
+    }
+    words >> type >> source >> options;
+    if (type == "cgroup2") found[""] = {point, root};
+    if (type != "cgroup") continue;
+    std::istringstream names(options);
+    for (std::string name; std::getline(names, name, ',');) found[name] = {point, root};
+  }
+  return found;
+}
+
+std::map<std::string, std::string> own_groups() {
+  std::map<std::string, std::string> found;
+  std::ifstream lines("/proc/self/cgroup");
+  for (std::string line; std::getline(lines, line);) {
+    const auto first = line.find(':'), second = line.find(':', first + 1);
+    if (first == std::string::npos || second == std::string::npos) continue;
+    const std::string path = line.substr(second + 1);
+    std::istringstream names(line.substr(first + 1, second - first - 1));
+    bool any = false;
+    for (std::string name; std::getline(names, name, ','); any = true) found[name] = path;
+    if (!any) found[""] = path;
+  }
+  return found;
+}
+
+std::string group_name() {
+  static int counter = 0;
+  return "proctor-" + std::to_string(getpid()) + "-" + std::to_string(counter++);
+}
+
+// Groups of proctors that died together with their launchers.
+void remove_stale(const std::string& directory) {
+  DIR* stream = opendir(directory.c_str());
+  if (!stream) return;
+  while (const dirent* entry = readdir(stream)) {
+    int pid = 0;
+    if (std::sscanf(entry->d_name, "proctor-%d-", &pid) != 1 || pid <= 0) continue;
+    if (access(("/proc/" + std::to_string(pid)).c_str(), F_OK) == 0) continue;
+    const std::string stale = directory + "/" + entry->d_name;
+    remove_below(stale);
+    (void)rmdir(stale.c_str());
+  }
+  closedir(stream);
+}
+
+std::string below_mount(const Hierarchy& hierarchy, const std::string& group) {
+  // In a container the group's path may be given from the host's root, of which only a part is
+  // mounted here.
+  std::string path = group;
+  if (hierarchy.root != "/" && path.rfind(hierarchy.root, 0) == 0)
+    path = path.substr(hierarchy.root.size());
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return hierarchy.mount + (path == "/" ? "" : path);
+}
+
+}  // namespace
+
+std::unique_ptr<Cgroups> Cgroups::find() {
+  std::unique_ptr<Cgroups> found(new Cgroups);
+  const auto mounts = mounted_hierarchies();
+  const auto own = own_groups();
+  const std::string name = group_name();
+  std::string why_v1, why_v2 = "no cgroup2 file system is mounted";
+
+  if (auto unified = mounts.find(""); unified != mounts.end()) {
+    const std::string here = below_mount(unified->second, own.count("") ? own.at("") : "/");
+    const std::string parent = here.substr(0, here.rfind('/'));
+    why_v2 = "cgroup2 has no memory and pids controllers to pass on";
+    for (const auto& base : {here, parent, unified->second.mount}) {
+      if (base.size() < unified->second.mount.size()) continue;
+      const std::string controllers = CounterFile(base + "/cgroup.controllers", O_RDONLY).text();
+      if (controllers.find("memory") == std::string::npos ||
+          controllers.find("pids") == std::string::npos)
+        continue;
+      (void)CounterFile(base + "/cgroup.subtree_control", O_WRONLY).put("+memory +pids +cpu");
+      const std::string ours = base + "/" + name;
+      remove_stale(base);
+      if (mkdir(ours.c_str(), 0755) != 0) {
+        why_v2 = base + ": " + std::strerror(errno);
+        continue;
+      }
+      if (CounterFile(ours + "/cgroup.subtree_control", O_WRONLY).put("+memory +pids +cpu")) {
+        found->kind_ = 2;
+        found->directories_ = {ours};
+        return found;
+      }
+      why_v2 = base + ": controllers cannot be passed on: " + std::strerror(errno);
+      (void)rmdir(ours.c_str());
+    }
+  }
+  for (const char* controller : {"memory", "pids", "cpuacct"}) {
+    auto hierarchy = mounts.find(controller);
+    if (hierarchy == mounts.end()) {
+      why_v1 = std::string("no cgroup v1 controller '") + controller + "' is mounted";
+      break;
+    }
+    auto group = own.find(controller);
+    const std::string base =
+        below_mount(hierarchy->second, group == own.end() ? "/" : group->second);
+    const std::string ours = base + "/" + name;
+    remove_stale(base);
+    if (mkdir(ours.c_str(), 0755) != 0) {
+      why_v1 = base + ": " + std::strerror(errno);
+      break;
+    }
+    (void)CounterFile(ours + "/memory.use_hierarchy", O_WRONLY).put("1");
+    found->directories_.push_back(ours);
+  }
+  if (why_v1.empty()) {
+    found->kind_ = 1;
+    return found;
+  }
+  for (const auto& directory : found->directories_) (void)rmdir(directory.c_str());
+  found->directories_.clear();
+  found->why_ = why_v1.rfind("no cgroup v1", 0) == 0 ? why_v2 : why_v1;
+  return found;
+}
+
+Cgroups::~Cgroups() {
+  for (const auto& directory : directories_) {
+    // A group is busy for a moment after its last process was killed.
+    for (int round = 0; round < 50; ++round) {
+      remove_below(directory);
+      if (rmdir(directory.c_str()) == 0 || errno == ENOENT) break;
+      usleep(2'000);
+    }
+  }
+}
+
+std::unique_ptr<Cgroup> Cgroups::make(int index) {
+  if (kind_ == 0) return nullptr;
+  std::vector<std::string> made;
+  for (const auto& directory : directories_) {
+    made.push_back(directory + "/" + std::to_string(index));
+    if (mkdir(made.back().c_str(), 0755) != 0 && errno != EEXIST) return nullptr;
+  }
+  if (kind_ == 2) return std::make_unique<CgroupV2>(made[0]);
+  return std::make_unique<CgroupV1>(made[0], made[1], made[2]);
+}
+
+namespace {
+
+struct Process {
+  int parent = 0, threads = 0;
+  std::int64_t ticks = 0, pages = 0;
+  bool of_uid = false;
+};
+
+std::map<int, Process> all_processes(std::uint32_t uid) {
+  std::map<int, Process> all;
+  DIR* stream = opendir("/proc");
+  if (!stream) return all;
+  while (const dirent* entry = readdir(stream)) {
+    const int pid = std::atoi(entry->d_name);
+    if (pid <= 0) continue;
+    const std::string directory = "/proc/" + std::to_string(pid);
+    const std::string text = CounterFile(directory + "/stat", O_RDONLY).text();
+    const auto close = text.rfind(')');  // the name itself may hold spaces and brackets
+    if (close == std::string::npos) continue;
+    std::istringstream words(text.substr(close + 1));
+    std::vector<std::int64_t> fields = {0, 0, 0};  // counted as in proc(5): 3 is the state
+    std::string state;
+    words >> state;
+    fields.push_back(0);
+    for (std::int64_t value; fields.size() < 25 && words >> value;) fields.push_back(value);
+    if (fields.size() < 25) continue;
+    Process process{static_cast<int>(fields[4]), static_cast<int>(fields[20]),
+                    fields[14] + fields[15] + fields[16] + fields[17], fields[24], false};
+    if (uid != 0) {
+      const std::string status = CounterFile(directory + "/status", O_RDONLY).text();
+      const auto line = status.find("\nUid:");
+      process.of_uid =
+          line != std::string::npos && std::strtoul(status.c_str() + line + 5, nullptr, 10) == uid;
+    }
+    all[pid] = process;
+  }
+  closedir(stream);
+  return all;
+}
+
+}  // namespace
+
+TreeUsage TreeWatch::look() {
+  const auto all = all_processes(uid_);
+  TreeUsage usage;
+  std::int64_t ticks = 0;
+  for (const auto& [pid, process] : all) {
+    if (pid == holder_) {
+      if (holder_ticks_before_ < 0) holder_ticks_before_ = process.ticks;
+      ticks += process.ticks - holder_ticks_before_;
+      continue;
+    }
+    bool ours = process.of_uid;
+    int at = pid;
+    for (int steps = 0; !ours && steps < 4096; ++steps) {
+      ours = at == holder_ || std::find(roots_.begin(), roots_.end(), at) != roots_.end();
+      auto found = all.find(at);
+      if (found == all.end()) break;
+      at = found->second.parent;
+    }
+    if (!ours) continue;
+    usage.tasks += process.threads;
+    usage.memory += process.pages * sysconf(_SC_PAGESIZE);
+    ticks += process.ticks;
+  }
+  // A tree's time never falls; what vanishes between two looks was reaped by somebody outside.
+  most_ticks_ = std::max(most_ticks_, ticks);
+  usage.cpu = std::chrono::microseconds(most_ticks_ * 1'000'000 / sysconf(_SC_CLK_TCK));
+  peak_memory_ = std::max(peak_memory_, usage.memory);
+  peak_tasks_ = std::max(peak_tasks_, usage.tasks);
+  return usage;
+}
+
+}  // namespace proctor

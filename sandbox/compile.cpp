@@ -1,0 +1,106 @@
+// C and C++: compiled in one sandboxed run, executed in another, with the binary kept by content so
+// that the same program is compiled once. Blind spot: a compiler that is upgraded while we run.
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "runtime/core/determinism.h"
+#include "sandbox/pool.h"
+
+namespace proctor {
+namespace {
+
+constexpr std::size_t kMostCached = 256 << 20;  // bytes of binaries and sources
+
+}  // namespace
+
+struct Core::Compiled {
+  std::uint64_t hash;
+  std::string key;  // compared whole: the hash alone could be made to collide
+  std::shared_ptr<const std::string> binary;
+  std::string warnings;
+};
+
+Async<Result<Execution>> Core::compile_and_run(ExecutionRequest request) {
+  const bool c = request.language == Language::c;
+  const char* compiler = c ? "/usr/bin/gcc" : "/usr/bin/g++";
+  if (access(compiler, X_OK) != 0)
+    co_return missing(std::string(compiler) + " is not there: install " + (c ? "gcc" : "g++"));
+  std::vector<std::string> flags = request.compiler_flags;
+  if (flags.empty()) flags = {c ? "-std=gnu17" : "-std=gnu++20", "-O1"};
+  std::string key = compiler;
+  for (const auto& flag : flags) key += '\0' + flag;
+  key += '\0' + request.code;
+  for (const auto& [name, bytes] : request.files) {
+    key += '\0' + name + '\0';
+    key += std::to_string(bytes.size()) + '\0' + bytes;
+  }
+  const std::uint64_t hash = hash64(key);
+
+  std::shared_ptr<const Compiled> compiled;
+  const auto found = std::find_if(compiled_.begin(), compiled_.end(), [&](const auto& each) {
+    return each->hash == hash && each->key == key;
+  });
+  if (found != compiled_.end()) {
+    compiled = *found;
+    compiled_.erase(found);
+    compiled_.push_front(compiled);
+  } else {
+    Stage stage;
+    stage.code = request.code;
+    stage.code_file = c ? "work/main.c" : "work/main.cpp";
+    stage.files = request.files;
+    stage.arguments = {compiler};
+    stage.arguments.insert(stage.arguments.end(), flags.begin(), flags.end());
+    for (const char* argument : {"-I.", "-fmax-errors=20", "-o", "../code/main",
+                                 c ? "main.c" : "main.cpp", "-lm", "-pthread"})
+      stage.arguments.emplace_back(argument);
+    stage.fetch = "code/main";
+    // A compiler needs more than most programs may have, and is held to limits all the same.
+    stage.limits = request.limits;
+    stage.limits.cpu = std::max<Milliseconds>(stage.limits.cpu, 30s);
+    stage.limits.wall = std::max<Milliseconds>(stage.limits.wall, 60s);
+    stage.limits.memory = std::max(stage.limits.memory, 1024_MiB);
+    stage.limits.file = std::max(stage.limits.file, 64_MiB);
+    stage.limits.disk = std::max(stage.limits.disk, 256_MiB);
+    stage.limits.inodes = std::max(stage.limits.inodes, 16384);
+    stage.limits.processes = std::max(stage.limits.processes, 32);
+    stage.limits.open_files = std::max(stage.limits.open_files, 256);
+    stage.limits.output = std::max(stage.limits.output, 1_MiB);
+    std::string binary;
+    auto work = run_stage(std::move(stage), &binary);
+    auto ran = co_await std::move(work);
+    if (!ran) co_return std::move(ran).error();
+    if (ran->ending == Ending::sandbox_error) co_return ran;
+    if (ran->ending != Ending::ok) {
+      if (ran->ending != Ending::nonzero_exit)
+        ran->error = std::string("the compiler ended with ") + to_string(ran->ending);
+      ran->ending = Ending::compile_error;
+      co_return ran;
+    }
+    Compiled fresh{hash, std::move(key), std::make_shared<const std::string>(std::move(binary)),
+                   std::move(ran->err)};
+    compiled = std::make_shared<const Compiled>(std::move(fresh));
+    compiled_.push_front(compiled);
+    compiled_bytes_ += compiled->binary->size() + compiled->key.size();
+    while (compiled_bytes_ > kMostCached && compiled_.size() > 1) {
+      compiled_bytes_ -= compiled_.back()->binary->size() + compiled_.back()->key.size();
+      compiled_.pop_back();
+    }
+  }
+
+  Stage stage;
+  stage.code = *compiled->binary;
+  stage.code_file = "code/main";
+  stage.code_executable = true;
+  stage.arguments = {"../code/main"};
+  stage.arguments.insert(stage.arguments.end(), request.arguments.begin(), request.arguments.end());
+  stage.input = std::move(request.input);
+  stage.files = std::move(request.files);
+  stage.get = std::move(request.get);
+  stage.limits = request.limits;
+  auto work = run_stage(std::move(stage), nullptr);
+  co_return co_await std::move(work);
+}
+
+}  // namespace proctor

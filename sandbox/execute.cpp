@@ -1,0 +1,363 @@
+// One execution: furnish the workspace, start, watch the limits of the whole tree, kill, judge how
+// it ended. The answer leaves as soon as the tree is dead; making the slot ready again happens
+// behind.
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/statvfs.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <csignal>
+
+#include "runtime/core/determinism.h"
+#include "sandbox/files.h"
+#include "sandbox/pool.h"
+
+namespace proctor {
+namespace {
+
+using Steady = std::chrono::steady_clock;
+
+constexpr Milliseconds kDrain = 2s;  // for the last output of a tree that is being killed
+
+Result<OwnedFd> memory_descriptor(std::string_view bytes, const char* name) {
+  OwnedFd fd(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  const auto fail = [&] {
+    return internal_error(std::string("sandbox: memfd: ") + std::strerror(errno));
+  };
+  if (!fd) return fail();
+  while (!bytes.empty()) {
+    const ssize_t written = write(fd.get(), bytes.data(), bytes.size());
+    if (written <= 0) return fail();
+    bytes.remove_prefix(static_cast<std::size_t>(written));
+  }
+  if (lseek(fd.get(), 0, SEEK_SET) != 0) return fail();
+  (void)fcntl(fd.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+  return fd;
+}
+
+}  // namespace
+
+// stdin: never ours. Empty input is an end of file.
+Result<OwnedFd> input_descriptor(std::string_view input) {
+  if (input.empty()) {
+    OwnedFd nothing(open("/dev/null", O_RDONLY | O_CLOEXEC));
+    if (nothing) return nothing;
+    return internal_error(std::string("/dev/null: ") + std::strerror(errno));
+  }
+  return memory_descriptor(input, "input");
+}
+
+// What the kernel holds each process to. The tree's limits are the cgroup's or the watcher's; these
+// are the backstop, a little above where those count exactly.
+void add_limits(wire::Message& message, const Limits& limits, bool tree_is_counted) {
+  const auto add = [&](int resource, std::uint64_t value) {
+    message.limits[message.n_limits++] = {resource, value};
+  };
+  const auto cpu_seconds = (limits.cpu.count() + 999) / 1000 + 1;
+  add(RLIMIT_CPU, static_cast<std::uint64_t>(cpu_seconds));
+  add(RLIMIT_FSIZE, static_cast<std::uint64_t>(count(limits.file)));
+  add(RLIMIT_NOFILE, static_cast<std::uint64_t>(limits.open_files));
+  add(RLIMIT_CORE, 0);
+  add(RLIMIT_MEMLOCK, 1 << 20);
+  add(RLIMIT_SIGPENDING, 1024);
+  // The run's init counts too where it has the guest's uid.
+  add(RLIMIT_NPROC, static_cast<std::uint64_t>(limits.processes + (tree_is_counted ? 16 : 1)));
+  if (!tree_is_counted) add(RLIMIT_DATA, static_cast<std::uint64_t>(count(limits.memory)) * 4);
+}
+
+struct Core::Lodging {
+  Core* core;
+  SlotRef slot;
+  Lodging(Core* owner, SlotRef taken) : core(owner), slot(std::move(taken)) {}
+  Lodging(const Lodging&) = delete;
+  Lodging& operator=(const Lodging&) = delete;
+  ~Lodging() {
+    if (slot) core->put_back(slot);
+  }
+};
+
+Async<void> Core::read_output(GuestRef guest, bool err) {
+  Output& output = err ? guest->err : guest->out;
+  boost::system::error_code error;
+  while (!output.ended && !output.overflowed && !error) {
+    co_await output.fd.async_wait(WatchedFd::wait_read,
+                                  asio::redirect_error(asio::use_awaitable, error));
+    if (!error) output.drain();
+    if (output.ended || output.overflowed) guest->changed.ring();
+  }
+  output.ended = true;
+  guest->changed.ring();
+}
+
+// Size of the workspace, files, and the program's own file.
+Async<Status> Core::furnish(SlotRef slot, const Stage& stage) {
+  const Limits& limits = stage.limits;
+  if (count(limits.disk) != slot->box_bytes || limits.inodes != slot->box_inodes) {
+    wire::Message message;
+    message.kind = wire::Kind::resize;
+    message.id = ++last_id_;
+    message.box_bytes = slot->box_bytes = count(limits.disk);
+    message.box_inodes = slot->box_inodes = limits.inodes;
+    if (wire::send_message(slot->socket.native_handle(), message, nullptr, 0, nullptr, 0,
+                           MSG_DONTWAIT) != 0)
+      co_return internal_error("sandbox: the slot is gone");
+    const auto deadline = Steady::now() + 10s;
+    while (slot->resized != message.id && slot->failed != message.id && !slot->gone &&
+           Steady::now() < deadline)
+      co_await slot->changed.wait(deadline);
+    if (slot->resized != message.id)
+      co_return internal_error(std::string("sandbox: workspace size: ") +
+                               std::strerror(slot->error));
+  }
+  const std::uint32_t owner = slot->host_uid;
+  for (const auto& [name, bytes] : stage.files) {
+    if (auto checked = check_file_name(name); !checked) co_return checked;
+    if (auto put = put_file(slot->box.get(), "work/" + name, bytes, owner); !put) co_return put;
+  }
+  if (!stage.code_file.empty()) {
+    Status put =
+        put_file(slot->box.get(), stage.code_file, stage.code, owner, stage.code_executable);
+    if (!put) co_return put;
+  }
+  co_return Status();
+}
+
+Status Core::send_program(Guest& guest, const Stage& stage, bool with_limits) {
+  std::string head, body;
+  for (const auto& argument : stage.code_arguments) {
+    head += std::to_string(argument.size()) + " ";
+    body += argument;
+  }
+  head += std::to_string(stage.code.size()) + "\n";
+  auto program = memory_descriptor(head + body + stage.code, "program");
+  if (!program) return std::move(program).error();
+  auto input = input_descriptor(stage.input);
+  if (!input) return std::move(input).error();
+  wire::Message message;
+  message.kind = wire::Kind::go;
+  if (with_limits) add_limits(message, stage.limits, cgroups_ && cgroups_->usable());
+  const int fds[2] = {input->get(), program->get()};
+  if (wire::send_message(guest.channel.get(), message, nullptr, 0, fds, 2, MSG_DONTWAIT) != 0) {
+    if (errno == EPIPE || errno == ECONNRESET) return {};  // it failed before; its reader tells
+    return internal_error(std::string("sandbox: ") + std::strerror(errno));
+  }
+  return {};
+}
+
+// Waits for the guest's end (or, in a live session, the cell's). Gives back the limit that was
+// overrun, if it was one.
+Async<std::optional<Ending>> Core::watch(SlotRef slot, GuestRef guest, Limits limits,
+                                         std::shared_ptr<TreeWatch> tree, SteadyTime begin,
+                                         int cell) {
+  const auto wall_end = begin + limits.wall;
+  const auto cores = std::max(1U, std::thread::hardware_concurrency());
+  auto next_look =
+      begin + std::min<std::chrono::nanoseconds>(slot->cgroup ? limits.cpu / cores : 20ms, 50ms);
+  std::chrono::microseconds cpu_before{-1};
+  for (;;) {
+    if (guest->failed || guest->exited || slot->gone || guest->cells_done > cell)
+      co_return std::nullopt;
+    if (guest->out.overflowed || guest->err.overflowed) co_return Ending::output_limit;
+    const auto now = Steady::now();
+    if (now >= wall_end) co_return Ending::wall_limit;
+    if (now >= next_look) {
+      if (guest->pid) tree->add_root(std::exchange(guest->pid, 0));
+      const TreeUsage usage = slot->cgroup ? slot->cgroup->usage() : tree->look();
+      if (cpu_before.count() < 0) cpu_before = 0us;
+      if (usage.cpu >= limits.cpu) co_return Ending::time_limit;
+      if (slot->cgroup ? slot->cgroup->out_of_memory() : usage.memory > count(limits.memory))
+        co_return Ending::memory_limit;
+      const std::chrono::nanoseconds left = (limits.cpu - usage.cpu) / cores;
+      const std::chrono::nanoseconds longest = slot->cgroup ? 100ms : 15ms;
+      next_look = now + std::clamp<std::chrono::nanoseconds>(left, 3ms, longest);
+    }
+    co_await guest->changed.wait(std::min(next_look, wall_end));
+  }
+}
+
+namespace {
+
+bool is_full(int box) {
+  struct statvfs space{};
+  return fstatvfs(box, &space) == 0 && (space.f_bavail == 0 || space.f_ffree == 0);
+}
+
+}  // namespace
+
+Execution Core::judge(Slot& slot, const Guest& guest, const Limits& limits, const TreeWatch& tree,
+                      std::optional<Ending> forced, SteadyTime begin) {
+  Execution execution;
+  execution.isolation = isolation_;
+  execution.usage.wall_ms = to_ms(Steady::now() - begin);
+  std::chrono::microseconds cpu = guest.cpu;
+  if (slot.cgroup) {
+    cpu = std::max(cpu, slot.cgroup->usage().cpu);
+    execution.usage.peak_memory_bytes = slot.cgroup->peak_memory();
+    execution.usage.peak_processes = std::max(1, slot.cgroup->peak_tasks());
+  } else {
+    execution.usage.peak_memory_bytes = std::max(guest.peak_memory, tree.peak_memory());
+    execution.usage.peak_processes = std::max(1, tree.peak_tasks());
+  }
+  execution.usage.cpu_ms = to_ms(cpu);
+  execution.out_truncated = guest.out.overflowed;
+  execution.err_truncated = guest.err.overflowed;
+  if (guest.failed || slot.gone) {
+    execution.ending = Ending::sandbox_error;
+    execution.error = slot.gone && !guest.failed
+                          ? "the slot was lost"
+                          : std::string(to_string(guest.stage)) + ": " + std::strerror(guest.error);
+    return execution;
+  }
+  if (guest.exited && WIFEXITED(guest.status)) execution.exit_code = WEXITSTATUS(guest.status);
+  if (guest.exited && WIFSIGNALED(guest.status)) execution.signal = WTERMSIG(guest.status);
+  // A guest that we killed has no signal of its own.
+  if (forced) execution.signal.reset();
+
+  const bool by_itself = guest.exited && !forced;
+  const bool failed = !by_itself || execution.signal || execution.exit_code != 0;
+  if (slot.cgroup && slot.cgroup->out_of_memory()) {
+    execution.ending = Ending::memory_limit;
+  } else if (forced) {
+    execution.ending = *forced;
+  } else if (execution.out_truncated || execution.err_truncated) {
+    execution.ending = Ending::output_limit;
+  } else if (cpu >= limits.cpu) {
+    execution.ending = Ending::time_limit;
+  } else if (slot.cgroup ? slot.cgroup->out_of_tasks()
+                         : failed && tree.peak_tasks() >= limits.processes) {
+    execution.ending = Ending::process_limit;
+  } else if (execution.signal == SIGXFSZ ||
+             (failed && slot.box && world_ != World::reduced && is_full(slot.box.get()))) {
+    execution.ending = Ending::file_limit;
+  } else if (execution.signal) {
+    execution.ending = Ending::signaled;
+  } else {
+    execution.ending = failed ? Ending::nonzero_exit : Ending::ok;
+  }
+  return execution;
+}
+
+Async<Result<Execution>> Core::run_stage(Stage stage, std::string* fetched) {
+  auto taken = co_await take_slot();
+  if (!taken) co_return std::move(taken).error();
+  const SlotRef slot = *taken;
+  Lodging lodging(this, slot);
+  const bool python = stage.arguments.empty();
+  GuestRef guest;
+  if (python) {
+    park_ahead_ = true;
+    guest = std::exchange(slot->parked, nullptr);
+    if (!guest || guest->failed || guest->exited) {
+      auto parked = co_await park(slot, false);
+      if (!parked) co_return std::move(parked).error();
+      guest = *parked;
+    }
+    guest->out.most = guest->err.most = static_cast<std::size_t>(count(stage.limits.output));
+  } else {
+    co_await unpark(slot);
+  }
+  Status furnished = co_await furnish(slot, stage);
+  if (!furnished) co_return std::move(furnished).error();
+  if (slot->cgroup && !slot->cgroup->begin(count(stage.limits.memory), stage.limits.processes))
+    co_return internal_error("sandbox: cgroup limits: " + std::string(std::strerror(errno)));
+
+  const SteadyTime begin = Steady::now();
+  if (python) {
+    if (auto sent = send_program(*guest, stage, true); !sent) co_return std::move(sent).error();
+  } else {
+    auto spawned = spawn(slot, stage);
+    if (!spawned) co_return std::move(spawned).error();
+    guest = *spawned;
+  }
+  set_going(read_output(guest, false));
+  set_going(read_output(guest, true));
+  auto tree = std::make_shared<TreeWatch>(slot->init_pid, std::vector<int>{}, slot->host_uid);
+  const std::optional<Ending> forced =
+      co_await watch(slot, guest, stage.limits, tree, begin, INT32_MAX);
+  kill_tree(*slot);
+  const SteadyTime drained = Steady::now() + kDrain;
+  while (!(guest->out.ended || guest->out.overflowed) ||
+         !(guest->err.ended || guest->err.overflowed)) {
+    if (Steady::now() >= drained) break;
+    co_await guest->changed.wait(drained);
+  }
+  if (!guest->exited && !guest->failed) {
+    // Killed: its status comes a moment later, with what it used.
+    while (!guest->exited && !guest->failed && !slot->gone && Steady::now() < drained)
+      co_await guest->changed.wait(drained);
+  }
+  Execution execution = judge(*slot, *guest, stage.limits, *tree, forced, begin);
+  execution.out = std::move(guest->out.text);
+  execution.err = std::move(guest->err.text);
+  boost::system::error_code ignored;
+  guest->out.fd.close(ignored);
+  guest->err.fd.close(ignored);
+  if (!stage.get.empty() || fetched || world_ == World::reduced) {
+    // Files are read when nobody can change them any more.
+    Status dead = co_await all_dead(slot);
+    if (!dead) co_return std::move(dead).error().in("sandbox");
+  }
+  std::int64_t room = count(stage.limits.disk);
+  for (const auto& name : stage.get) {
+    Status named = check_file_name(name);
+    auto bytes =
+        named ? get_file(slot->box.get(), "work/" + name, std::min(room, count(stage.limits.file)))
+              : Result<std::string>(std::move(named).error());
+    if (!bytes) {
+      execution.error += (execution.error.empty() ? "" : "; ") + bytes.error().message;
+      continue;
+    }
+    room -= static_cast<std::int64_t>(bytes->size());
+    execution.files[name] = std::move(*bytes);
+  }
+  if (fetched && execution.ending == Ending::ok) {
+    auto bytes = get_file(slot->box.get(), stage.fetch, 256 << 20);
+    if (!bytes) co_return std::move(bytes).error().in("sandbox");
+    *fetched = std::move(*bytes);
+  }
+  co_return execution;
+}
+
+Async<Result<Execution>> Core::execute(ExecutionRequest request) {
+  for (const auto& name : request.get)
+    if (auto checked = check_file_name(name); !checked) co_return std::move(checked).error();
+  if (request.language == Language::c || request.language == Language::cpp)
+    co_return co_await compile_and_run(std::move(request));
+  Stage stage;
+  stage.code = std::move(request.code);
+  stage.input = std::move(request.input);
+  stage.files = std::move(request.files);
+  stage.get = std::move(request.get);
+  stage.limits = request.limits;
+  if (request.language == Language::python) {
+    stage.code_arguments = std::move(request.arguments);
+  } else {
+    const bool bash = request.language == Language::bash;
+    const char* interpreter = bash ? "/bin/bash" : "/usr/bin/node";
+    if (access(interpreter, X_OK) != 0)
+      co_return missing(std::string(interpreter) + " is not there: install " +
+                        (bash ? "bash" : "nodejs"));
+    stage.code_file = bash ? "code/main.sh" : "work/main.js";
+    stage.arguments = bash ? std::vector<std::string>{interpreter, "../code/main.sh"}
+                           : std::vector<std::string>{
+                                 interpreter,
+                                 "--max-old-space-size=" +
+                                     std::to_string(std::max<std::int64_t>(
+                                         16, count(request.limits.memory) / (1 << 20) * 3 / 4)),
+                                 "main.js"};
+    stage.arguments.insert(stage.arguments.end(), request.arguments.begin(),
+                           request.arguments.end());
+  }
+  auto work = run_stage(std::move(stage), nullptr);
+  co_return co_await std::move(work);
+}
+
+Async<Result<Execution>> Core::run(ExecutionRequest request) {
+  auto lease = co_await limiter_.acquire();
+  if (!lease) co_return std::move(lease).error();
+  auto work = execute(std::move(request));
+  co_return co_await asio::co_spawn(context_, std::move(work), asio::use_awaitable);
+}
+
+}  // namespace proctor

@@ -1,0 +1,157 @@
+// Files in and out. A guest may have left links, fifos, devices or endless names behind: every step
+// is taken below a directory descriptor, with links refused by the kernel, without blocking, and
+// nothing is mapped into memory. Files are read only after the tree is dead.
+#include "sandbox/files.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace proctor {
+namespace {
+
+class Fd {
+ public:
+  explicit Fd(int fd) : fd_(fd) {}
+  ~Fd() {
+    if (fd_ >= 0) close(fd_);
+  }
+  Fd(const Fd&) = delete;
+  Fd& operator=(const Fd&) = delete;
+  int get() const { return fd_; }
+  explicit operator bool() const { return fd_ >= 0; }
+
+ private:
+  int fd_;
+};
+
+int open_beneath(int directory, const std::string& name, std::uint64_t flags, mode_t mode = 0) {
+  open_how how{};
+  how.flags = flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+  how.mode = mode;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  return static_cast<int>(syscall(SYS_openat2, directory, name.c_str(), &how, sizeof how));
+}
+
+std::string why(const std::string& name, const char* step) {
+  return "'" + name + "': " + step + ": " + std::strerror(errno);
+}
+
+void remove_entries(int directory, int depth) {
+  if (depth > 512) return;
+  const int copy = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR* stream = copy < 0 ? nullptr : fdopendir(copy);
+  if (!stream) {
+    if (copy >= 0) close(copy);
+    return;
+  }
+  while (const dirent* entry = readdir(stream)) {
+    if (std::strcmp(entry->d_name, ".") == 0 || std::strcmp(entry->d_name, "..") == 0) continue;
+    if (unlinkat(directory, entry->d_name, 0) == 0) continue;
+    (void)fchmodat(directory, entry->d_name, 0700, 0);
+    {
+      const Fd below(
+          openat(directory, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+      if (below) remove_entries(below.get(), depth + 1);
+    }
+    (void)unlinkat(directory, entry->d_name, AT_REMOVEDIR);
+  }
+  closedir(stream);
+}
+
+}  // namespace
+
+Status check_file_name(std::string_view name) {
+  const auto refuse = [&](const char* what) {
+    return bad_input("file name '" + std::string(name) + "' " + what);
+  };
+  if (name.empty()) return bad_input("a file name is empty");
+  if (name.size() > 1024) return bad_input("a file name is longer than 1024 bytes");
+  if (name.find('\0') != std::string_view::npos) return bad_input("a file name holds a NUL byte");
+  if (name.front() == '/') return refuse("is absolute: names are relative to the workspace");
+  for (std::size_t begin = 0; begin <= name.size();) {
+    const std::size_t end = std::min(name.find('/', begin), name.size());
+    const std::string_view part = name.substr(begin, end - begin);
+    if (part == "..") return refuse("leads out of the workspace");
+    if (part.empty() || part == ".") return refuse("has an empty part");
+    begin = end + 1;
+  }
+  return {};
+}
+
+Status put_file(int directory, const std::string& name, std::string_view bytes, std::uint32_t owner,
+                bool executable) {
+  if (auto checked = check_file_name(name); !checked) return checked;
+  for (std::size_t slash = name.find('/'); slash != std::string::npos;
+       slash = name.find('/', slash + 1)) {
+    const std::string parent = name.substr(0, slash);
+    if (mkdirat(directory, parent.c_str(), 0755) != 0) {
+      if (errno == EEXIST) continue;
+      return bad_input("file " + why(name, "cannot make its directory"));
+    }
+    if (owner != 0) (void)fchownat(directory, parent.c_str(), owner, owner, AT_SYMLINK_NOFOLLOW);
+  }
+  const Fd file(open_beneath(directory, name, O_WRONLY | O_CREAT | O_TRUNC, 0600));
+  if (!file) return bad_input("file " + why(name, "cannot write"));
+  while (!bytes.empty()) {
+    const ssize_t written = write(file.get(), bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return bad_input("file " + why(name, "cannot write"));
+    bytes.remove_prefix(static_cast<std::size_t>(written));
+  }
+  (void)fchmod(file.get(), executable ? 0755 : 0644);
+  if (owner != 0 && fchown(file.get(), owner, owner) != 0)
+    return internal_error("file " + why(name, "cannot give away"));
+  return {};
+}
+
+Result<std::string> get_file(int directory, const std::string& name, std::int64_t most) {
+  if (auto checked = check_file_name(name); !checked) return std::move(checked).error();
+  const Fd file(open_beneath(directory, name, O_RDONLY));
+  if (!file) {
+    if (errno == ELOOP) return bad_input("file '" + name + "': is or lies behind a link");
+    return bad_input("file " + why(name, "cannot read"));
+  }
+  struct stat found{};
+  if (fstat(file.get(), &found) != 0) return bad_input("file " + why(name, "cannot read"));
+  if (!S_ISREG(found.st_mode)) return bad_input("file '" + name + "': not a regular file");
+  if (found.st_size > most)
+    return bad_input("file '" + name + "': larger than " + std::to_string(most) + " bytes");
+  std::string bytes(static_cast<std::size_t>(found.st_size), '\0');
+  std::size_t have = 0;
+  while (have < bytes.size()) {
+    const ssize_t n = read(file.get(), bytes.data() + have, bytes.size() - have);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) break;
+    have += static_cast<std::size_t>(n);
+  }
+  bytes.resize(have);
+  return bytes;
+}
+
+void remove_below(const std::string& directory) {
+  const Fd top(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (top) remove_entries(top.get(), 0);
+}
+
+pid_t parent_of(pid_t pid) {
+  char path[64], text[512];
+  std::snprintf(path, sizeof path, "/proc/%d/stat", pid);
+  const Fd file(open(path, O_RDONLY | O_CLOEXEC));
+  if (!file) return 0;
+  const ssize_t n = read(file.get(), text, sizeof text - 1);
+  if (n <= 0) return 0;
+  text[n] = 0;
+  const char* after_name = std::strrchr(text, ')');  // the name itself may hold spaces and brackets
+  int parent = 0;
+  if (!after_name || std::sscanf(after_name + 1, " %*c %d", &parent) != 1) return 0;
+  return parent;
+}
+
+}  // namespace proctor

@@ -1,0 +1,127 @@
+// Names, limits and the Execution record: the sandbox's words as users write and read them.
+#include <algorithm>
+#include <array>
+
+#include "runtime/core/config.h"
+#include "runtime/core/unicode.h"
+#include "sandbox/base64.h"
+#include "sandbox/sandbox.h"
+
+namespace proctor {
+namespace {
+
+constexpr std::array kEndings = {"ok",         "nonzero_exit", "signaled",      "time_limit",
+                                 "wall_limit", "memory_limit", "output_limit",  "process_limit",
+                                 "file_limit", "denied",       "compile_error", "sandbox_error"};
+constexpr std::array kLanguages = {"python", "c", "cpp", "bash", "js"};
+
+// Inclusive. The floors are what an interpreter needs to start at all.
+struct Range {
+  const char* name;
+  std::int64_t least, most;
+};
+constexpr std::int64_t kTiB = 1LL << 40;
+constexpr std::array<Range, 9> kRanges = {{{"time_ms", 1, 86'400'000},
+                                           {"wall_ms", 1, 86'400'000},
+                                           {"memory_bytes", 4 << 20, kTiB},
+                                           {"output_bytes", 0, 1 << 30},
+                                           {"processes", 1, 4096},
+                                           {"open_files", 8, 65'536},
+                                           {"file_bytes", 0, kTiB},
+                                           {"disk_bytes", 4096, kTiB},
+                                           {"inodes", 1, 10'000'000}}};
+
+// As the contract has it: bytes that are no UTF-8 become U+FFFD.
+std::string valid_utf8(std::string_view text) {
+  std::string valid;
+  valid.reserve(text.size());
+  for (std::size_t at = 0; at < text.size();) {
+    if (static_cast<unsigned char>(text[at]) < 0x80) {
+      valid += text[at++];
+      continue;
+    }
+    const Character character = decode(text, at);
+    append_utf8(valid, character.point);
+    at += character.bytes;
+  }
+  return valid;
+}
+
+json::array array_of(const std::vector<std::string>& texts) {
+  json::array array;
+  for (const auto& text : texts) array.emplace_back(text);
+  return array;
+}
+
+}  // namespace
+
+Result<Limits> read_limits(const json::object& options, const Limits& defaults) {
+  Limits limits = defaults;
+  Fields fields(options, "");
+  const auto number = [&](std::size_t range, std::int64_t fallback) {
+    const auto& [name, least, most] = kRanges[range];
+    const std::int64_t value = fields.integer_or(name, fallback);
+    if (fields.has(name) && (value < least || value > most))
+      fields.complain(name, "must be from " + std::to_string(least) + " to " +
+                                std::to_string(most) + ", got " + std::to_string(value));
+    return value;
+  };
+  limits.cpu = Milliseconds(number(0, defaults.cpu.count()));
+  // Who asks for more processor time than the wall default allows means to have it.
+  const bool longer = !fields.has("wall_ms") && limits.cpu * 2 > defaults.wall;
+  limits.wall = Milliseconds(number(1, longer ? limits.cpu.count() * 2 : defaults.wall.count()));
+  limits.memory = static_cast<Bytes>(number(2, count(defaults.memory)));
+  limits.output = static_cast<Bytes>(number(3, count(defaults.output)));
+  limits.processes = static_cast<int>(number(4, defaults.processes));
+  limits.open_files = static_cast<int>(number(5, defaults.open_files));
+  limits.file = static_cast<Bytes>(number(6, count(defaults.file)));
+  limits.disk = static_cast<Bytes>(number(7, count(defaults.disk)));
+  limits.inodes = static_cast<int>(number(8, defaults.inodes));
+  if (!fields.status().ok()) return Error(fields.status().error());
+  return limits;
+}
+
+std::optional<Language> parse_language(std::string_view text) {
+  const auto found = std::find(kLanguages.begin(), kLanguages.end(), text);
+  if (found == kLanguages.end()) return std::nullopt;
+  return static_cast<Language>(found - kLanguages.begin());
+}
+
+const char* to_string(Language language) { return kLanguages[static_cast<std::size_t>(language)]; }
+const char* to_string(Ending ending) { return kEndings[static_cast<std::size_t>(ending)]; }
+
+json::object to_json(const Execution& execution) {
+  json::object files;
+  for (const auto& [name, bytes] : execution.files) files[name] = to_base64(bytes);
+  json::array missing;
+  for (const auto& layer : execution.isolation.missing)
+    missing.push_back(
+        json::object{{"layer", layer.layer}, {"why", layer.why}, {"remedy", layer.remedy}});
+  json::array denied;
+  for (const auto& [name, count] : execution.denied)
+    denied.push_back(json::object{{"syscall", name}, {"count", count}});
+  json::object record{{"status", to_string(execution.ending)},
+                      {"exit_code", nullptr},
+                      {"signal", nullptr},
+                      {"stdout", valid_utf8(execution.out)},
+                      {"stderr", valid_utf8(execution.err)},
+                      {"stdout_truncated", execution.out_truncated},
+                      {"stderr_truncated", execution.err_truncated},
+                      {"files", std::move(files)},
+                      {"usage",
+                       {{"wall_ms", number_or_null(execution.usage.wall_ms)},
+                        {"cpu_ms", number_or_null(execution.usage.cpu_ms)},
+                        {"peak_memory_bytes", execution.usage.peak_memory_bytes},
+                        {"peak_processes", execution.usage.peak_processes}}},
+                      {"isolation",
+                       {{"level", execution.isolation.level},
+                        {"active", array_of(execution.isolation.active)},
+                        {"missing", std::move(missing)}}},
+                      {"denied", std::move(denied)}};
+  if (execution.exit_code) record["exit_code"] = *execution.exit_code;
+  if (execution.signal) record["signal"] = *execution.signal;
+  if (!execution.error.empty()) record["error"] = execution.error;
+  return record;
+}
+
+}  // namespace proctor

@@ -1,0 +1,36 @@
+// Waiting for bells and guests' output. Blind spot: a guest that writes without end is read up to
+// its cap only; the pipe then fills, and the deadline or the kill ends it.
+#include "sandbox/line.h"
+
+namespace proctor {
+
+Async<void> Bell::wait(std::chrono::steady_clock::time_point deadline) {
+  timer_.expires_at(deadline);
+  co_await wait();
+}
+
+Async<void> Bell::wait() {
+  boost::system::error_code ignored;
+  co_await timer_.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+  const auto state = co_await asio::this_coro::cancellation_state;
+  if (state.cancelled() != asio::cancellation_type::none)
+    throw boost::system::system_error(asio::error::operation_aborted);
+}
+
+void Output::drain() {
+  char buffer[65536];
+  while (!ended && !overflowed) {
+    const ssize_t n = read(fd.native_handle(), buffer, sizeof buffer);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
+    if (n <= 0) {
+      ended = true;
+      return;
+    }
+    const std::size_t room = most - text.size();
+    text.append(buffer, std::min(room, static_cast<std::size_t>(n)));
+    overflowed = static_cast<std::size_t>(n) > room;
+  }
+}
+
+}  // namespace proctor

@@ -1,0 +1,68 @@
+// The parent's side of the launcher's messages, and of guests' output, as things to wait for. All
+// of it lives on the pool's one thread.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <string>
+
+#include "runtime/core/async.h"
+#include "sandbox/wire.h"
+
+namespace proctor {
+
+// A descriptor that closes itself.
+class OwnedFd {
+ public:
+  OwnedFd() = default;
+  explicit OwnedFd(int fd) : fd_(fd) {}
+  OwnedFd(OwnedFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  OwnedFd& operator=(OwnedFd&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  ~OwnedFd() { reset(); }
+  void reset() {
+    if (fd_ >= 0) close(fd_);
+    fd_ = -1;
+  }
+  int get() const { return fd_; }
+  int release() { return std::exchange(fd_, -1); }
+  explicit operator bool() const { return fd_ >= 0; }
+
+ private:
+  int fd_ = -1;
+};
+
+// Rings whoever waits; rings without a waiter are lost, so a waiter looks before it waits.
+class Bell {
+ public:
+  explicit Bell(asio::io_context& context)
+      : timer_(context, asio::steady_timer::time_point::max()) {}
+  void ring() { timer_.cancel(); }
+  // Until the next ring; for many waiters. Both throw when called off.
+  Async<void> wait();
+  // Until the next ring or `deadline`; for a bell with one waiter at a time.
+  Async<void> wait(std::chrono::steady_clock::time_point deadline);
+
+ private:
+  asio::steady_timer timer_;
+};
+
+// Waits until the descriptor is readable: a pidfd when its process is dead.
+using WatchedFd = asio::posix::stream_descriptor;
+
+// One stream of a guest, kept up to a cap; the rest is not read.
+struct Output {
+  explicit Output(asio::io_context& context) : fd(context) {}
+  WatchedFd fd;
+  std::string text;
+  std::size_t most = 0;
+  bool overflowed = false;
+  bool ended = false;
+
+  // Takes what is there now, without waiting.
+  void drain();
+};
+
+}  // namespace proctor

@@ -1,0 +1,19 @@
+// A slot's view of the file system: a read-only selection of the host's, and nothing else.
+#pragma once
+
+#include "sandbox/plan.h"
+#include "sandbox/wire.h"
+
+namespace proctor {
+
+// Builds the view and makes it the root of the calling process, which must be alone in a fresh
+// mount namespace. Afterwards /box and /proc are empty mount points. `none`, or the step that
+// failed (errno).
+wire::Stage enter_view(const SlotPlan& plan);
+
+// A fresh workspace at /box with the directories work, tmp, shm and code.
+bool mount_box(std::int64_t bytes, std::int64_t inodes, std::uint32_t owner);
+bool resize_box(std::int64_t bytes, std::int64_t inodes);
+bool make_box_directories(const std::string& box, std::uint32_t owner);
+
+}  // namespace proctor

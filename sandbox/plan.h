@@ -1,0 +1,61 @@
+// What the parent tells the launcher about a slot or the zygote, as JSON on the launcher's socket.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "runtime/core/json.h"
+
+namespace proctor {
+
+// root: namespaces by privilege; userns: inside an unprivileged user namespace; reduced: none.
+enum class World { root, userns, reduced };
+inline const char* to_string(World world) {
+  return world == World::root ? "root" : world == World::userns ? "userns" : "reduced";
+}
+
+struct SlotPlan {
+  World world = World::root;
+  int index = 0;
+  std::uint32_t host_uid = 0;      // whom guests are outside (root world, reduced as root); 0: us
+  std::vector<std::string> trees;  // shown read-only at the same place, beside the system's own
+  std::string box;                 // reduced: the slot's directory
+  bool landlock = true;
+  std::string library;  // where guests find child.cpp's shared object
+  std::string python;   // zygote: the interpreter
+};
+
+inline std::string write_plan(const SlotPlan& plan) {
+  json::object object{{"world", static_cast<int>(plan.world)},
+                      {"index", plan.index},
+                      {"host_uid", plan.host_uid},
+                      {"box", plan.box},
+                      {"landlock", plan.landlock},
+                      {"library", plan.library},
+                      {"python", plan.python}};
+  json::array trees;
+  for (const auto& tree : plan.trees) trees.emplace_back(tree);
+  object["trees"] = std::move(trees);
+  return json::serialize(object);
+}
+
+inline SlotPlan read_plan(std::string_view text) {
+  const json::object object = json::parse(text).as_object();
+  SlotPlan plan;
+  plan.world = static_cast<World>(object.at("world").to_number<int>());
+  plan.index = object.at("index").to_number<int>();
+  plan.host_uid = object.at("host_uid").to_number<std::uint32_t>();
+  for (const auto& tree : object.at("trees").as_array()) plan.trees.emplace_back(tree.as_string());
+  plan.box = object.at("box").as_string();
+  plan.landlock = object.at("landlock").as_bool();
+  plan.library = object.at("library").as_string();
+  plan.python = object.at("python").as_string();
+  return plan;
+}
+
+// Where things are inside.
+inline constexpr const char* kBox = "/box";
+inline constexpr const char* kLibrary = "/proctor/child.so";
+inline constexpr std::uint32_t kGuestId = 1000;  // uid and gid inside a run's user namespace
+
+}  // namespace proctor

@@ -1,0 +1,363 @@
+// Which world this machine allows, proved by running a program in it before anything is promised.
+#include "sandbox/pool.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+
+#include "runtime/core/config.h"
+#include "sandbox/embedded.h"
+#include "sandbox/files.h"
+#include "sandbox/filter.h"
+#include "sandbox/landlock.h"
+#include "sandbox/launcher.h"
+#include "sandbox/python.h"
+
+namespace proctor {
+namespace {
+
+using wire::Kind;
+
+// A testing knob: which world to take, whatever the machine allows.
+std::optional<World> forced_world() {
+  const char* wanted = std::getenv("PROCTOR_SANDBOX_WORLD");
+  if (!wanted) return std::nullopt;
+  for (World world : {World::root, World::userns, World::reduced})
+    if (std::strcmp(wanted, to_string(world)) == 0) return world;
+  return std::nullopt;
+}
+
+std::string describe(wire::Stage stage, int error) {
+  return std::string(to_string(stage)) + ": " + std::strerror(error);
+}
+
+// One packet within the time, for the moments before the pool's thread runs.
+Status receive_within(int socket, wire::Packet& packet, Milliseconds limit) {
+  pollfd readable{socket, POLLIN, 0};
+  if (poll(&readable, 1, static_cast<int>(limit.count())) <= 0)
+    return Error{ErrorKind::timeout, "no answer"};
+  if (wire::receive_message(socket, packet) <= 0) return internal_error("the slot is gone");
+  return {};
+}
+
+OwnedFd sealed_memory(std::string_view bytes, const char* name) {
+  OwnedFd fd(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!fd || write(fd.get(), bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size()))
+    return {};
+  (void)fcntl(fd.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+  return fd;
+}
+
+constexpr std::array kNamespaces = {"user", "mount", "pid", "net", "ipc", "uts"};
+
+}  // namespace
+
+Core::Core(SandboxConfig config)
+    : config_(std::move(config)),
+      limiter_(config_.slots ? config_.slots : std::max(1U, std::thread::hardware_concurrency()),
+               config_.most_waiting) {}
+
+Core::~Core() {
+  stop();
+  slots_.clear();
+  cgroups_.reset();
+  if (!boxes_.empty()) {
+    remove_below(boxes_);
+    (void)rmdir(boxes_.c_str());
+  }
+}
+
+Status Core::start() {
+  const PythonPlace place = find_python(config_.python);
+  python_ = place.interpreter;
+  trees_ = place.trees;
+  if (auto chosen = choose_world(); !chosen) return chosen;
+  describe_isolation();
+  if (auto floor = check_floor(); !floor) return floor;
+  work_.emplace(context_.get_executor());
+  for (const auto& slot : slots_) {
+    set_going(read_slot(slot));
+    idle_.push_back(slot);
+  }
+  thread_ = std::thread([this] { context_.run(); });
+  return {};
+}
+
+Status Core::choose_world() {
+  if (launcher_pid() == 0) return internal_error("sandbox: start_launcher() was not called");
+  cgroups_ = Cgroups::find();
+  if (cgroups_->usable()) {
+    remove_when_gone(cgroups_->directories());
+  } else {
+    missing_.push_back({"cgroup", cgroups_->why(),
+                        "run as root, or give this process a delegated cgroup (systemd-run --user "
+                        "--scope -p Delegate=yes)"});
+  }
+  landlock_ = landlock_abi() > 0;
+  if (!landlock_)
+    missing_.push_back({"landlock", "the kernel has no Landlock",
+                        "a kernel from 5.13 on with landlock among the lsm= modules"});
+
+  std::vector<World> worlds = {World::userns, World::reduced};
+  if (geteuid() == 0) worlds.insert(worlds.begin(), World::root);
+  const auto forced = forced_world();
+  if (forced) worlds = {*forced};
+  std::string why_not;
+  for (const World world : worlds) {
+    const Status tried = try_world(world);
+    if (!tried) {
+      why_not += (why_not.empty() ? "" : "; ") + std::string(to_string(world)) + ": " +
+                 tried.error().message;
+      continue;
+    }
+    if (world == World::reduced) {
+      if (forced) why_not = "PROCTOR_SANDBOX_WORLD=reduced asks for none";
+      for (const char* name : kNamespaces)
+        missing_.push_back({name, "namespaces refused: " + why_not,
+                            "run as root, allow unprivileged user namespaces, or give the "
+                            "container a seccomp profile that allows them"});
+    }
+    return {};
+  }
+  return missing("no sandbox can be set up here: " + why_not);
+}
+
+Status Core::try_world(World world) {
+  world_ = world;
+  FilterOptions options;
+  options.inet = world != World::reduced;
+  auto filter = build_filter(options);
+  if (!filter) return std::move(filter).error();
+  filter_ = sealed_memory(*filter, "filter");
+  if (!filter_) return internal_error(std::string("memfd: ") + std::strerror(errno));
+  if (world == World::reduced && boxes_.empty()) {
+    const char* base = std::getenv("TMPDIR");
+    std::string path = std::string(base && *base ? base : "/tmp") + "/proctor-XXXXXX";
+    if (!mkdtemp(path.data()) || chmod(path.c_str(), 0711) != 0)
+      return internal_error("'" + path + "': " + std::strerror(errno));
+    boxes_ = path;
+    remove_when_gone({boxes_});
+    if (auto written = write_file(boxes_ + "/child.so", zygote_library()); !written) return written;
+    (void)chmod((boxes_ + "/child.so").c_str(), 0755);
+  }
+  // Layers that can be gone without are dropped one by one until a program runs.
+  for (int attempt = 0; attempt < 3; ++attempt) {
+    auto slot = request_slot();
+    if (!slot) return std::move(slot).error();
+    const Status proved = prove(**slot);
+    if (proved) {
+      slots_.push_back(*slot);
+      return {};
+    }
+    const wire::Stage stage = (*slot)->stage;
+    if (stage == wire::Stage::cgroup && cgroups_->usable()) {
+      missing_.push_back({"cgroup", proved.error().message, "run as root, or delegate a cgroup"});
+      (*slot)->cgroup.reset();
+      cgroups_ = nullptr;
+    } else if (stage == wire::Stage::landlock && landlock_) {
+      missing_.push_back({"landlock", proved.error().message, "allow landlock_* system calls"});
+      landlock_ = false;
+    } else {
+      return proved;
+    }
+  }
+  return internal_error("no program could be run");
+}
+
+SlotPlan Core::plan_for(int index) const {
+  SlotPlan plan;
+  plan.world = world_;
+  plan.index = index;
+  plan.trees = trees_;
+  plan.landlock = landlock_;
+  plan.python = python_;
+  plan.library = world_ == World::reduced ? boxes_ + "/child.so" : kLibrary;
+  if (world_ == World::reduced) plan.box = boxes_ + "/" + std::to_string(index);
+  if (world_ != World::userns && geteuid() == 0) {
+    // A uid of the slot's own, which no other proctor on this machine uses: by launcher, 256 each.
+    plan.host_uid = 1'000'000'000U + static_cast<std::uint32_t>(launcher_pid()) * 256U +
+                    static_cast<std::uint32_t>(index) % 256U;
+  }
+  return plan;
+}
+
+Result<SlotRef> Core::request_slot() {
+  auto slot = std::make_shared<Slot>(context_);
+  if (free_indices_.empty()) free_indices_.insert(next_index_++);
+  slot->index = *free_indices_.begin();
+  const SlotPlan plan = plan_for(slot->index);
+  slot->host_uid = plan.host_uid;
+  if (!plan.box.empty() && mkdir(plan.box.c_str(), 0711) != 0 && errno != EEXIST)
+    return internal_error("'" + plan.box + "': " + std::strerror(errno));
+  if (cgroups_ && cgroups_->usable()) {
+    slot->cgroup = cgroups_->make(slot->index);
+    if (!slot->cgroup) return internal_error(std::string("cgroup: ") + std::strerror(errno));
+  }
+  auto socket = ask_for_slot(plan, filter_.get());
+  if (!socket) return std::move(socket).error();
+  slot->socket.assign(*socket);
+  free_indices_.erase(slot->index);
+  return slot;
+}
+
+// Runs `true` in the slot, blocking, as the first and only thing before the thread starts.
+Status Core::prove(Slot& slot) {
+  constexpr Milliseconds kPatience = 15s;
+  static wire::Packet packet;
+  const int socket = slot.socket.native_handle();
+  const auto expect = [&](Kind kind) -> Status {
+    for (;;) {
+      if (auto received = receive_within(socket, packet, kPatience); !received) return received;
+      if (packet.message.kind == Kind::failed) {
+        slot.stage = packet.message.stage;
+        slot.error = packet.message.error;
+        return missing(describe(slot.stage, slot.error));
+      }
+      if (packet.message.kind == kind) return {};
+      packet.close_fds();
+    }
+  };
+  if (auto ready = expect(Kind::ready); !ready) return ready;
+  slot.process = OwnedFd(packet.take(0));
+  packet.close_fds();
+
+  const Limits defaults;
+  wire::Message prepare;
+  prepare.kind = Kind::prepare;
+  prepare.id = ++last_id_;
+  prepare.box_bytes = slot.box_bytes = count(defaults.disk);
+  prepare.box_inodes = slot.box_inodes = defaults.inodes;
+  (void)wire::send_message(socket, prepare);
+  if (auto prepared = expect(Kind::prepared); !prepared) return prepared;
+  accept_prepared(slot, packet);
+  if (slot.cgroup && !slot.cgroup->begin(count(defaults.memory), defaults.processes)) {
+    slot.stage = wire::Stage::cgroup;
+    slot.error = errno;
+    return missing(describe(slot.stage, slot.error));
+  }
+
+  wire::Message spawn = spawn_message(slot);
+  spawn.id = ++last_id_;
+  spawn.n_arguments = 1;
+  std::string text = work_directory(slot);
+  text += '\0';
+  text += "/bin/true";
+  text += '\0';
+  const OwnedFd nothing(open("/dev/null", O_RDWR | O_CLOEXEC));
+  std::vector<int> fds = {nothing.get(), nothing.get(), nothing.get(),
+                          slot.init ? slot.init.get() : nothing.get()};
+  if (slot.cgroup)
+    fds.insert(fds.end(), slot.cgroup->entrances().begin(), slot.cgroup->entrances().end());
+  (void)wire::send_message(socket, spawn, text.data(), text.size(), fds.data(),
+                           static_cast<int>(fds.size()));
+  if (auto exited = expect(Kind::exited); !exited) return exited;
+  if (packet.message.value != 0)
+    return missing("a trial program ended with status " + std::to_string(packet.message.value));
+  (void)fcntl(socket, F_SETFL, O_NONBLOCK);
+  return {};
+}
+
+void Core::describe_isolation() {
+  isolation_.level = world_ == World::reduced ? "reduced" : "full";
+  if (world_ != World::reduced) isolation_.active.assign(kNamespaces.begin(), kNamespaces.end());
+  if (slots_.front()->cgroup) isolation_.active.push_back("cgroup");
+  isolation_.active.insert(isolation_.active.end(),
+                           {"seccomp", "rlimits", "no_new_privs", "capabilities"});
+  if (landlock_) isolation_.active.push_back("landlock");
+  if (slots_.front()->host_uid != 0)
+    isolation_.active.push_back("uid");
+  else if (world_ == World::reduced)
+    missing_.push_back({"uid", "not started as root: guests run as the same user",
+                        "run as root, or allow user namespaces"});
+  isolation_.missing = missing_;
+}
+
+Status Core::check_floor() const {
+  static const std::vector<std::string> known = {
+      "user",    "mount",   "pid",          "net",          "ipc",      "uts", "cgroup",
+      "seccomp", "rlimits", "no_new_privs", "capabilities", "landlock", "uid"};
+  for (const auto& wanted : config_.require) {
+    if (std::find(known.begin(), known.end(), wanted) == known.end())
+      return bad_input("unknown isolation layer '" + wanted + "'" + nearest_hint(wanted, known));
+    if (std::find(isolation_.active.begin(), isolation_.active.end(), wanted) !=
+        isolation_.active.end())
+      continue;
+    for (const auto& layer : isolation_.missing)
+      if (layer.layer == wanted)
+        return missing("isolation layer '" + wanted + "' is required and missing (" + layer.why +
+                       "): " + layer.remedy);
+    return missing("isolation layer '" + wanted + "' is required and missing");
+  }
+  if (config_.strict && !isolation_.missing.empty()) {
+    const MissingLayer& layer = isolation_.missing.front();
+    std::string names;
+    for (const auto& each : isolation_.missing) names += (names.empty() ? "" : ", ") + each.layer;
+    return missing("strict: isolation layers are missing: " + names + " (" + layer.why +
+                   "): " + layer.remedy);
+  }
+  return {};
+}
+
+void Core::stop() {
+  if (!thread_.joinable()) return;
+  asio::post(context_, [this] {
+    stopping_ = true;
+    zygote_state_ = ZygoteState::unusable;
+    boost::system::error_code ignored;
+    zygote_.close(ignored);
+    zygote_changed_.ring();
+    const auto slots = slots_;
+    for (const auto& slot : slots) give_up(slot);
+    for (const auto& [id, weak] : guests_)
+      if (auto guest = weak.lock()) {
+        guest->failed = true;
+        guest->changed.ring();
+      }
+    slot_ready_.ring();
+    work_.reset();
+  });
+  thread_.join();
+}
+
+namespace {
+
+class Pool final : public SandboxPool {
+ public:
+  explicit Pool(std::shared_ptr<Core> core) : core_(std::move(core)) {}
+  ~Pool() override { core_->stop(); }
+
+  Async<Result<Execution>> run(ExecutionRequest request) override {
+    return core_->run(std::move(request));
+  }
+  Async<Result<std::shared_ptr<SandboxSession>>> open_session(Language language,
+                                                              Limits limits) override {
+    if (language != Language::python) return refuse();
+    return core_->open_session(limits);
+  }
+  const Isolation& isolation() const override { return core_->isolation(); }
+  Limiter::Usage usage() const override { return core_->limiter().usage(); }
+
+ private:
+  static Async<Result<std::shared_ptr<SandboxSession>>> refuse() {
+    co_return bad_input("live sessions are there for python only");
+  }
+  std::shared_ptr<Core> core_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<SandboxPool>> make_sandbox_pool(const SandboxConfig& config) {
+  auto core = std::make_shared<Core>(config);
+  if (auto started = core->start(); !started) return std::move(started).error();
+  return std::unique_ptr<SandboxPool>(std::make_unique<Pool>(std::move(core)));
+}
+
+}  // namespace proctor

@@ -1,0 +1,62 @@
+// Requests as records, as `exec --batch` and the server take them.
+#include <algorithm>
+#include <array>
+
+#include "runtime/core/config.h"
+#include "sandbox/base64.h"
+#include "sandbox/sandbox.h"
+
+namespace proctor {
+namespace {
+
+const std::vector<std::string> kKnown = {
+    "lang",      "code",       "time_ms",    "wall_ms",    "memory_bytes",   "output_bytes",
+    "processes", "open_files", "file_bytes", "disk_bytes", "inodes",         "network",
+    "files",     "get",        "stdin",      "arguments",  "compiler_flags", "id"};
+
+Status check_network(const std::string& network) {
+  if (network == "none") return {};
+  if (network.rfind("allow:", 0) == 0)
+    return missing("network: lists of allowed hosts are not in this version; none is");
+  return bad_input("network: expected none, got '" + network + "'");
+}
+
+}  // namespace
+
+Result<ExecutionRequest> read_execution_request(const json::object& object,
+                                                const Limits& defaults) {
+  for (const auto& [key, value] : object)
+    if (std::find(kKnown.begin(), kKnown.end(), std::string(key)) == kKnown.end())
+      return bad_input("unknown key '" + std::string(key) + "'" +
+                       nearest_hint(std::string(key), kKnown));
+  ExecutionRequest request;
+  Fields fields(object, "");
+  const std::string language = fields.text("lang");
+  request.code = fields.text("code");
+  request.input = fields.text_or("stdin", "");
+  request.get = fields.texts_or_empty("get");
+  request.arguments = fields.texts_or_empty("arguments");
+  request.compiler_flags = fields.texts_or_empty("compiler_flags");
+  const std::string network = fields.text_or("network", "none");
+  for (const auto& [name, value] : fields.object_or_empty("files")) {
+    const auto bytes =
+        value.is_string() ? from_base64(std::string_view(value.as_string())) : std::nullopt;
+    if (!bytes)
+      fields.complain("files", "'" + std::string(name) + "' is no base64 text");
+    else
+      request.files[std::string(name)] = *bytes;
+  }
+  if (!fields.status().ok()) return Error(fields.status().error());
+  const auto parsed = parse_language(language);
+  if (!parsed)
+    return bad_input("lang: unknown language '" + language + "'" +
+                     nearest_hint(language, {"python", "c", "cpp", "bash", "js"}));
+  request.language = *parsed;
+  if (auto allowed = check_network(network); !allowed) return std::move(allowed).error();
+  auto limits = read_limits(object, defaults);
+  if (!limits) return std::move(limits).error();
+  request.limits = *limits;
+  return request;
+}
+
+}  // namespace proctor

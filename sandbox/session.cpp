@@ -1,0 +1,185 @@
+// A live Python: one guest that takes program after program over its channel. It has a slot of its
+// own for as long as it lives, and counts against the executions at once only while a cell runs.
+#include <fcntl.h>
+#include <sys/wait.h>
+
+#include "sandbox/files.h"
+#include "sandbox/pool.h"
+
+namespace proctor {
+
+class PythonSession final : public SandboxSession {
+ public:
+  PythonSession(std::shared_ptr<Core> core, SlotRef slot, GuestRef guest, WatchedFd channel)
+      : core_(std::move(core)),
+        live_(std::make_shared<Live>(std::move(slot), std::move(guest), std::move(channel))) {}
+
+  ~PythonSession() override { close(); }
+
+  Async<Result<Execution>> run(std::string code, Limits limits) override {
+    auto lease = co_await core_->limiter().acquire();
+    if (!lease) co_return std::move(lease).error();
+    auto work = run_cell(core_, live_, std::move(code), limits);
+    co_return co_await asio::co_spawn(core_->context(), std::move(work), asio::use_awaitable);
+  }
+  bool alive() const override { return live_->alive; }
+
+ private:
+  // What the cell's coroutine and the reader share; it may outlive the session by a moment.
+  struct Live {
+    Live(SlotRef its_slot, GuestRef its_guest, WatchedFd its_channel)
+        : slot(std::move(its_slot)), guest(std::move(its_guest)), channel(std::move(its_channel)) {}
+    SlotRef slot;
+    GuestRef guest;
+    WatchedFd channel;
+    std::atomic<bool> alive = true;
+    bool began = false;
+    bool closed = false;
+  };
+  using LiveRef = std::shared_ptr<Live>;
+
+  void close() {
+    if (core_->stopping_) return;
+    asio::post(core_->context(), [core = core_, live = live_] { let_go(*core, *live); });
+  }
+
+  static void let_go(Core& core, Live& live) {
+    live.alive = false;
+    if (std::exchange(live.closed, true)) return;
+    boost::system::error_code ignored;
+    live.channel.close(ignored);
+    live.guest->out.fd.close(ignored);
+    live.guest->err.fd.close(ignored);
+    if (core.stopping_) return;
+    --core.sessions_;
+    core.put_back(live.slot);
+  }
+
+  // Kills the interpreter when a cell is called off half-way.
+  struct Guard {
+    Core* core;
+    LiveRef live;
+    Guard(Core* owner, LiveRef of) : core(owner), live(std::move(of)) {}
+    Guard(const Guard&) = delete;
+    Guard& operator=(const Guard&) = delete;
+    ~Guard() {
+      if (live) let_go(*core, *live);
+    }
+  };
+
+  static Async<void> read_channel(LiveRef live) {
+    auto packet = std::make_unique<wire::Packet>();
+    boost::system::error_code error;
+    for (;;) {
+      co_await live->channel.async_wait(WatchedFd::wait_read,
+                                        asio::redirect_error(asio::use_awaitable, error));
+      if (error) co_return;
+      const int received =
+          wire::receive_message(live->channel.native_handle(), *packet, MSG_DONTWAIT);
+      if (received < 0 && (errno == EAGAIN || errno == EPROTO)) continue;
+      if (received <= 0) co_return;
+      packet->close_fds();
+      if (packet->message.kind != wire::Kind::done) continue;
+      live->guest->raised = packet->message.value != 0;
+      ++live->guest->cells_done;
+      live->guest->changed.ring();
+    }
+  }
+
+  static Async<Result<Execution>> run_cell(std::shared_ptr<Core> core, LiveRef live,
+                                           std::string code, Limits limits) {
+    if (!live->alive) {
+      Execution dead;
+      dead.error = "the session is over";
+      dead.isolation = core->isolation();
+      co_return dead;
+    }
+    const SlotRef slot = live->slot;
+    const GuestRef guest = live->guest;
+    Guard guard(core.get(), live);
+    Stage stage;
+    stage.code = std::move(code);
+    stage.limits = limits;
+    guest->out.text.clear();
+    guest->err.text.clear();
+    guest->out.most = guest->err.most = static_cast<std::size_t>(count(limits.output));
+    if (slot->cgroup) (void)slot->cgroup->begin(count(limits.memory), limits.processes);
+    const SteadyTime begin = std::chrono::steady_clock::now();
+    const int cell = guest->cells_done;
+    if (!live->began) {
+      live->began = true;
+      core->set_going(read_channel(live));
+      core->set_going(core->read_output(guest, false));
+      core->set_going(core->read_output(guest, true));
+    }
+    if (auto sent = core->send_program(*guest, stage, false); !sent)
+      co_return std::move(sent).error();
+    auto tree = std::make_shared<TreeWatch>(slot->init_pid, std::vector<int>{}, slot->host_uid);
+    const std::optional<Ending> forced =
+        co_await core->watch(slot, guest, limits, tree, begin, cell);
+    const bool goes_on = !forced && guest->cells_done > cell;
+    if (!goes_on) {
+      core->kill_tree(*slot);
+      const auto drained = std::chrono::steady_clock::now() + 2s;
+      while ((!guest->out.ended || !guest->err.ended || !(guest->exited || guest->failed)) &&
+             std::chrono::steady_clock::now() < drained)
+        co_await guest->changed.wait(drained);
+    }
+    // The cell flushed before it answered: what it wrote is in the pipes by now.
+    guest->out.drain();
+    guest->err.drain();
+    Execution execution = core->judge(*slot, *guest, limits, *tree, forced, begin);
+    if (goes_on) {
+      if (execution.ending != Ending::memory_limit && execution.ending != Ending::process_limit &&
+          execution.ending != Ending::output_limit && execution.ending != Ending::time_limit)
+        execution.ending = guest->raised ? Ending::nonzero_exit : Ending::ok;
+      execution.exit_code = guest->raised ? 1 : 0;
+    }
+    execution.out = guest->out.text;
+    execution.err = guest->err.text;
+    if (goes_on)
+      guard.live = nullptr;
+    else
+      execution.error += std::string(execution.error.empty() ? "" : "; ") + "the session is over";
+    co_return execution;
+  }
+
+  friend class Core;
+  std::shared_ptr<Core> core_;
+  LiveRef live_;
+};
+
+Async<Result<std::shared_ptr<SandboxSession>>> Core::open_session(Limits limits) {
+  auto work = open_here(limits);
+  co_return co_await asio::co_spawn(context_, std::move(work), asio::use_awaitable);
+}
+
+Async<Result<std::shared_ptr<SandboxSession>>> Core::open_here(Limits limits) {
+  if (sessions_ >= config_.most_sessions)
+    co_return unavailable("there are " + std::to_string(sessions_) + " live sessions already");
+  ++sessions_;
+  auto taken = co_await take_slot();
+  if (!taken) {
+    --sessions_;
+    co_return std::move(taken).error();
+  }
+  const SlotRef slot = *taken;
+  co_await unpark(slot);
+  Stage stage;
+  stage.limits = limits;
+  Status furnished = co_await furnish(slot, stage);
+  auto parked = co_await park(slot, true);
+  if (!furnished || !parked) {
+    --sessions_;
+    put_back(slot);
+    if (!furnished) co_return std::move(furnished).error();
+    co_return std::move(parked).error();
+  }
+  const GuestRef guest = *parked;
+  WatchedFd channel(context_, dup(guest->channel.get()));
+  std::shared_ptr<SandboxSession> session =
+      std::make_shared<PythonSession>(shared_from_this(), slot, guest, std::move(channel));
+  co_return session;
+}
+
+}  // namespace proctor

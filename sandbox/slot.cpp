@@ -1,0 +1,448 @@
+// A slot: mount and net namespace prepared once; for every run a fresh workspace and a fresh init
+// of pid, ipc, uts and user namespace. The zygote: the same view around a warm Python.
+//
+// Single-threaded, trusted, forked from the launcher; it never reads what guests write. Killing a
+// run's init ends its whole tree. In the reduced world there is no such init: the slot is the
+// subreaper of its guests and hunts them down.
+#include "sandbox/slot.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstring>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "sandbox/child.h"
+#include "sandbox/embedded.h"
+#include "sandbox/files.h"
+#include "sandbox/landlock.h"
+#include "sandbox/mounts.h"
+
+namespace proctor {
+namespace {
+
+using wire::Kind;
+using wire::Message;
+using wire::Packet;
+using wire::Stage;
+
+void send_failure(int socket, std::uint64_t id, Stage stage) {
+  Message message;
+  message.kind = Kind::failed;
+  message.id = id;
+  message.stage = stage;
+  message.error = errno;
+  (void)wire::send_message(socket, message);
+}
+
+int open_pidfd(pid_t pid) { return static_cast<int>(syscall(SYS_pidfd_open, pid, 0)); }
+
+void bring_up_loopback() {
+  const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return;
+  ifreq request{};
+  std::strcpy(request.ifr_name, "lo");
+  request.ifr_flags = IFF_UP | IFF_RUNNING;
+  (void)ioctl(fd, SIOCSIFFLAGS, &request);  // without it, guests just cannot talk to themselves
+  close(fd);
+}
+
+// Namespaces, view and network of slot or zygote. `none` or the step that failed.
+Stage isolate(const SlotPlan& plan) {
+  if (plan.world == World::reduced) return Stage::none;
+  if (unshare(CLONE_NEWNS) != 0) return Stage::mount_namespace;
+  if (unshare(CLONE_NEWNET) != 0) return Stage::net_namespace;
+  bring_up_loopback();
+  return enter_view(plan);
+}
+
+// The first process of a run's pid namespace: reaps what is orphaned, and takes all with it when it
+// is killed. It keeps its capabilities over the run's user namespace, which no guest has: that is
+// what keeps guests of the same uid from tracing it.
+[[noreturn]] void be_init(int report, int mapped) {
+  Stage stage = Stage::none;
+  (void)sethostname("sandbox", 7);
+  if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) != 0)
+    stage = Stage::proc;
+  else if (unshare(CLONE_NEWUSER) != 0)
+    stage = Stage::user_namespace;
+  int answer[2] = {static_cast<int>(stage), errno};
+  (void)!write(report, answer, sizeof answer);
+  char go;
+  (void)!read(mapped, &go, 1);
+  (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+  (void)prctl(PR_SET_NAME, "init", 0, 0, 0);
+  syscall(SYS_close_range, 0U, ~0U, 0);
+  sigset_t orphans;  // blocked since watch_children(): a blocked signal waits even for an init
+  sigemptyset(&orphans);
+  sigaddset(&orphans, SIGCHLD);
+  for (;;) {
+    while (waitpid(-1, nullptr, WNOHANG) > 0) {
+    }
+    (void)sigwaitinfo(&orphans, nullptr);
+  }
+}
+
+class Slot {
+ public:
+  Slot(const SlotPlan& plan, int socket, std::string filter)
+      : plan_(plan), socket_(socket), filter_(std::move(filter)) {}
+
+  [[noreturn]] void serve();
+
+ private:
+  bool reduced() const { return plan_.world == World::reduced; }
+  void announce();
+  void send_answer(Kind kind, std::uint64_t id);
+  void prepare(const Message& request);
+  Stage start_init();
+  bool write_maps(pid_t pid) const;
+  void end_run();
+  void hunt_down();
+  void spawn(Packet& packet);
+  std::vector<std::string> readable() const;
+
+  const SlotPlan plan_;
+  const int socket_;
+  const std::string filter_;
+  int host_proc_ = -1;
+  pid_t init_ = -1;
+  int init_pidfd_ = -1;
+  bool proc_mounted_ = false;
+  bool box_mounted_ = false;
+  int ruleset_ = -1;
+};
+
+std::vector<std::string> Slot::readable() const {
+  if (!reduced()) return {"/"};
+  std::vector<std::string> trees = {"/usr",
+                                    "/bin",
+                                    "/sbin",
+                                    "/lib",
+                                    "/lib32",
+                                    "/lib64",
+                                    "/etc/alternatives",
+                                    "/etc/ld.so.cache",
+                                    "/etc/ld.so.conf",
+                                    "/etc/ld.so.conf.d",
+                                    "/etc/localtime",
+                                    "/etc/fonts",
+                                    "/etc/passwd",
+                                    "/etc/group",
+                                    "/etc/nsswitch.conf",
+                                    "/etc/hosts",
+                                    "/etc/mime.types",
+                                    "/proc/cpuinfo",
+                                    "/proc/meminfo",
+                                    "/proc/stat",
+                                    "/sys/devices/system/cpu"};
+  trees.insert(trees.end(), plan_.trees.begin(), plan_.trees.end());
+  trees.push_back(plan_.library);
+  return trees;
+}
+
+void Slot::announce() {
+  Message message;
+  message.kind = Kind::ready;
+  const int self = open_pidfd(getpid());
+  (void)wire::send_message(socket_, message, nullptr, 0, &self, 1);
+  close(self);
+}
+
+void Slot::send_answer(Kind kind, std::uint64_t id) {
+  Message answer;
+  answer.kind = kind;
+  answer.id = id;
+  (void)wire::send_message(socket_, answer);
+}
+
+bool Slot::write_maps(pid_t pid) const {
+  const std::string directory = std::to_string(pid) + "/";
+  const auto write_file = [&](const char* name, const std::string& text) {
+    const int fd = openat(host_proc_, (directory + name).c_str(), O_WRONLY | O_CLOEXEC);
+    if (fd < 0) return false;
+    const bool written = write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size());
+    close(fd);
+    return written;
+  };
+  const std::string map = std::to_string(kGuestId) + " " + std::to_string(plan_.host_uid) + " 1\n";
+  if (plan_.world == World::userns && !write_file("setgroups", "deny")) return false;
+  return write_file("uid_map", map) && write_file("gid_map", map);
+}
+
+Stage Slot::start_init() {
+  int report[2], mapped[2];
+  if (pipe2(report, O_CLOEXEC) != 0) return Stage::descriptors;
+  if (pipe2(mapped, O_CLOEXEC) != 0) {
+    close(report[0]), close(report[1]);
+    return Stage::descriptors;
+  }
+  const long pid = syscall(SYS_clone, CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | SIGCHLD, nullptr,
+                           nullptr, nullptr, nullptr);
+  if (pid == 0) be_init(report[1], mapped[0]);
+  Stage stage = pid < 0 ? Stage::pid_namespace : Stage::none;
+  close(report[1]);
+  close(mapped[0]);
+  if (pid > 0) {
+    init_ = static_cast<pid_t>(pid);
+    init_pidfd_ = open_pidfd(init_);
+    int answer[2] = {static_cast<int>(Stage::pid_namespace), ECHILD};
+    if (read(report[0], answer, sizeof answer) == sizeof answer &&
+        static_cast<Stage>(answer[0]) != Stage::proc)
+      proc_mounted_ = true;
+    stage = static_cast<Stage>(answer[0]);
+    errno = answer[1];
+    if (stage == Stage::none && !write_maps(init_)) stage = Stage::user_namespace;
+  }
+  const int error = errno;
+  close(report[0]);
+  close(mapped[1]);  // its end says go
+  errno = error;
+  return stage;
+}
+
+// Ends the run and waits until all of it is gone. The pid namespace is gone only when those of its
+// processes that somebody outside started are reaped too, hence the loop.
+void Slot::end_run() {
+  if (reduced()) {
+    hunt_down();
+    return;
+  }
+  if (init_ > 0) {
+    (void)kill(init_, SIGKILL);
+    while (waitpid(init_, nullptr, WNOHANG) != init_) {
+      child::reap(socket_);
+      pollfd gone{init_pidfd_, POLLIN, 0};
+      (void)poll(&gone, 1, 2);
+    }
+    close(init_pidfd_);
+    init_ = -1;
+    init_pidfd_ = -1;
+  }
+  child::reap(socket_);
+}
+
+// Kills by uid where the slot has one of its own: one call reaches them all at once, and a fork in
+// flight dies with its parent. Otherwise stops, then kills, everything below this process, again
+// and again until nothing is left.
+void Slot::hunt_down() {
+  if (plan_.host_uid != 0) {
+    for (int round = 0; round < 200; ++round) {
+      const pid_t killer = fork();
+      if (killer == 0) {
+        if (setresgid(plan_.host_uid, plan_.host_uid, plan_.host_uid) != 0 ||
+            setresuid(plan_.host_uid, plan_.host_uid, plan_.host_uid) != 0)
+          _exit(2);
+        _exit(kill(-1, SIGKILL) == 0 || errno != ESRCH ? 0 : 1);
+      }
+      int status = 0;
+      (void)waitpid(killer, &status, 0);
+      child::reap(socket_);
+      if (killer > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 1) return;
+      const timespec moment{0, 1'000'000};
+      (void)nanosleep(&moment, nullptr);
+    }
+    return;
+  }
+  for (int round = 0; round < 2000; ++round) {
+    std::map<pid_t, pid_t> parents;
+    if (DIR* proc = opendir("/proc")) {
+      while (dirent* entry = readdir(proc)) {
+        const pid_t pid = atoi(entry->d_name);
+        if (pid <= 0) continue;
+        const pid_t parent = parent_of(pid);
+        if (parent > 0) parents[pid] = parent;
+      }
+      closedir(proc);
+    }
+    std::vector<pid_t> below;
+    for (const auto& [pid, parent] : parents) {
+      pid_t at = pid;
+      for (int steps = 0; steps < 4096 && at != getpid(); ++steps) {
+        auto found = parents.find(at);
+        if (found == parents.end()) break;
+        at = found->second;
+      }
+      if (at == getpid() && pid != getpid()) below.push_back(pid);
+    }
+    for (pid_t pid : below) (void)kill(pid, SIGSTOP);
+    for (pid_t pid : below) (void)kill(pid, SIGKILL);
+    child::reap(socket_);
+    if (below.empty()) return;
+    const timespec moment{0, 500'000};
+    (void)nanosleep(&moment, nullptr);
+  }
+}
+
+void Slot::prepare(const Message& request) {
+  const auto fail = [&](Stage stage) { send_failure(socket_, request.id, stage); };
+  end_run();
+  int box = -1;
+  if (reduced()) {
+    remove_below(plan_.box);
+    if (!make_box_directories(plan_.box, plan_.host_uid)) return fail(Stage::box);
+    box = open(plan_.box.c_str(), O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+  } else {
+    if (proc_mounted_) (void)umount2("/proc", MNT_DETACH);
+    proc_mounted_ = false;
+    if (box_mounted_ && umount2(kBox, MNT_DETACH) != 0) return fail(Stage::box);
+    box_mounted_ = false;
+    if (!mount_box(request.box_bytes, request.box_inodes, plan_.host_uid)) return fail(Stage::box);
+    box_mounted_ = true;
+    if (const Stage stage = start_init(); stage != Stage::none) return fail(stage);
+    box = open(kBox, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+  }
+  if (box < 0) return fail(Stage::box);
+  if (ruleset_ >= 0) close(ruleset_);
+  ruleset_ = -1;
+  if (plan_.landlock) {
+    ruleset_ = make_landlock_ruleset(readable(), reduced() ? plan_.box : kBox, reduced());
+    if (ruleset_ < 0) {
+      close(box);
+      return fail(Stage::landlock);
+    }
+  }
+  Message answer;
+  answer.kind = Kind::prepared;
+  answer.id = request.id;
+  answer.value = init_;
+  answer.flags = reduced() ? 0 : 1;
+  int fds[3] = {box, -1, -1};
+  int n = 1;
+  if (!reduced()) fds[n++] = init_pidfd_;
+  if (ruleset_ >= 0) fds[n++] = ruleset_;
+  (void)wire::send_message(socket_, answer, nullptr, 0, fds, n);
+  close(box);
+}
+
+void Slot::spawn(Packet& packet) {
+  if (!child::before_fork(socket_, packet)) {
+    packet.close_fds();
+    return;
+  }
+  const pid_t pid = fork();
+  if (pid == 0) {
+    child::Confinement confinement;
+    confinement.filter = filter_.data();
+    confinement.filter_size = static_cast<std::uint32_t>(filter_.size() / 8);
+    confinement.landlock_ruleset = ruleset_;
+    child::confine(packet, confinement, socket_);
+    _exit(127);
+  }
+  child::after_fork(socket_, packet, pid);
+}
+
+void Slot::serve() {
+  child::watch_children();
+  if (reduced()) (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+  host_proc_ = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (const Stage stage = isolate(plan_); stage != Stage::none) {
+    send_failure(socket_, 0, stage);
+    _exit(1);
+  }
+  announce();
+  static Packet packet;
+  for (;;) {
+    switch (child::serve_one(socket_, packet)) {
+      case child::Turn::gone:
+        end_run();
+        _exit(0);
+      case child::Turn::fork:
+        spawn(packet);
+        break;
+      case child::Turn::other: {
+        const Message message = packet.message;
+        packet.close_fds();
+        if (message.kind == Kind::prepare) {
+          prepare(message);
+        } else if (message.kind == Kind::resize) {
+          // Without a file system of its own there is no size to set; the report says so.
+          if (!reduced() && !resize_box(message.box_bytes, message.box_inodes))
+            send_failure(socket_, message.id, Stage::box);
+          else
+            send_answer(Kind::resized, message.id);
+        } else if (message.kind == Kind::kill) {
+          end_run();
+          send_answer(Kind::killed, message.id);
+        }
+        break;
+      }
+      case child::Turn::parent:
+        break;
+    }
+  }
+}
+
+std::string read_whole(int fd) {
+  std::string text;
+  char buffer[8192];
+  for (ssize_t n; (n = pread(fd, buffer, sizeof buffer, static_cast<off_t>(text.size()))) > 0;)
+    text.append(buffer, static_cast<std::size_t>(n));
+  return text;
+}
+
+// Moves a descriptor to a number that place_descriptors() never uses, above stdio.
+int keep_away(int fd) {
+  const int moved = fcntl(fd, F_DUPFD_CLOEXEC, 10);
+  close(fd);
+  return moved;
+}
+
+}  // namespace
+
+void become_slot(const SlotPlan& plan, int socket, int filter) {
+  socket = keep_away(socket);
+  std::string program = read_whole(filter);
+  close(filter);
+  (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+  (void)prctl(PR_SET_NAME, "proctor-slot", 0, 0, 0);
+  Slot slot(plan, socket, std::move(program));
+  slot.serve();
+}
+
+void become_zygote(const SlotPlan& plan, int socket, int filter) {
+  socket = keep_away(socket);
+  filter = keep_away(filter);
+  (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+  const Stage stage = isolate(plan);
+  if (stage != Stage::none) {
+    send_failure(socket, 0, stage);
+    _exit(1);
+  }
+  (void)fcntl(socket, F_SETFD, 0);
+  (void)fcntl(filter, F_SETFD, 0);
+  const std::string socket_text = std::to_string(socket), filter_text = std::to_string(filter);
+  const std::string source(zygote_source());
+  const char* arguments[] = {
+      plan.python.c_str(), "-I",   "-c", source.c_str(), socket_text.c_str(), plan.library.c_str(),
+      filter_text.c_str(), nullptr};
+  const char* environment[] = {"PATH=/usr/local/bin:/usr/bin:/bin",
+                               "HOME=/box/work",
+                               "LANG=C.UTF-8",
+                               "PYTHONHASHSEED=0",
+                               "OMP_NUM_THREADS=1",
+                               "OPENBLAS_NUM_THREADS=1",
+                               "MKL_NUM_THREADS=1",
+                               "MPLBACKEND=Agg",
+                               "TMPDIR=/box/tmp",
+                               nullptr};
+  execve(plan.python.c_str(), const_cast<char**>(arguments), const_cast<char**>(environment));
+  send_failure(socket, 0, Stage::interpreter);
+  _exit(127);
+}
+
+}  // namespace proctor

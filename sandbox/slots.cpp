@@ -1,0 +1,464 @@
+// Slots on the parent's side: made on demand, leased, killed and made ready again behind the
+// answer; and the zygote with the guests it has parked.
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+
+#include "sandbox/embedded.h"
+#include "sandbox/launcher.h"
+#include "sandbox/pool.h"
+
+namespace proctor {
+namespace {
+
+using wire::Kind;
+using wire::Message;
+using wire::Packet;
+
+constexpr Milliseconds kPatience = 10s;  // with our own processes
+constexpr std::size_t kSpareSlots = 2;   // being made ready while all others run
+
+bool send(const WatchedFd& socket, Message message, std::string_view text = {},
+          const std::vector<int>& fds = {}) {
+  return socket.is_open() && wire::send_message(const_cast<WatchedFd&>(socket).native_handle(),
+                                                message, text.data(), text.size(), fds.data(),
+                                                static_cast<int>(fds.size()), MSG_DONTWAIT) == 0;
+}
+
+void append(std::string& text, std::string_view part) {
+  text += part;
+  text += '\0';
+}
+
+}  // namespace
+
+void Core::set_going(Async<void> work) {
+  asio::co_spawn(context_, std::move(work), [](const std::exception_ptr& thrown) {
+    if (thrown && !is_cancellation(thrown)) std::rethrow_exception(thrown);
+  });
+}
+
+std::string Core::work_directory(const Slot& slot) const {
+  return world_ == World::reduced ? boxes_ + "/" + std::to_string(slot.index) + "/work"
+                                  : std::string(kBox) + "/work";
+}
+
+wire::Message Core::spawn_message(const Slot& slot) const {
+  Message message;
+  message.kind = Kind::spawn;
+  if (world_ != World::reduced) {
+    message.flags = wire::kJoinRun | wire::kSetIdentity;
+    message.uid = message.gid = kGuestId;
+  } else if (slot.host_uid != 0) {
+    message.flags = wire::kSetIdentity;
+    message.uid = message.gid = slot.host_uid;
+  }
+  if (slot.cgroup) message.n_cgroups = static_cast<std::uint32_t>(slot.cgroup->entrances().size());
+  return message;
+}
+
+void Core::accept_prepared(Slot& slot, Packet& packet) {
+  int at = 0;
+  slot.box = OwnedFd(packet.take(at++));
+  slot.init = packet.message.flags ? OwnedFd(packet.take(at++)) : OwnedFd();
+  slot.init_pid = static_cast<int>(packet.message.value);
+  slot.ruleset = OwnedFd(packet.take(at));
+  packet.close_fds();
+  slot.prepared = packet.message.id;
+}
+
+// A message about a guest, from its slot or from the zygote.
+void Core::dispatch(const Packet& packet) {
+  auto found = guests_.find(packet.message.id);
+  const GuestRef guest = found == guests_.end() ? nullptr : found->second.lock();
+  if (!guest) return;
+  switch (packet.message.kind) {
+    case Kind::spawned:
+      guest->pid = static_cast<int>(packet.message.value);
+      break;
+    case Kind::exited:
+      guest->exited = true;
+      guest->status = static_cast<int>(packet.message.value);
+      guest->cpu = std::chrono::microseconds(packet.message.cpu_us);
+      guest->peak_memory = packet.message.peak_kib * 1024;
+      break;
+    case Kind::failed:
+      guest->failed = true;
+      guest->stage = packet.message.stage;
+      guest->error = packet.message.error;
+      break;
+    default:
+      return;
+  }
+  guest->changed.ring();
+}
+
+Async<void> Core::read_slot(SlotRef slot) {
+  auto packet = std::make_unique<Packet>();
+  boost::system::error_code error;
+  for (;;) {
+    co_await slot->socket.async_wait(WatchedFd::wait_read,
+                                     asio::redirect_error(asio::use_awaitable, error));
+    if (error || slot->gone) break;
+    const int received = wire::receive_message(slot->socket.native_handle(), *packet, MSG_DONTWAIT);
+    if (received < 0 && (errno == EAGAIN || errno == EPROTO)) continue;
+    if (received <= 0) break;
+    const Message& message = packet->message;
+    switch (message.kind) {
+      case Kind::ready:
+        slot->process = OwnedFd(packet->take(0));
+        break;
+      case Kind::prepared:
+        accept_prepared(*slot, *packet);
+        break;
+      case Kind::resized:
+        slot->resized = message.id;
+        break;
+      case Kind::killed:
+        slot->killed = message.id;
+        break;
+      case Kind::failed:
+        if (!guests_.count(message.id)) {
+          slot->failed = message.id;
+          slot->stage = message.stage;
+          slot->error = message.error;
+          break;
+        }
+        [[fallthrough]];
+      default:
+        dispatch(*packet);
+    }
+    packet->close_fds();
+    slot->changed.ring();
+  }
+  give_up(slot);
+}
+
+// Ends the slot's process and all below it, and forgets it. Whoever still runs in it sees its guest
+// fail.
+void Core::give_up(SlotRef slot) {
+  if (slot->gone) return;
+  slot->gone = true;
+  kill_tree(*slot);
+  if (slot->process) (void)syscall(SYS_pidfd_send_signal, slot->process.get(), SIGKILL, nullptr, 0);
+  boost::system::error_code ignored;
+  slot->socket.close(ignored);
+  std::erase(slots_, slot);
+  std::erase(idle_, slot);
+  slot->parked.reset();
+  slot->changed.ring();
+  slot_ready_.ring();
+}
+
+void Core::kill_tree(Slot& slot) {
+  if (slot.init) (void)syscall(SYS_pidfd_send_signal, slot.init.get(), SIGKILL, nullptr, 0);
+  if (slot.cgroup) slot.cgroup->kill();
+  if (world_ == World::reduced && !slot.gone && slot.killed != UINT64_MAX) {
+    Message message;
+    message.kind = Kind::kill;
+    message.id = ++last_id_;
+    slot.killed = 0;
+    if (!send(slot.socket, message)) slot.killed = UINT64_MAX;
+  }
+}
+
+// Returns when no process of the run is left; gives the slot up when that takes too long.
+Async<Status> Core::all_dead(SlotRef slot) {
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  if (world_ == World::reduced) {
+    while (slot->killed == 0 && !slot->gone && std::chrono::steady_clock::now() < deadline)
+      co_await slot->changed.wait(deadline);
+    if (slot->killed != 0 && !slot->gone) co_return Status();
+    give_up(slot);
+    co_return internal_error("the slot does not end its processes");
+  }
+  if (!slot->init) co_return Status();
+  WatchedFd init(context_, dup(slot->init.get()));
+  asio::steady_timer timer(context_, deadline);
+  bool late = false;
+  timer.async_wait([&](boost::system::error_code cancelled) {
+    if (cancelled) return;
+    late = true;
+    boost::system::error_code ignored;
+    init.cancel(ignored);
+  });
+  boost::system::error_code error;
+  co_await init.async_wait(WatchedFd::wait_read, asio::redirect_error(asio::use_awaitable, error));
+  timer.cancel();
+  // Lets a timer handler that is queued already run while its captures are alive.
+  co_await asio::post(context_, asio::use_awaitable);
+  if (!late) co_return Status();
+  give_up(slot);
+  co_return internal_error("a run's processes do not end");
+}
+
+Async<Status> Core::prepare(SlotRef slot) {
+  const Limits defaults;
+  Message message;
+  message.kind = Kind::prepare;
+  message.id = ++last_id_;
+  message.box_bytes = slot->box_bytes = count(defaults.disk);
+  message.box_inodes = slot->box_inodes = defaults.inodes;
+  slot->box.reset();
+  slot->init.reset();
+  slot->ruleset.reset();
+  if (!send(slot->socket, message)) co_return internal_error("the slot is gone");
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  while (slot->prepared != message.id && slot->failed != message.id && !slot->gone &&
+         std::chrono::steady_clock::now() < deadline)
+    co_await slot->changed.wait(deadline);
+  if (slot->prepared == message.id) co_return Status();
+  if (slot->failed == message.id)
+    co_return internal_error(std::string("slot: ") + to_string(slot->stage) + ": " +
+                             std::strerror(slot->error));
+  co_return internal_error("the slot does not answer");
+}
+
+// Behind the answer: waits for the tree's death, makes room, parks the next Python.
+Async<void> Core::recycle(SlotRef slot) {
+  std::string why;
+  Status usable = co_await all_dead(slot);
+  if (usable) usable = co_await prepare(slot);
+  if (!usable || stopping_) {
+    give_up(slot);
+    co_return;
+  }
+  if (park_ahead_ && zygote_state_ == ZygoteState::ready) {
+    auto parked = co_await park(slot, false);
+    if (parked) slot->parked = *parked;
+  }
+  if (slot->gone) co_return;
+  if (slots_.size() > limiter_.usage().capacity + kSpareSlots + sessions_) {
+    give_up(slot);  // a closed session's
+    co_return;
+  }
+  idle_.push_back(slot);
+  slot_ready_.ring();
+}
+
+void Core::put_back(SlotRef slot) {
+  if (slot->gone) return;
+  kill_tree(*slot);
+  slot->parked.reset();
+  set_going(recycle(slot));
+}
+
+Async<Result<SlotRef>> Core::take_slot() {
+  for (;;) {
+    if (stopping_) co_return unavailable("the sandbox is being closed");
+    if (!idle_.empty()) {
+      SlotRef slot = idle_.back();
+      idle_.pop_back();
+      co_return slot;
+    }
+    if (slots_.size() + slots_being_made_ < limiter_.usage().capacity + kSpareSlots + sessions_)
+      break;
+    co_await slot_ready_.wait();
+  }
+  auto requested = request_slot();
+  if (!requested) co_return std::move(requested).error().in("sandbox");
+  SlotRef slot = *requested;
+  slots_.push_back(slot);
+  (void)fcntl(slot->socket.native_handle(), F_SETFL, O_NONBLOCK);
+  set_going(read_slot(slot));
+  Status prepared = co_await prepare(slot);
+  if (!prepared) {
+    give_up(slot);
+    co_return std::move(prepared).error().in("sandbox");
+  }
+  co_return slot;
+}
+
+// The zygote -----------------------------------------------------------------------------------
+
+Async<void> Core::read_zygote() {
+  auto packet = std::make_unique<Packet>();
+  boost::system::error_code error;
+  for (;;) {
+    co_await zygote_.async_wait(WatchedFd::wait_read,
+                                asio::redirect_error(asio::use_awaitable, error));
+    if (error) break;
+    const int received = wire::receive_message(zygote_.native_handle(), *packet, MSG_DONTWAIT);
+    if (received < 0 && (errno == EAGAIN || errno == EPROTO)) continue;
+    if (received <= 0) break;
+    if (packet->message.kind == Kind::ready) {
+      zygote_process_ = OwnedFd(packet->take(0));
+      zygote_state_ = ZygoteState::ready;
+    } else if (packet->message.kind == Kind::failed && !guests_.count(packet->message.id)) {
+      break;
+    } else {
+      dispatch(*packet);
+    }
+    packet->close_fds();
+    zygote_changed_.ring();
+  }
+  // Its guests are told as failed; they die with their runs. It is started again a few times.
+  boost::system::error_code ignored;
+  zygote_.close(ignored);
+  if (zygote_process_)
+    (void)syscall(SYS_pidfd_send_signal, zygote_process_.get(), SIGKILL, nullptr, 0);
+  zygote_process_.reset();
+  zygote_state_ = ++zygote_deaths_ < 5 && !stopping_ ? ZygoteState::none : ZygoteState::unusable;
+  for (const auto& [id, weak] : guests_) {
+    const GuestRef guest = weak.lock();
+    if (!guest || !guest->channel || guest->exited) continue;
+    guest->failed = true;
+    guest->stage = wire::Stage::interpreter;
+    guest->error = EPIPE;
+    guest->changed.ring();
+  }
+  zygote_changed_.ring();
+}
+
+// Starts it when there is none. False where guests must start their own interpreter: that is so in
+// the reduced world without a uid for each slot, where only a slot's own children can be hunted
+// down.
+Async<bool> Core::zygote_ready() {
+  if (world_ == World::reduced && geteuid() != 0) co_return false;
+  if (zygote_state_ == ZygoteState::none) {
+    zygote_state_ = ZygoteState::starting;
+    SlotPlan plan = plan_for(-1);
+    auto socket = ask_for_zygote(plan, filter_.get());
+    if (!socket) {
+      zygote_state_ = ZygoteState::unusable;
+      co_return false;
+    }
+    (void)fcntl(*socket, F_SETFL, O_NONBLOCK);
+    zygote_.assign(*socket);
+    set_going(read_zygote());
+  }
+  while (zygote_state_ == ZygoteState::starting) co_await zygote_changed_.wait();
+  co_return zygote_state_ == ZygoteState::ready;
+}
+
+// A guest with pipes of its own; `theirs` are the ends it writes to.
+Result<GuestRef> Core::new_guest(std::array<int, 2>& theirs, std::size_t most) {
+  auto guest = std::make_shared<Guest>(context_);
+  int out[2], err[2];
+  if (pipe2(out, O_CLOEXEC) != 0)
+    return internal_error(std::string("sandbox: pipe: ") + std::strerror(errno));
+  if (pipe2(err, O_CLOEXEC) != 0) {
+    const int error = errno;
+    close(out[0]), close(out[1]);
+    return internal_error(std::string("sandbox: pipe: ") + std::strerror(error));
+  }
+  for (int fd : {out[0], err[0]}) (void)fcntl(fd, F_SETFL, O_NONBLOCK);
+  guest->out.fd.assign(out[0]);
+  guest->err.fd.assign(err[0]);
+  guest->out.most = guest->err.most = most;
+  theirs = {out[1], err[1]};
+  guest->id = ++last_id_;
+  std::erase_if(guests_, [](const auto& each) { return each.second.expired(); });
+  guests_[guest->id] = guest;
+  return guest;
+}
+
+// A Python in the prepared run, confined, waiting for its program.
+Async<Result<GuestRef>> Core::park(SlotRef slot, bool session) {
+  if (python_.empty())
+    co_return missing("no python3 for the sandbox was found: install python3, or name one");
+  const bool warm = co_await zygote_ready();
+  std::array<int, 2> theirs{};
+  auto made = new_guest(theirs, 0);
+  if (!made) co_return std::move(made).error();
+  const GuestRef guest = *made;
+  const OwnedFd out(theirs[0]), err(theirs[1]);
+  int channel[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) != 0)
+    co_return internal_error(std::string("sandbox: socketpair: ") + std::strerror(errno));
+  guest->channel = OwnedFd(channel[0]);
+  const OwnedFd inner(channel[1]);
+  const OwnedFd nothing(open("/dev/null", O_RDWR | O_CLOEXEC));
+
+  Message message = spawn_message(*slot);
+  message.id = guest->id;
+  message.flags |= wire::kPark | (session ? std::uint32_t{wire::kSession} : 0U);
+  if (warm && world_ != World::reduced) message.flags |= wire::kJoinSlot;
+  message.limits[message.n_limits++] = {RLIMIT_CORE, 0};
+  message.limits[message.n_limits++] = {RLIMIT_MEMLOCK, 1 << 20};
+  std::string text;
+  append(text, work_directory(*slot));
+  std::vector<int> fds = {nothing.get(), out.get(), err.get(),
+                          slot->init ? slot->init.get() : nothing.get(), inner.get()};
+  if (warm) {
+    if (slot->ruleset) {
+      message.value = 1;
+      fds.push_back(slot->ruleset.get());
+    }
+  } else {
+    message.n_arguments = 6;
+    const SlotPlan plan = plan_for(slot->index);
+    for (const std::string_view part :
+         {std::string_view(python_), std::string_view("-I"), std::string_view("-c"),
+          zygote_source(), std::string_view(session ? "session" : "once"),
+          std::string_view(plan.library)})
+      append(text, part);
+    message.n_environment = 4;
+    for (const char* part : {"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8",
+                             "OMP_NUM_THREADS=1", "OPENBLAS_NUM_THREADS=1"})
+      append(text, part);
+  }
+  if (slot->cgroup)
+    fds.insert(fds.end(), slot->cgroup->entrances().begin(), slot->cgroup->entrances().end());
+  if (!send(warm ? zygote_ : slot->socket, message, text, fds))
+    co_return internal_error(std::string("sandbox: cannot start a Python: ") +
+                             std::strerror(errno));
+  co_return guest;
+}
+
+// A run that is not Python's must not find one beside it.
+Async<void> Core::unpark(SlotRef slot) {
+  const GuestRef guest = std::move(slot->parked);
+  slot->parked.reset();
+  if (!guest) co_return;
+  guest->channel.reset();  // it ends by itself
+  const auto deadline = std::chrono::steady_clock::now() + 5s;
+  while (!guest->exited && !guest->failed && std::chrono::steady_clock::now() < deadline)
+    co_await guest->changed.wait(deadline);
+}
+
+// A program of the system's or the guest's own, started by the slot.
+Result<GuestRef> Core::spawn(SlotRef slot, const Stage& stage) {
+  std::array<int, 2> theirs{};
+  auto made = new_guest(theirs, static_cast<std::size_t>(count(stage.limits.output)));
+  if (!made) return std::move(made).error();
+  const GuestRef guest = *made;
+  const OwnedFd out(theirs[0]), err(theirs[1]);
+  auto input = input_descriptor(stage.input);
+  if (!input) return std::move(input).error();
+
+  Message message = spawn_message(*slot);
+  message.id = guest->id;
+  add_limits(message, stage.limits, slot->cgroup != nullptr);
+  std::string text;
+  const std::string work = work_directory(*slot);
+  append(text, work);
+  message.n_arguments = static_cast<std::uint32_t>(stage.arguments.size());
+  for (const auto& argument : stage.arguments) append(text, argument);
+  const std::string box = work.substr(0, work.size() - 5);
+  const std::vector<std::string> environment = {
+      "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+      "HOME=" + work,
+      "TMPDIR=" + box + "/tmp",
+      "LANG=C.UTF-8",
+      "USER=guest",
+      "NODE_PATH=" + work,
+      "OMP_NUM_THREADS=1",
+      "OPENBLAS_NUM_THREADS=1"};
+  message.n_environment = static_cast<std::uint32_t>(environment.size());
+  for (const auto& variable : environment) append(text, variable);
+  if (text.size() > wire::kMostBytes) return bad_input("the arguments are longer than 64 KiB");
+  std::vector<int> fds = {input->get(), out.get(), err.get(),
+                          slot->init ? slot->init.get() : input->get()};
+  if (slot->cgroup)
+    fds.insert(fds.end(), slot->cgroup->entrances().begin(), slot->cgroup->entrances().end());
+  if (!send(slot->socket, message, text, fds))
+    return internal_error(std::string("sandbox: cannot start a program: ") + std::strerror(errno));
+  return guest;
+}
+
+}  // namespace proctor

@@ -1,0 +1,186 @@
+# The warm Python: forks a confined child ahead of every request. It never runs foreign code itself.
+# argv: socket, shared object, filter descriptor. All that is dangerous is done in child.cpp.
+# Started with "once" or "session" instead of a socket it is itself the guest, confined already, where
+# no zygote can be had.
+def main():
+    import ctypes
+    import gc
+    import io  # noqa: F401  (warm: what most programs want; the heap stays thin)
+    import linecache
+    import os
+    import random
+    import signal
+    import sys
+    import traceback
+    import types
+
+    import ast
+    import collections, datetime, functools, itertools, json, math, re, string  # noqa: E401,F401
+
+    lib = ctypes.CDLL(sys.argv[2])
+    cold = sys.argv[1] in ("once", "session")
+    socket, filter_fd = (0, 0) if cold else (int(sys.argv[1]), int(sys.argv[3]))
+    program = b"" if cold else os.pread(filter_fd, 1 << 20, 0)
+    if not cold:
+        os.close(filter_fd)
+    keep = ctypes.create_string_buffer(program, len(program))
+    lib.proctor_forked.argtypes = [ctypes.c_int, ctypes.c_long]
+    if not cold:
+        lib.proctor_start(keep, len(program) // 8)
+
+    def read_program(fd):
+        # "SIZE SIZE ...\n", then the arguments and, last, the code.
+        with open(fd, "rb") as stream:
+            head = stream.readline()
+            parts = [stream.read(int(size)).decode("utf-8", "surrogateescape")
+                     for size in head.split()]
+        return parts[:-1], parts[-1]
+
+    def report_exception():
+        kind, value, trace = sys.exc_info()
+        # Frames of this file are no business of the program's author.
+        while trace is not None and trace.tb_frame.f_globals is globals():
+            trace = trace.tb_next
+        traceback.print_exception(kind, value.with_traceback(trace), trace)
+
+    def remember_lines(name, code):
+        linecache.cache[name] = (len(code), None, code.splitlines(True), name)
+
+    def exit_code_of(exit):
+        if exit.code is None:
+            return 0
+        if isinstance(exit.code, int):
+            return exit.code & 0xFF
+        print(exit.code, file=sys.stderr)
+        return 1
+
+    def flush():
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except Exception:
+                pass
+
+    def fresh_streams():
+        sys.stdin = open(0, "r", encoding="utf-8", errors="surrogateescape", closefd=False)
+        sys.stdout = open(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)
+        sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1,
+                          closefd=False)
+        sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
+
+    def fresh_main():
+        module = types.ModuleType("__main__")
+        module.__dict__["__builtins__"] = __builtins__
+        sys.modules["__main__"] = module
+        return module.__dict__
+
+    def settle():
+        # The signals Python itself ignores or handles, as a fresh interpreter has them, but for
+        # SIGXFSZ: a program that outgrows its file limit ends by it, so that the ending can say so.
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        random.seed()
+        numpy = sys.modules.get("numpy.random")
+        if numpy is not None:
+            numpy.seed()
+        workspace = os.getcwd()
+        sys.path.insert(0, workspace)
+        os.environ["HOME"] = workspace
+        os.environ["TMPDIR"] = os.path.join(os.path.dirname(workspace), "tmp")
+        fresh_streams()
+
+    def run_program(lib):
+        fd = lib.proctor_wait(0)
+        if fd < 0:
+            os._exit(125)
+        arguments, code = read_program(fd)
+        settle()
+        sys.argv = ["main.py"] + arguments
+        names = fresh_main()
+        names["__file__"] = "main.py"
+        remember_lines("main.py", code)
+        status = 0
+        try:
+            exec(compile(code, "main.py", "exec", dont_inherit=True), names)
+        except SystemExit as exit:
+            status = exit_code_of(exit)
+        except BaseException:
+            report_exception()
+            status = 1
+        try:
+            if "threading" in sys.modules:
+                sys.modules["threading"]._shutdown()
+            import atexit
+            atexit._run_exitfuncs()
+        except BaseException:
+            report_exception()
+        flush()
+        os._exit(status)
+
+    def run_cell(code, name, names):
+        remember_lines(name, code)
+        tree = ast.parse(code, name)
+        last = None
+        if tree.body and isinstance(tree.body[-1], ast.Expr) and not code.rstrip().endswith(";"):
+            last = ast.Expression(tree.body.pop().value)
+        if tree.body:
+            exec(compile(tree, name, "exec", dont_inherit=True), names)
+        if last is not None:
+            value = eval(compile(last, name, "eval", dont_inherit=True), names)
+            if value is not None:
+                names["_"] = value
+                print(repr(value))
+
+    def run_session(lib):
+        names = None
+        cell = 0
+        while True:
+            fd = lib.proctor_wait(1)
+            if fd < 0:
+                os._exit(0)
+            arguments, code = read_program(fd)
+            if names is None:
+                settle()
+                sys.argv = ["session.py"]
+                names = fresh_main()
+            cell += 1
+            raised = 0
+            try:
+                run_cell(code, "cell %d" % cell, names)
+            except SystemExit as exit:
+                flush()
+                os._exit(exit_code_of(exit))
+            except BaseException:
+                report_exception()
+                raised = 1
+            flush()
+            lib.proctor_done(raised)
+
+    if sys.argv[1] == "once":
+        run_program(lib)
+    if sys.argv[1] == "session":
+        run_session(lib)
+    gc.collect()
+    gc.freeze()
+    lib.proctor_ready(socket)
+    while True:
+        turn = lib.proctor_next(socket)
+        if turn < 0:
+            os._exit(0)
+        if turn == 0:
+            continue
+        try:
+            pid = os.fork()
+        except OSError:
+            pid = -1
+        if pid == 0:
+            session = lib.proctor_confine(socket)
+            if session:
+                run_session(lib)
+            else:
+                run_program(lib)
+        lib.proctor_forked(socket, pid)
+
+
+main()
