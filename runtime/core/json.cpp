@@ -303,6 +303,15 @@ json::value Fields::any(std::string_view name) {
 
 Status read_jsonl(const std::string& path,
                   const std::function<Status(json::value value, std::size_t line)>& each) {
+  return read_lines(path, [&each](std::string_view text, std::size_t line) -> Status {
+    auto value = parse_json(text);
+    if (!value) return std::move(value).error();
+    return each(std::move(*value), line);
+  });
+}
+
+Status read_lines(const std::string& path,
+                  const std::function<Status(std::string_view text, std::size_t line)>& each) {
   auto bytes = Bytes::open(path);
   if (!bytes) return std::move(bytes).error();
   const std::string shown = path == "-" ? "stdin" : path;
@@ -311,9 +320,7 @@ Status read_jsonl(const std::string& path,
   const auto take = [&](std::string_view text) -> Status {
     ++line;
     if (text.find_first_not_of(" \t\r") == std::string_view::npos) return {};
-    auto value = parse_json(text);
-    if (!value) return std::move(value).error().in(shown + ":" + std::to_string(line));
-    auto status = each(std::move(*value), line);
+    auto status = each(text, line);
     if (!status) return std::move(status).error().in(shown + ":" + std::to_string(line));
     return {};
   };

@@ -71,6 +71,9 @@ class Fields {
 // blank lines are skipped. The first error ends it and reads "FILE:LINE: what is wrong".
 Status read_jsonl(const std::string& path,
                   const std::function<Status(json::value value, std::size_t line)>& each);
+// The same for lines as they are.
+Status read_lines(const std::string& path,
+                  const std::function<Status(std::string_view text, std::size_t line)>& each);
 
 // The whole file; the message names the file and why it could not be read.
 Result<std::string> read_file(const std::string& path);
