@@ -64,8 +64,11 @@ std::string as_uri(const std::string& path, const char* query) {
 }  // namespace
 
 Error database_error(sqlite3* handle) {
-  return explain(sqlite3_extended_errcode(handle), sqlite3_system_errno(handle), file_of(handle),
-                 sqlite3_errmsg(handle));
+  // SQLite does not always keep the reason of a failed write; errno, cleared before the call, does.
+  const int noted = errno;
+  const int system_error = sqlite3_system_errno(handle);
+  return explain(sqlite3_extended_errcode(handle), system_error != 0 ? system_error : noted,
+                 file_of(handle), sqlite3_errmsg(handle));
 }
 
 Statement& Statement::bind(int place, std::int64_t value) {
@@ -96,6 +99,7 @@ Statement& Statement::bind_null(int place) {
 }
 
 Result<bool> Statement::step() {
+  errno = 0;
   const int code = sqlite3_step(statement_.get());
   if (code == SQLITE_ROW) return true;
   if (code == SQLITE_DONE) {
@@ -150,6 +154,7 @@ Result<Database> Database::open(const std::string& path, Access access) {
   const int count = writing ? 1 : 3;
   std::optional<Error> first;
   for (int i = 0; i < count; ++i) {
+    errno = 0;
     std::error_code ignored;
     // Ignoring a -wal file with content would be reading an old state.
     if (tries[i].query[0] && std::filesystem::file_size(path + "-wal", ignored) > 0 && !ignored)
@@ -182,6 +187,7 @@ Result<Database> Database::open(const std::string& path, Access access) {
 }
 
 Status Database::run(const std::string& sql) {
+  errno = 0;
   if (sqlite3_exec(handle_.get(), sql.c_str(), nullptr, nullptr, nullptr) != SQLITE_OK)
     return database_error(handle_.get());
   return {};

@@ -103,9 +103,10 @@ LabelTotal read_total(const Statement& row) {
   total.correct = row.integer(10);
   total.incorrect = row.integer(11);
   total.neutral = row.integer(12);
-  total.model_calls = row.integer(13);
-  total.executions = row.integer(14);
-  total.wall_ms = row.number(15);
+  total.failed = row.integer(13);
+  total.model_calls = row.integer(14);
+  total.executions = row.integer(15);
+  total.wall_ms = row.number(16);
   return total;
 }
 
@@ -191,6 +192,7 @@ class SqliteStore final : public Store {
   Result<std::vector<std::string>> labelled_groups() override;
   Result<std::optional<Trajectory>> read(const std::string& id) override;
   Result<std::vector<Trajectory>> unfinished() override;
+  Result<std::size_t> unfinished_count() override;
   Result<std::vector<int>> unsupervised(const std::string& id) override;
   Status for_each(const std::function<Status(Trajectory)>& each) override;
   Status for_each_text(
@@ -275,6 +277,7 @@ Result<std::vector<LabelTotal>> SqliteStore::label_totals() {
   auto read = each_row(
       "SELECT supervisor, name, level, count(*), sum(count), sum(valued), sum(total), "
       "sum(squares), min(least), max(most), sum(correct), sum(incorrect), sum(neutral), "
+      "sum(failed), "
       "sum(model_calls), sum(executions), sum(wall_ms) FROM label_sums "
       "GROUP BY supervisor, name, level ORDER BY supervisor, name, level",
       [&totals](const Statement& row) -> Status {
@@ -405,6 +408,13 @@ Result<std::vector<Trajectory>> SqliteStore::unfinished() {
     unfinished.push_back(std::move(trajectory));
   }
   return unfinished;
+}
+
+Result<std::size_t> SqliteStore::unfinished_count() {
+  std::lock_guard lock(mutex_);
+  auto count = reader_.integer("SELECT count(*) FROM rollouts");
+  if (!count) return std::move(count).error();
+  return static_cast<std::size_t>(*count);
 }
 
 Result<std::vector<int>> SqliteStore::unsupervised(const std::string& id) {

@@ -33,6 +33,7 @@ struct LabelTotal {
   double total = 0, squares = 0;  // of the values
   std::optional<double> least, most;
   std::int64_t correct = 0, incorrect = 0, neutral = 0;
+  std::int64_t failed = 0;  // the evidence holds an "error"
   std::int64_t model_calls = 0, executions = 0;
   double wall_ms = 0;
 };
@@ -83,6 +84,7 @@ class Store {
   virtual Result<std::optional<Trajectory>> read(const std::string& id) = 0;
   // Those that began and were not finished, with their journalled turns and the turns' labels.
   virtual Result<std::vector<Trajectory>> unfinished() = 0;
+  virtual Result<std::size_t> unfinished_count() = 0;
   // The turns of an unfinished trajectory that append_supervision was not called for.
   virtual Result<std::vector<int>> unsupervised(const std::string& id) = 0;
   // Every finished trajectory in the order of rows(), one at a time.

@@ -25,6 +25,7 @@ Turn without_content(const Turn& turn) {
 // What summaries say of one supervisor's labels of one name, without reading records.
 struct LabelSum {
   std::int64_t count = 0, valued = 0, correct = 0, incorrect = 0, neutral = 0;
+  std::int64_t failed = 0;
   double total = 0, squares = 0;
   std::optional<double> least, most;
   Cost cost;
@@ -43,6 +44,7 @@ struct LabelSum {
       incorrect += *label.verdict == "incorrect";
       neutral += *label.verdict == "neutral";
     }
+    failed += label.evidence.contains("error") ? 1 : 0;
     cost += label.cost;
   }
 };
@@ -83,7 +85,7 @@ Status ChangeApplier::prepare_all() {
       {&drop_label_sums_, "DELETE FROM label_sums WHERE trajectory = ?1"},
       {&insert_label_sum_,
        "INSERT INTO label_sums VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, "
-       "?14, ?15, ?16)"},
+       "?14, ?15, ?16, ?17)"},
       {&insert_group_, "INSERT OR IGNORE INTO labelled_groups(group_id) VALUES(?1)"},
   };
   for (const auto& [statement, sql] : wanted) {
@@ -278,9 +280,10 @@ Status ChangeApplier::write_label_sums(std::int64_t number, const std::vector<La
         .bind(11, sum.correct)
         .bind(12, sum.incorrect)
         .bind(13, sum.neutral)
-        .bind(14, sum.cost.model_calls)
-        .bind(15, sum.cost.executions)
-        .bind(16, sum.cost.wall_ms);
+        .bind(14, sum.failed)
+        .bind(15, sum.cost.model_calls)
+        .bind(16, sum.cost.executions)
+        .bind(17, sum.cost.wall_ms);
     if (auto done = insert_label_sum_.run(); !done) return done;
   }
   return {};

@@ -23,7 +23,7 @@ CREATE TABLE label_sums(
   trajectory INTEGER NOT NULL, supervisor TEXT NOT NULL, name TEXT NOT NULL, level TEXT NOT NULL,
   count INTEGER NOT NULL, valued INTEGER NOT NULL, total REAL NOT NULL, squares REAL NOT NULL,
   least REAL, most REAL, correct INTEGER NOT NULL, incorrect INTEGER NOT NULL,
-  neutral INTEGER NOT NULL, model_calls INTEGER NOT NULL, executions INTEGER NOT NULL,
+  neutral INTEGER NOT NULL, failed INTEGER NOT NULL, model_calls INTEGER NOT NULL, executions INTEGER NOT NULL,
   wall_ms REAL NOT NULL,
   PRIMARY KEY(trajectory, supervisor, name, level)) WITHOUT ROWID;
 CREATE TABLE labelled_groups(

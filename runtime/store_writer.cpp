@@ -118,11 +118,13 @@ void StoreWriter::commit(std::vector<Change> changes,
     const std::size_t count = std::min(kFullBatch, changes.size() - from);
     const auto started = std::chrono::steady_clock::now();
     auto statuses = applier_->apply(std::span(changes).subspan(from, count));
+    {
+      std::lock_guard lock(mutex_);
+      ++usage_.commits;
+      usage_.rows = applier_->rows_written();
+      usage_.busy += std::chrono::steady_clock::now() - started;
+    }
     for (std::size_t i = 0; i < count; ++i) waiters[from + i]->complete(std::move(statuses[i]));
-    std::lock_guard lock(mutex_);
-    ++usage_.commits;
-    usage_.rows = applier_->rows_written();
-    usage_.busy += std::chrono::steady_clock::now() - started;
   }
 }
 

@@ -1,0 +1,62 @@
+// proctor export: training data from a run directory or a file of trajectories.
+#include <fmt/format.h>
+
+#include <iostream>
+#include <memory>
+
+#include "runtime/app/commands.h"
+#include "runtime/core/text_table.h"
+#include "runtime/exporter.h"
+
+namespace proctor {
+namespace {
+
+struct ExportArguments {
+  std::string from, format, out;
+};
+
+std::string format_table() {
+  std::vector<std::vector<std::string>> rows{{"format", "what is written"}};
+  auto& registry = Registry<ExporterMaker>::instance();
+  for (const auto& name : registry.names())
+    rows.push_back({name, registry.find(name)->info.summary});
+  return text_table(rows);
+}
+
+Result<int> run_export(const ExportArguments& arguments) {
+  if (!arguments.format.empty()) {
+    auto& registry = Registry<ExporterMaker>::instance();
+    if (!registry.find(arguments.format)) return registry.unknown("format", arguments.format);
+  }
+  if (arguments.out.empty()) {
+    std::cout << format_table();
+    return 0;
+  }
+  if (arguments.format.empty())
+    return bad_input("export: --format NAME is missing: `proctor export` lists the formats");
+  if (arguments.from.empty())
+    return bad_input("export: IN is missing: a run directory or a file of trajectories");
+  auto counts = export_records(arguments.from, arguments.format, {}, arguments.out);
+  if (!counts) return std::move(counts).error();
+  std::string line =
+      fmt::format("{} {} written to {}", counts->rows, counts->rows == 1 ? "row" : "rows",
+                  arguments.out == "-" ? "stdout" : arguments.out);
+  for (const auto& [why, count] : counts->skipped)
+    line += fmt::format("; skipped {}: {}", count, why);
+  std::cerr << line << "\n";
+  return counts->rows == 0 ? 1 : 0;
+}
+
+}  // namespace
+
+std::function<Result<int>()> set_up_export(CLI::App& command) {
+  auto arguments = std::make_shared<ExportArguments>();
+  command.add_option("IN", arguments->from,
+                     "a run directory, or trajectories (.jsonl, .jsonl.zst, - for stdin)");
+  command.add_option("--format", arguments->format, "which; without --out, lists the formats");
+  command.add_option("--out", arguments->out,
+                     "where to (its ending decides the file type; - is stdout)");
+  return [arguments] { return run_export(*arguments); };
+}
+
+}  // namespace proctor

@@ -1,0 +1,36 @@
+// From a source of records through one exporter.
+#include "runtime/exporter.h"
+
+#include "runtime/record_source.h"
+
+namespace proctor {
+
+Result<TrajectoryRef> ExportRecord::trajectory() {
+  if (!read_) {
+    auto value = parse_json(text_);
+    if (!value) return std::move(value).error().in(where_);
+    auto trajectory = read_trajectory(*value);
+    if (!trajectory) return std::move(trajectory).error().in(where_);
+    read_ = std::make_shared<const Trajectory>(std::move(*trajectory));
+  }
+  return read_;
+}
+
+Result<ExportCounts> export_records(const std::string& from, const std::string& format,
+                                    const json::object& options, const std::string& out) {
+  auto& registry = Registry<ExporterMaker>::instance();
+  const auto* entry = registry.find(format);
+  if (!entry) return registry.unknown("format", format);
+  auto checked = Options::parse(options, entry->info.options, "export " + format);
+  if (!checked) return std::move(checked).error();
+  auto exporter = entry->make(*checked, out);
+  if (!exporter) return std::move(exporter).error();
+  auto read = for_each_record(from, [&](const SourceRecord& record) {
+    ExportRecord given(record.where, record.text);
+    return (*exporter)->add(given);
+  });
+  if (!read) return std::move(read).error();
+  return (*exporter)->finish();
+}
+
+}  // namespace proctor

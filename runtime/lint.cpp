@@ -1,0 +1,351 @@
+// One function a part of the record; each stops at the reader's first disappointment or collects.
+#include "runtime/lint.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <set>
+
+#include "runtime/record_source.h"
+#include "runtime/store.h"
+
+namespace proctor {
+namespace {
+
+class Complaints {
+ public:
+  explicit Complaints(std::size_t most) : most_(most) {}
+  bool enough() const { return list_.size() >= most_; }
+  template <class... Parts>
+  void add(fmt::format_string<Parts...> format, Parts&&... parts) {
+    if (!enough()) list_.push_back(fmt::format(format, std::forward<Parts>(parts)...));
+  }
+  std::vector<std::string> take() { return std::move(list_); }
+
+ private:
+  const std::size_t most_;
+  std::vector<std::string> list_;
+};
+
+// --- tokens of a turn ---
+
+template <class Number>
+void check_logprobs(const std::vector<Number>& logprobs, const std::string& path,
+                    Complaints& wrong) {
+  for (std::size_t i = 0; i < logprobs.size(); ++i)
+    if (!(logprobs[i] <= 0) || !std::isfinite(logprobs[i]))
+      return wrong.add("{}[{}] is {}; a log-probability is finite and at most 0", path, i,
+                       logprobs[i]);
+}
+
+void check_turn_tokens(const TurnTokens& tokens, const std::string& path, Complaints& wrong) {
+  if (!tokens.logprobs.empty() && tokens.logprobs.size() != tokens.ids.size())
+    wrong.add("{}.logprobs has {} values for {} ids", path, tokens.logprobs.size(),
+              tokens.ids.size());
+  check_logprobs(tokens.logprobs, path + ".logprobs", wrong);
+  if (tokens.segments && tokens.segments->size() != tokens.ids.size())
+    wrong.add("{}.segments has {} letters for {} ids", path, tokens.segments->size(),
+              tokens.ids.size());
+  if (tokens.segments && tokens.segments->find_first_not_of("rao") != std::string::npos)
+    wrong.add("{}.segments may hold only r, a and o", path);
+  if (tokens.prompt_from < 0) wrong.add("{}.prompt_from is negative", path);
+}
+
+// --- turns ---
+
+void check_calls(const Turn& turn, const std::string& path, bool last, Complaints& wrong) {
+  const auto& calls = turn.assistant.tool_calls;
+  for (std::size_t i = 0; i < calls.size(); ++i) {
+    if (calls[i].id.empty()) wrong.add("{}.assistant.tool_calls[{}].id is empty", path, i);
+    for (std::size_t k = 0; k < i; ++k)
+      if (calls[k].id == calls[i].id)
+        wrong.add("{}.assistant.tool_calls[{}].id '{}' is also that of tool_calls[{}]", path, i,
+                  calls[i].id, k);
+  }
+  const auto& observations = turn.observations;
+  for (std::size_t i = 0; i < observations.size(); ++i) {
+    // Without an id it answers no call: a corrective observation after broken markup.
+    const std::string& id = observations[i].tool_call_id;
+    if (id.empty()) continue;
+    const auto has_id = [&id](const auto& item) { return item.id == id; };
+    if (std::none_of(calls.begin(), calls.end(), has_id))
+      wrong.add("{}.observations[{}].tool_call_id '{}' is no tool call of this turn", path, i, id);
+    for (std::size_t k = 0; k < i; ++k)
+      if (observations[k].tool_call_id == id)
+        wrong.add("{}.observations[{}] answers tool call '{}' a second time", path, i, id);
+  }
+  // The last turn may have been cut off before its calls ran.
+  if (last) return;
+  for (const auto& call : calls)
+    if (std::none_of(observations.begin(), observations.end(),
+                     [&call](const auto& item) { return item.tool_call_id == call.id; }))
+      wrong.add("{}: no observation for tool call '{}'", path, call.id);
+}
+
+void check_turn(const Turn& turn, std::size_t place, bool last, Complaints& wrong) {
+  const std::string path = fmt::format("turns[{}]", place);
+  if (turn.index != static_cast<int>(place))
+    wrong.add("{}.index is {}, expected {}", path, turn.index, place);
+  check_calls(turn, path, last, wrong);
+  if (turn.assistant.tokens)
+    check_turn_tokens(*turn.assistant.tokens, path + ".assistant.tokens", wrong);
+  if (turn.chosen && !turn.candidates)
+    wrong.add("{}.chosen is {}, but there are no candidates", path, *turn.chosen);
+  if (!turn.candidates) return;
+  const auto count = turn.candidates->size();
+  if (turn.chosen && (*turn.chosen < 0 || *turn.chosen >= static_cast<int>(count)))
+    wrong.add("{}.chosen is {}, out of the {} candidates", path, *turn.chosen, count);
+  for (std::size_t i = 0; i < count; ++i)
+    if (const auto& tokens = (*turn.candidates)[i].tokens)
+      check_turn_tokens(*tokens, fmt::format("{}.candidates[{}].tokens", path, i), wrong);
+}
+
+// --- tokens of the whole ---
+
+bool check_lengths(const Tokens& tokens, Complaints& wrong) {
+  const std::size_t ids = tokens.ids.size();
+  bool good = true;
+  const auto check = [&](const char* name, std::size_t size, bool may_be_empty) {
+    if (size == ids || (may_be_empty && size == 0)) return;
+    good = false;
+    wrong.add("tokens.{} has {} values for {} ids", name, size, ids);
+  };
+  check("loss_mask", tokens.loss_mask.size(), false);
+  check("logprobs", tokens.logprobs.size(), false);
+  check("turn", tokens.turn.size(), false);
+  check("rewards", tokens.rewards.size(), true);
+  check("advantages", tokens.advantages.size(), true);
+  return good;
+}
+
+void check_each_token(const Tokens& tokens, std::size_t turns, Complaints& wrong) {
+  check_logprobs(tokens.logprobs, "tokens.logprobs", wrong);
+  for (std::size_t i = 0; i < tokens.ids.size() && !wrong.enough(); ++i) {
+    const int mask = tokens.loss_mask[i];
+    if (mask != 0 && mask != 1) wrong.add("tokens.loss_mask[{}] is {}, expected 0 or 1", i, mask);
+    if (mask == 0 && tokens.logprobs[i] != 0)
+      wrong.add("tokens.logprobs[{}] is {} where loss_mask is 0", i, tokens.logprobs[i]);
+    if (tokens.turn[i] < -1 || tokens.turn[i] >= static_cast<int>(turns))
+      wrong.add("tokens.turn[{}] is {}, but there are {} turns", i, tokens.turn[i], turns);
+    if (i > 0 && tokens.turn[i] < tokens.turn[i - 1])
+      wrong.add("tokens.turn[{}] is {} after {}: turns must not go back", i, tokens.turn[i],
+                tokens.turn[i - 1]);
+    if (mask == 1 && tokens.turn[i] < 0)
+      wrong.add("tokens.loss_mask[{}] is 1 in the prefix (turn -1)", i);
+    for (const auto& [name, values] :
+         {std::pair{"rewards", &tokens.rewards}, {"advantages", &tokens.advantages}}) {
+      if (values->empty()) continue;
+      if (!std::isfinite((*values)[i])) wrong.add("tokens.{}[{}] is not finite", name, i);
+      if (mask == 0 && (*values)[i] != 0)
+        wrong.add("tokens.{}[{}] is {} where loss_mask is 0", name, i, (*values)[i]);
+    }
+  }
+}
+
+// The flat sequence must be the turns' own ids, one behind the other.
+void check_against_turns(const Tokens& tokens, const std::vector<TurnRef>& turns,
+                         Complaints& wrong) {
+  for (const auto& turn : turns)
+    if (!turn->assistant.tokens) return;
+  std::size_t at = 0;
+  for (std::size_t t = 0; t < turns.size() && !wrong.enough(); ++t) {
+    const TurnTokens& own = *turns[t]->assistant.tokens;
+    const std::string path = fmt::format("turns[{}].assistant.tokens", t);
+    if (own.prompt_from != static_cast<std::int64_t>(at))
+      return wrong.add("{}.prompt_from is {}, but {} ids come before this turn in tokens.ids", path,
+                       own.prompt_from, at);
+    const std::size_t sampled = at + own.prompt_ids.size();
+    const std::size_t end = sampled + own.ids.size();
+    if (end > tokens.ids.size())
+      return wrong.add("tokens.ids ends at {}, within the ids of turn {}, which end at {}",
+                       tokens.ids.size(), t, end);
+    for (std::size_t i = at; i < end; ++i) {
+      const bool mine = i >= sampled;
+      const std::int32_t expected = mine ? own.ids[i - sampled] : own.prompt_ids[i - at];
+      if (tokens.ids[i] != expected)
+        return wrong.add("tokens.ids[{}] is {}, but {}.{}[{}] is {}", i, tokens.ids[i], path,
+                         mine ? "ids" : "prompt_ids", mine ? i - sampled : i - at, expected);
+      if (tokens.loss_mask[i] != (mine ? 1 : 0))
+        return wrong.add("tokens.loss_mask[{}] is {} on a token the policy {}", i,
+                         int{tokens.loss_mask[i]}, mine ? "sampled" : "did not sample");
+      if (mine && tokens.turn[i] != static_cast<int>(t))
+        return wrong.add("tokens.turn[{}] is {} on a token sampled in turn {}", i, tokens.turn[i],
+                         t);
+      if (mine && !own.logprobs.empty() && tokens.logprobs[i] != own.logprobs[i - sampled])
+        return wrong.add("tokens.logprobs[{}] is {}, but {}.logprobs[{}] is {}", i,
+                         tokens.logprobs[i], path, i - sampled, own.logprobs[i - sampled]);
+    }
+    at = end;
+  }
+  if (at != tokens.ids.size())
+    wrong.add("tokens.ids has {} ids, but the turns account for {}", tokens.ids.size(), at);
+}
+
+// --- labels and the rest ---
+
+void check_label(const Label& label, std::size_t place, const Trajectory& whole,
+                 Complaints& wrong) {
+  const std::string path = fmt::format("labels[{}]", place);
+  const int turns = static_cast<int>(whole.turns.size());
+  if (label.supervisor.empty()) wrong.add("{}.supervisor is empty", path);
+  if (label.name.empty()) wrong.add("{}.name is empty", path);
+  if (label.level == LabelLevel::turn && !label.turn)
+    wrong.add("{}.turn is missing for a label of level turn", path);
+  const bool has_turn = label.turn && *label.turn >= 0 && *label.turn < turns;
+  if (label.turn && !has_turn)
+    wrong.add("{}.turn is {}, but there are {} turns", path, *label.turn, turns);
+  for (const auto& [name, index] : {std::pair{"step", label.step}, {"line", label.line}})
+    if (index && *index < 0) wrong.add("{}.{} is negative", path, name);
+  if (label.tool_call && has_turn) {
+    const auto calls = whole.turns[*label.turn]->assistant.tool_calls.size();
+    if (*label.tool_call < 0 || *label.tool_call >= static_cast<int>(calls))
+      wrong.add("{}.tool_call is {}, but turn {} has {} tool calls", path, *label.tool_call,
+                *label.turn, calls);
+  }
+  if (label.token) {
+    const auto [first, end] = *label.token;
+    const int ids = whole.tokens ? static_cast<int>(whole.tokens->ids.size()) : 0;
+    if (first < 0 || end <= first || end > ids)
+      wrong.add("{}.token is [{}, {}], out of the {} ids", path, first, end, ids);
+  }
+  if (label.value && !std::isfinite(*label.value)) wrong.add("{}.value is not finite", path);
+  if (label.verdict && *label.verdict != "correct" && *label.verdict != "incorrect" &&
+      *label.verdict != "neutral")
+    wrong.add("{}.verdict is '{}', expected correct, incorrect or neutral", path, *label.verdict);
+}
+
+void check_head(const Trajectory& whole, Complaints& wrong) {
+  if (whole.id.empty()) wrong.add("id is empty");
+  if (whole.task_id.empty()) wrong.add("task_id is empty");
+  if (whole.task && !whole.task->id.empty() && whole.task->id != whole.task_id)
+    wrong.add("task.id is '{}', but task_id is '{}'", whole.task->id, whole.task_id);
+  if (whole.sample < 0) wrong.add("sample is negative");
+  if (!whole.parent) return;
+  if (whole.parent->trajectory_id == whole.id)
+    wrong.add("parent.trajectory_id is the record's own");
+  if (whole.parent->turns < 0 || whole.parent->turns > static_cast<int>(whole.turns.size()))
+    wrong.add("parent.turns is {}, but there are {} turns", whole.parent->turns,
+              whole.turns.size());
+}
+
+// The columns that lists read must say what the record says.
+std::string row_mismatch(const TrajectoryRow& row, const Trajectory& whole) {
+  if (row.status != to_string(whole.outcome.status)) return "status";
+  if (row.turns != static_cast<int>(whole.turns.size())) return "turns";
+  if (row.reward != whole.outcome.reward) return "reward";
+  if (row.correct != whole.outcome.correct) return "correct";
+  if (row.task_id != whole.task_id) return "task_id";
+  return "";
+}
+
+}  // namespace
+
+std::vector<std::string> complaints_of(const Trajectory& trajectory, std::size_t most) {
+  Complaints wrong(most);
+  check_head(trajectory, wrong);
+  for (std::size_t i = 0; i < trajectory.turns.size() && !wrong.enough(); ++i)
+    check_turn(*trajectory.turns[i], i, i + 1 == trajectory.turns.size(), wrong);
+  if (trajectory.tokens && !wrong.enough() && check_lengths(*trajectory.tokens, wrong)) {
+    check_each_token(*trajectory.tokens, trajectory.turns.size(), wrong);
+    if (!wrong.enough()) check_against_turns(*trajectory.tokens, trajectory.turns, wrong);
+  }
+  for (std::size_t i = 0; i < trajectory.labels.size() && !wrong.enough(); ++i)
+    check_label(trajectory.labels[i], i, trajectory, wrong);
+  return wrong.take();
+}
+
+std::vector<std::string> Linter::check(const std::string& where, std::string_view text) {
+  ++report_.records;
+  const auto one = [&](const std::string& complaint) {
+    ++report_.wrong;
+    return std::vector<std::string>{complaint};
+  };
+  auto value = parse_json(text);
+  if (!value) return one(where + ": " + value.error().message);
+  const auto* object = value->if_object();
+  const auto* id = object ? object->if_contains("id") : nullptr;
+  std::string named = where;
+  if (id && id->is_string() && !where.ends_with(": " + std::string(id->get_string())))
+    named += ": " + std::string(id->get_string());
+  const auto* schema = object ? object->if_contains("schema") : nullptr;
+  if (object && (!schema || !schema->is_string() || schema->get_string() != kTrajectorySchema))
+    return one(named + ": schema is " + (schema ? json::serialize(*schema) : "missing") +
+               ", expected \"" + kTrajectorySchema + "\"");
+  auto trajectory = read_trajectory(*value);
+  if (!trajectory) return one(named + ": " + trajectory.error().message);
+
+  report_.turns += trajectory->turns.size();
+  report_.labels += trajectory->labels.size();
+  if (trajectory->tokens) report_.tokens += trajectory->tokens->ids.size();
+  if (trajectory->parent) parents_.emplace_back(trajectory->parent->trajectory_id, named);
+  std::vector<std::string> complaints;
+  const auto [known, fresh] = seen_.emplace(trajectory->id, where);
+  if (!fresh) complaints.push_back(named + ": id is also that of " + known->second);
+  for (const auto& what : complaints_of(*trajectory, most_ - complaints.size()))
+    complaints.push_back(named + ": " + what);
+  if (const auto row = rows_.find(trajectory->id); row != rows_.end() && complaints.size() < most_)
+    if (const std::string column = row_mismatch(row->second, *trajectory); !column.empty())
+      complaints.push_back(named + ": the store's column '" + column + "' differs from the record");
+  report_.wrong += complaints.empty() ? 0 : 1;
+  return complaints;
+}
+
+void Linter::expect(std::vector<TrajectoryRow> rows) {
+  for (auto& row : rows) {
+    std::string id = row.id;
+    rows_.emplace(std::move(id), std::move(row));
+  }
+}
+
+std::vector<std::string> Linter::missing_parents() const {
+  std::vector<std::string> missing;
+  for (const auto& [parent, named] : parents_)
+    if (!seen_.contains(parent))
+      missing.push_back(named + ": parent.trajectory_id '" + parent + "' is no record here");
+  return missing;
+}
+
+namespace {
+
+// What a store says besides its records; reading the journal proves that it can be gone on from.
+Status look_into_store(const std::string& directory, Linter& linter) {
+  auto store = Store::open(directory, Store::Access::read);
+  if (!store) return std::move(store).error();
+  auto rows = (*store)->rows();
+  if (!rows) return std::move(rows).error();
+  linter.expect(std::move(*rows));
+  auto unfinished = (*store)->unfinished();
+  if (!unfinished) return std::move(unfinished).error();
+  return {};
+}
+
+}  // namespace
+
+Result<LintReport> lint(const std::string& path, std::size_t complaints_per_record,
+                        const std::function<bool(const std::string& complaint)>& wrong) {
+  Linter linter(std::max<std::size_t>(complaints_per_record, 1));
+  const bool store = path != "-" && std::filesystem::exists(path + "/trajectories.db");
+  if (store)
+    if (auto looked = look_into_store(path, linter); !looked) return std::move(looked).error();
+  bool go_on = true;
+  auto read = for_each_record(path, [&](const SourceRecord& record) -> Status {
+    for (const auto& complaint : linter.check(record.where, record.text)) {
+      go_on = go_on && wrong(complaint);
+      if (!go_on) return internal_error("enough");  // leaves the loop, and goes no further
+    }
+    return {};
+  });
+  LintReport report = linter.report();
+  if (!go_on) return report;
+  if (!read) return std::move(read).error();
+  if (!store) return report;  // a file may hold a part of a run only
+  for (const auto& complaint : linter.missing_parents()) {
+    ++report.wrong;
+    if (!wrong(complaint)) break;
+  }
+  return report;
+}
+
+}  // namespace proctor

@@ -1,0 +1,54 @@
+// A run directory without a store still has its lines: a copy of trajectories.jsonl is enough.
+#include "runtime/record_source.h"
+
+#include <filesystem>
+
+#include "runtime/store.h"
+
+namespace proctor {
+namespace {
+
+Status from_directory(const std::string& directory,
+                      const std::function<Status(const SourceRecord&)>& each) {
+  auto store = Store::open(directory, Store::Access::read);
+  if (!store) return std::move(store).error();
+  const std::string where = directory + "/trajectories.db";
+  return (*store)->for_each_text([&](const std::string& id, std::string_view text) {
+    return each(SourceRecord{where + ": " + id, text});
+  });
+}
+
+}  // namespace
+
+Status for_each_record(const std::string& path,
+                       const std::function<Status(const SourceRecord& record)>& each) {
+  std::string file = path;
+  if (path != "-" && std::filesystem::is_directory(path)) {
+    const std::string lines = path + "/trajectories.jsonl";
+    if (std::filesystem::exists(path + "/trajectories.db") || !std::filesystem::exists(lines))
+      return from_directory(path, each);
+    file = lines;
+  }
+  const std::string shown = file == "-" ? "stdin" : file;
+  // An Error of `each` names the place already; read_lines would name it twice.
+  Status ended;
+  auto read = read_lines(file, [&](std::string_view text, std::size_t line) -> Status {
+    ended = each(SourceRecord{shown + ":" + std::to_string(line), text});
+    return ended;
+  });
+  if (!ended) return ended;
+  return read;
+}
+
+Status for_each_trajectory(const std::string& path,
+                           const std::function<Status(Trajectory trajectory)>& each) {
+  return for_each_record(path, [&each](const SourceRecord& record) -> Status {
+    auto value = parse_json(record.text);
+    if (!value) return std::move(value).error().in(record.where);
+    auto trajectory = read_trajectory(*value);
+    if (!trajectory) return std::move(trajectory).error().in(record.where);
+    return each(std::move(*trajectory));
+  });
+}
+
+}  // namespace proctor

@@ -1,0 +1,29 @@
+// Trajectories from a run directory or from a file of JSON lines, one at a time.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "runtime/core/records.h"
+
+namespace proctor {
+
+// One record as it lies there. `where` names it in messages: "FILE:LINE" or
+// "DIR/trajectories.db: ID".
+struct SourceRecord {
+  std::string where;
+  std::string_view text;
+};
+
+// Calls `each` for every record of a run directory (a directory with trajectories.db, in order of
+// task and sample; else its trajectories.jsonl), or of a file (".zst" is decompressed, "-" is
+// stdin). The first error ends it.
+Status for_each_record(const std::string& path,
+                       const std::function<Status(const SourceRecord& record)>& each);
+
+// The same as trajectories; complaints read "WHERE: ...".
+Status for_each_trajectory(const std::string& path,
+                           const std::function<Status(Trajectory trajectory)>& each);
+
+}  // namespace proctor

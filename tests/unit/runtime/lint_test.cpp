@@ -1,0 +1,277 @@
+// Each claim of a sound record, and the sentence that comes when it does not hold.
+#include "runtime/lint.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "runtime/database.h"
+#include "runtime/store.h"
+#include "tests/support/await.h"
+#include "tests/support/scratch.h"
+#include "tests/support/trajectories.h"
+
+namespace proctor {
+namespace {
+
+// Two turns: prompt 1 2 3, sampled 4 5, prompt 6, sampled 7.
+Trajectory with_tokens() {
+  Trajectory whole = make_finished("t", 0, 0);
+  for (int t = 0; t < 2; ++t) {
+    Turn turn = *make_turn(t);
+    TurnTokens tokens;
+    tokens.prompt_from = t == 0 ? 0 : 5;
+    tokens.prompt_ids = t == 0 ? std::vector<std::int32_t>{1, 2, 3} : std::vector<std::int32_t>{6};
+    tokens.ids = t == 0 ? std::vector<std::int32_t>{4, 5} : std::vector<std::int32_t>{7};
+    tokens.logprobs = std::vector<float>(tokens.ids.size(), -0.5F);
+    turn.assistant.tokens = tokens;
+    whole.turns.push_back(std::make_shared<const Turn>(turn));
+  }
+  Tokens flat;
+  flat.ids = {1, 2, 3, 4, 5, 6, 7};
+  flat.loss_mask = {0, 0, 0, 1, 1, 0, 1};
+  flat.logprobs = {0, 0, 0, -0.5, -0.5, 0, -0.5};
+  flat.turn = {-1, -1, -1, 0, 0, 0, 1};
+  flat.rewards = {0, 0, 0, 0, 1, 0, 0.5};
+  whole.tokens = flat;
+  return whole;
+}
+
+using Change = std::function<void(Trajectory&)>;
+
+std::string complaint(const Change& change) {
+  Trajectory whole = with_tokens();
+  change(whole);
+  const auto complaints = complaints_of(whole);
+  return complaints.empty() ? "nothing" : complaints.front();
+}
+
+void edit_turn(Trajectory& whole, std::size_t index, const std::function<void(Turn&)>& edit) {
+  Turn turn = *whole.turns[index];
+  edit(turn);
+  whole.turns[index] = std::make_shared<const Turn>(turn);
+}
+
+TEST(Lint, FindsNothingInASoundRecord) {
+  EXPECT_EQ(complaint([](Trajectory&) {}), "nothing");
+  EXPECT_EQ(complaint([](Trajectory& whole) { whole.tokens.reset(); }), "nothing");
+}
+
+TEST(Lint, CountsTheValuesOfATurnsTokens) {
+  EXPECT_EQ(complaint([](Trajectory& whole) {
+              edit_turn(whole, 1, [](Turn& turn) { turn.assistant.tokens->logprobs = {-1, -1}; });
+            }),
+            "turns[1].assistant.tokens.logprobs has 2 values for 1 ids");
+  EXPECT_EQ(complaint([](Trajectory& whole) {
+              edit_turn(whole, 0, [](Turn& turn) { turn.assistant.tokens->segments = "r"; });
+            }),
+            "turns[0].assistant.tokens.segments has 1 letters for 2 ids");
+}
+
+TEST(Lint, CountsTheValuesOfTheWhole) {
+  EXPECT_EQ(complaint([](Trajectory& whole) { whole.tokens->loss_mask.pop_back(); }),
+            "tokens.loss_mask has 6 values for 7 ids");
+  EXPECT_EQ(complaint([](Trajectory& whole) { whole.tokens->logprobs.pop_back(); }),
+            "tokens.logprobs has 6 values for 7 ids");
+  EXPECT_EQ(complaint([](Trajectory& whole) { whole.tokens->turn.push_back(1); }),
+            "tokens.turn has 8 values for 7 ids");
+  EXPECT_EQ(complaint([](Trajectory& whole) { whole.tokens->advantages = {1}; }),
+            "tokens.advantages has 1 values for 7 ids");
+}
+
+TEST(Lint, WantsLogProbabilitiesOfSampledTokensOnly) {
+  EXPECT_EQ(complaint([](Trajectory& whole) { whole.tokens->logprobs[3] = 0.25; }),
+            "tokens.logprobs[3] is 0.25; a log-probability is finite and at most 0");
+  EXPECT_EQ(complaint([](Trajectory& whole) { whole.tokens->logprobs[0] = -1; }),
+            "tokens.logprobs[0] is -1 where loss_mask is 0");
+  EXPECT_EQ(complaint([](Trajectory& whole) { whole.tokens->rewards[0] = 1; }),
+            "tokens.rewards[0] is 1 where loss_mask is 0");
+  EXPECT_EQ(complaint([](Trajectory& whole) { whole.tokens->logprobs[6] = -0.25; }),
+            "tokens.logprobs[6] is -0.25, but turns[1].assistant.tokens.logprobs[0] is -0.5");
+}
+
+TEST(Lint, WantsTheMaskExactlyOnSampledTokens) {
+  EXPECT_EQ(complaint([](Trajectory& whole) { whole.tokens->loss_mask[5] = 1; }),
+            "tokens.loss_mask[5] is 1 on a token the policy did not sample");
+  EXPECT_EQ(complaint([](Trajectory& whole) {
+              whole.tokens->loss_mask[3] = 0;
+              whole.tokens->logprobs[3] = 0;
+            }),
+            "tokens.loss_mask[3] is 0 on a token the policy sampled");
+  EXPECT_EQ(complaint([](Trajectory& whole) { whole.tokens->loss_mask[3] = 2; }),
+            "tokens.loss_mask[3] is 2, expected 0 or 1");
+}
+
+TEST(Lint, HoldsTheFlatIdsAgainstTheTurns) {
+  EXPECT_EQ(complaint([](Trajectory& whole) { whole.tokens->ids[4] = 99; }),
+            "tokens.ids[4] is 99, but turns[0].assistant.tokens.ids[1] is 5");
+  EXPECT_EQ(complaint([](Trajectory& whole) { whole.tokens->ids[5] = 99; }),
+            "tokens.ids[5] is 99, but turns[1].assistant.tokens.prompt_ids[0] is 6");
+  EXPECT_EQ(complaint([](Trajectory& whole) {
+              edit_turn(whole, 1, [](Turn& turn) { turn.assistant.tokens->prompt_from = 4; });
+            }),
+            "turns[1].assistant.tokens.prompt_from is 4, but 5 ids come before this turn in "
+            "tokens.ids");
+  EXPECT_EQ(complaint([](Trajectory& whole) {
+              whole.turns.pop_back();
+              whole.tokens->turn[6] = 0;
+            }),
+            "tokens.ids has 7 ids, but the turns account for 5");
+}
+
+TEST(Lint, WantsTurnsToGoForward) {
+  EXPECT_EQ(complaint([](Trajectory& whole) { whole.tokens->turn[5] = -1; }),
+            "tokens.turn[5] is -1 after 0: turns must not go back");
+  EXPECT_EQ(complaint([](Trajectory& whole) { whole.tokens->turn[6] = 2; }),
+            "tokens.turn[6] is 2, but there are 2 turns");
+  EXPECT_EQ(
+      complaint([](Trajectory& whole) { edit_turn(whole, 1, [](Turn& turn) { turn.index = 3; }); }),
+      "turns[1].index is 3, expected 1");
+}
+
+TEST(Lint, MatchesToolCallsAndObservations) {
+  EXPECT_EQ(complaint([](Trajectory& whole) {
+              edit_turn(whole, 0, [](Turn& turn) { turn.observations[0].tool_call_id = "c9"; });
+            }),
+            "turns[0].observations[0].tool_call_id 'c9' is no tool call of this turn");
+  EXPECT_EQ(complaint([](Trajectory& whole) {
+              edit_turn(whole, 0, [](Turn& turn) { turn.observations.clear(); });
+            }),
+            "turns[0]: no observation for tool call 'c0'");
+  EXPECT_EQ(complaint([](Trajectory& whole) {
+              edit_turn(whole, 1, [](Turn& turn) { turn.observations.clear(); });
+            }),
+            "nothing")
+      << "the last turn may have been cut off";
+  EXPECT_EQ(complaint([](Trajectory& whole) {
+              edit_turn(whole, 1, [](Turn& turn) {
+                turn.assistant.tool_calls.push_back(turn.assistant.tool_calls[0]);
+              });
+            }),
+            "turns[1].assistant.tool_calls[1].id 'c1' is also that of tool_calls[0]");
+}
+
+TEST(Lint, ChecksTheChosenCandidate) {
+  EXPECT_EQ(complaint([](Trajectory& whole) {
+              edit_turn(whole, 0, [](Turn& turn) {
+                turn.candidates = std::vector<Assistant>(2, turn.assistant);
+                turn.chosen = 2;
+              });
+            }),
+            "turns[0].chosen is 2, out of the 2 candidates");
+}
+
+TEST(Lint, ChecksLabels) {
+  const auto labelled = [](const std::function<void(Label&)>& edit) {
+    return complaint([&edit](Trajectory& whole) {
+      whole.labels.push_back(make_label("igpo", 0, 1));
+      edit(whole.labels.back());
+    });
+  };
+  EXPECT_EQ(labelled([](Label&) {}), "nothing");
+  EXPECT_EQ(labelled([](Label& label) { label.turn = 2; }),
+            "labels[0].turn is 2, but there are 2 turns");
+  EXPECT_EQ(labelled([](Label& label) { label.turn.reset(); }),
+            "labels[0].turn is missing for a label of level turn");
+  EXPECT_EQ(labelled([](Label& label) { label.verdict = "maybe"; }),
+            "labels[0].verdict is 'maybe', expected correct, incorrect or neutral");
+  EXPECT_EQ(labelled([](Label& label) { label.token = {5, 8}; }),
+            "labels[0].token is [5, 8], out of the 7 ids");
+  EXPECT_EQ(labelled([](Label& label) { label.tool_call = 1; }),
+            "labels[0].tool_call is 1, but turn 0 has 1 tool calls");
+  EXPECT_EQ(labelled([](Label& label) { label.supervisor = ""; }), "labels[0].supervisor is empty");
+}
+
+TEST(Lint, ChecksParents) {
+  EXPECT_EQ(complaint([](Trajectory& whole) { whole.parent = Parent{"r-t-1", 3}; }),
+            "parent.turns is 3, but there are 2 turns");
+  EXPECT_EQ(complaint([](Trajectory& whole) { whole.parent = Parent{whole.id, 1}; }),
+            "parent.trajectory_id is the record's own");
+}
+
+TEST(Lint, CollectsAsManyComplaintsAsAskedFor) {
+  Trajectory whole = with_tokens();
+  for (float& logprob : whole.tokens->logprobs) logprob = -1;
+  EXPECT_EQ(complaints_of(whole, 1).size(), 1u);
+  EXPECT_GE(complaints_of(whole, 20).size(), 3u);
+}
+
+// --- over a whole source ---
+
+std::string first_complaint(const std::string& path) {
+  std::string first = "nothing";
+  auto report = lint(path, 1, [&first](const std::string& what) {
+    first = what;
+    return false;
+  });
+  return report ? first : report.error().message;
+}
+
+void write_lines(const std::string& path, const std::vector<std::string>& lines) {
+  std::ofstream file(path);
+  for (const auto& line : lines) file << line << "\n";
+}
+
+TEST(LintSource, NamesFileLineAndRecord) {
+  Scratch scratch;
+  const std::string path = scratch.path("t.jsonl");
+  Trajectory bad = with_tokens();
+  bad.id = "second";
+  edit_turn(bad, 1, [](Turn& turn) { turn.assistant.tokens->logprobs = {-1, -1}; });
+  const std::string good = json::serialize(to_json(with_tokens()));
+  write_lines(path, {good, json::serialize(to_json(bad))});
+  EXPECT_EQ(first_complaint(path),
+            path + ":2: second: turns[1].assistant.tokens.logprobs has 2 values for 1 ids");
+  write_lines(path, {good, good});
+  EXPECT_EQ(first_complaint(path), path + ":2: r-t-0: id is also that of " + path + ":1");
+  write_lines(path, {good, "{\"id\": \"x\""});
+  EXPECT_EQ(first_complaint(path).find(path + ":2: invalid JSON"), 0u) << first_complaint(path);
+  write_lines(path, {"{\"schema\":\"proctor.trajectory/9\",\"id\":\"x\"}"});
+  EXPECT_EQ(first_complaint(path),
+            path + ":1: x: schema is \"proctor.trajectory/9\", expected \"proctor.trajectory/1\"");
+}
+
+TEST(LintSource, NamesAFieldOfTheWrongType) {
+  Scratch scratch;
+  const std::string path = scratch.path("t.jsonl");
+  json::object record = to_json(with_tokens());
+  record["turns"].as_array()[1].as_object()["assistant"].as_object()["content"] = 7;
+  write_lines(path, {json::serialize(record)});
+  EXPECT_EQ(first_complaint(path).find(path + ":1: r-t-0: turns[1].assistant.content"), 0u)
+      << first_complaint(path);
+}
+
+TEST(LintSource, ChecksAStoreWithItsColumnsAndParents) {
+  Scratch scratch;
+  const std::string run = scratch.path("run");
+  {
+    auto store = Store::create(run, json::object{});
+    ASSERT_TRUE(store);
+    ASSERT_TRUE(await((*store)->finish(shared(with_tokens()))));
+  }
+  EXPECT_EQ(first_complaint(run), "nothing");
+  {
+    auto database = Database::open(run + "/trajectories.db", Database::Access::write);
+    ASSERT_TRUE(database->run("UPDATE trajectories SET reward = 7"));
+  }
+  EXPECT_EQ(first_complaint(run), run +
+                                      "/trajectories.db: r-t-0: the store's column 'reward' "
+                                      "differs from the record");
+}
+
+TEST(LintSource, MissesTheParentOfABranch) {
+  Scratch scratch;
+  const std::string run = scratch.path("run");
+  Trajectory branch = with_tokens();
+  branch.parent = Parent{"r-t-7", 1};
+  {
+    auto store = Store::create(run, json::object{});
+    ASSERT_TRUE(store);
+    ASSERT_TRUE(await((*store)->finish(shared(branch))));
+  }
+  EXPECT_EQ(first_complaint(run),
+            run + "/trajectories.db: r-t-0: parent.trajectory_id 'r-t-7' is no record here");
+}
+
+}  // namespace
+}  // namespace proctor

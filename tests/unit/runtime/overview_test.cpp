@@ -1,0 +1,82 @@
+// What a run's first page says, and which rows a filter keeps.
+#include "runtime/overview.h"
+
+#include <gtest/gtest.h>
+
+#include "runtime/row_filter.h"
+
+namespace proctor {
+namespace {
+
+TrajectoryRow row(const std::string& task, int sample, const std::string& status,
+                  std::optional<double> reward, std::optional<bool> correct) {
+  TrajectoryRow made;
+  made.id = task + "-" + std::to_string(sample);
+  made.task_id = made.group_id = task;
+  made.suite = "qa";
+  made.sample = sample;
+  made.status = status;
+  made.reward = reward;
+  made.correct = correct;
+  made.turns = 2;
+  return made;
+}
+
+TEST(Overview, AddsUpPerSuite) {
+  const auto suites =
+      overview_of({row("a", 0, "answered", 1, true), row("a", 1, "answered", 0, false),
+                   row("b", 0, "error", std::nullopt, std::nullopt)});
+  ASSERT_EQ(suites.size(), 1u);
+  EXPECT_EQ(suites[0].tasks, 2);
+  EXPECT_EQ(suites[0].trajectories, 3);
+  EXPECT_EQ(suites[0].answered, 2);
+  EXPECT_EQ(suites[0].graded, 2);
+  EXPECT_EQ(suites[0].correct, 1);
+  EXPECT_EQ(suites[0].errors, 1);
+  EXPECT_EQ(suites[0].reward, 0.5);
+  EXPECT_FALSE(suites[0].reward_interval) << "one rewarded task says nothing of others";
+}
+
+TEST(Overview, BootstrapsTheMeanOverTasks) {
+  std::vector<std::pair<double, std::int64_t>> tasks;
+  for (int i = 0; i < 100; ++i) tasks.emplace_back(i % 2 == 0 ? 4 : 0, 4);
+  const auto interval = bootstrap_mean(tasks);
+  ASSERT_TRUE(interval);
+  // 100 tasks of mean 0.5 and deviation 0.5: the mean's standard error is 0.05.
+  EXPECT_NEAR(interval->low, 0.402, 0.02);
+  EXPECT_NEAR(interval->high, 0.598, 0.02);
+  EXPECT_EQ(bootstrap_mean(tasks)->low, interval->low) << "the same each time";
+  EXPECT_FALSE(bootstrap_mean({{1, 1}}));
+}
+
+bool keeps(const std::vector<std::string>& conditions, const TrajectoryRow& given) {
+  auto filter = RowFilter::parse(conditions);
+  EXPECT_TRUE(filter) << filter.error().message;
+  return filter->fits(given);
+}
+
+TEST(RowFilter, KeepsWhatFitsEveryCondition) {
+  const auto good = row("a", 1, "answered", 0.5, true);
+  const auto failed = row("b", 0, "error", std::nullopt, std::nullopt);
+  EXPECT_TRUE(keeps({}, good));
+  EXPECT_TRUE(keeps({"status=answered", "reward>=0.5", "sample<2", "correct=true"}, good));
+  EXPECT_FALSE(keeps({"status=answered", "reward>0.5"}, good));
+  EXPECT_FALSE(keeps({"reward<1"}, failed)) << "no reward is not a small one";
+  EXPECT_TRUE(keeps({"reward!=1"}, failed));
+  EXPECT_TRUE(keeps({"correct=null"}, failed));
+  EXPECT_FALSE(keeps({"task!=b"}, failed));
+}
+
+TEST(RowFilter, SaysWhatIsWrongWithACondition) {
+  const auto message = [](const std::string& text) {
+    auto filter = RowFilter::parse({text});
+    return filter ? "fine" : filter.error().message;
+  };
+  EXPECT_EQ(message("answered"), "--filter 'answered': expected COLUMN=VALUE, or !=, <, <=, >, >=");
+  EXPECT_EQ(message("reward=much"), "--filter 'reward=much': 'much' is no number");
+  EXPECT_EQ(message("status<answered"), "--filter 'status<answered': 'status' takes = and != only");
+  EXPECT_EQ(message("statsu=error").find("--filter 'statsu=error': unknown column 'statsu'"), 0u);
+}
+
+}  // namespace
+}  // namespace proctor
