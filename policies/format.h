@@ -38,7 +38,8 @@ class Format {
   // "c0", "c1"... , or parse_error with a sentence for the policy. Never throws, never fails;
   // parse(render(x)) gives x back for every well-formed assistant message. Where the policy wrote a
   // tool's result itself, `content` is cut before it and `extra["forged_output"]` counts them.
-  virtual Assistant parse(Generation generation, const std::vector<ToolDefinition>& tools) const = 0;
+  virtual Assistant parse(Generation generation,
+                          const std::vector<ToolDefinition>& tools) const = 0;
 
   // The final answer in a turn without tool calls, as the format marks it; nothing: the turn is not
   // finished or has no answer.
@@ -61,9 +62,10 @@ Result<FormatRef> make_format(const json::value& config);
 // calls of its own; every other stays.
 FormatRef format_for(FormatRef format, const Capabilities& model);
 
-#define REGISTER_FORMAT(...) \
-  static const bool registered_format_ = [] { \
+#define REGISTER_FORMAT(...)                                                  \
+  static const bool registered_format_ = [] {                                 \
     ::proctor::Registry<::proctor::FormatMaker>::instance().add(__VA_ARGS__); \
-    return true; }();
+    return true;                                                              \
+  }();
 
 }  // namespace proctor

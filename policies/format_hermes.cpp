@@ -11,6 +11,7 @@
 #include "policies/textual_format.h"
 
 namespace proctor {
+using namespace markup;
 namespace {
 
 const std::vector<std::string>& tags() {

@@ -12,6 +12,7 @@
 #include "policies/textual_format.h"
 
 namespace proctor {
+using namespace markup;
 namespace {
 
 class OpenAi final : public Format {
@@ -73,7 +74,8 @@ Assistant OpenAi::parse(Generation generation, const std::vector<ToolDefinition>
   Assistant turn;
   turn.content = std::move(generation.content);
   const Thinking thinking = split_thinking(turn.content, turn.content.find("```"));
-  turn.reasoning = generation.reasoning ? std::move(generation.reasoning) : thinking.reasoning;
+  turn.reasoning = std::move(generation.reasoning);
+  if (!turn.reasoning) turn.reasoning = thinking.reasoning;
   turn.tool_calls = std::move(generation.tool_calls);
   for (std::size_t i = 0; i < turn.tool_calls.size(); ++i) {
     turn.tool_calls[i].id = "c" + std::to_string(i);
@@ -95,7 +97,7 @@ Assistant OpenAi::parse(Generation generation, const std::vector<ToolDefinition>
 
 std::optional<std::string> OpenAi::answer(const Assistant& turn) const {
   if (!turn.tool_calls.empty() || turn.parse_error) return std::nullopt;
-  const std::string text(trimmed(split_thinking(turn.content, turn.content.find("```")).rest));
+  std::string text(trimmed(split_thinking(turn.content, turn.content.find("```")).rest));
   if (auto answer = marked_answer(text)) return answer;
   if (text.empty() || turn.finish_reason == "length") return std::nullopt;
   return text;

@@ -7,6 +7,7 @@
 #include "policies/textual_format.h"
 
 namespace proctor {
+using namespace markup;
 namespace {
 
 class Plain final : public TextualFormat {

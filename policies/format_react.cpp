@@ -11,6 +11,7 @@
 #include "policies/textual_format.h"
 
 namespace proctor {
+using namespace markup;
 namespace {
 
 constexpr std::string_view kThought = "Thought:", kAction = "Action:", kInput = "Action Input:",
@@ -145,8 +146,10 @@ React::Said React::read(std::string_view content, bool cut_short,
         said.parse_error = call.error().message;
     }
     if (part.label == kAnswer) {
-      std::string_view rest(part.body.data(),
-                            parts.back().body.data() + parts.back().body.size() - part.body.data());
+      const std::string_view& last = parts.back().body;
+      const auto start = static_cast<std::size_t>(part.body.data() - content.data());
+      const auto end = static_cast<std::size_t>(last.data() - content.data()) + last.size();
+      const std::string_view rest = content.substr(start, end - start);
       said.answer = inside_of_fence(rest).value_or(std::string(inside_of_block(rest)));
       break;
     }

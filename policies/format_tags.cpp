@@ -13,6 +13,7 @@
 #include "policies/textual_format.h"
 
 namespace proctor {
+using namespace markup;
 namespace {
 
 std::string opening(const std::string& name) { return "<" + name + ">"; }
@@ -60,6 +61,7 @@ class Tags final : public TextualFormat {
 std::vector<std::string> Tags::call_blocks(const std::vector<ToolDefinition>& tools) const {
   if (function_mode_) return {"tool"};
   std::vector<std::string> names;
+  names.reserve(tools.size() + 3);
   for (const ToolDefinition& tool : tools) names.push_back(tool.name);
   return names;
 }

@@ -169,7 +169,7 @@ std::string Grammar::object(const std::string& name, const json::object& schema)
   const auto behind = [&](std::size_t from) {
     std::string rest;
     for (std::size_t i = from; i < optional.size(); ++i) {
-      rest += " (\", \" " + optional[i] + ")?";
+      rest += fmt::format(" (\", \" {})?", optional[i]);
     }
     return rest;
   };
@@ -179,7 +179,7 @@ std::string Grammar::object(const std::string& name, const json::object& schema)
     body += behind(0);
   } else if (!optional.empty()) {
     for (std::size_t i = 0; i < optional.size(); ++i) {
-      body += (i == 0 ? "" : " | ") + optional[i] + behind(i + 1);
+      body += fmt::format("{}{}{}", i == 0 ? "" : " | ", optional[i], behind(i + 1));
     }
     body = "(" + body + ")?";
   }
@@ -189,10 +189,8 @@ std::string Grammar::object(const std::string& name, const json::object& schema)
 std::string Grammar::text(const std::string& root) const {
   std::string text;
   for (const auto& [name, body] : rules_) {
-    if (name == root)
-      text = name + " ::= " + body + "\n" + text;
-    else
-      text += name + " ::= " + body + "\n";
+    const std::string line = fmt::format("{} ::= {}\n", name, body);
+    text.insert(name == root ? 0 : text.size(), line);
   }
   return text;
 }

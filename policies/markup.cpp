@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cctype>
 
-namespace proctor {
+namespace proctor::markup {
 namespace {
 
 constexpr std::string_view kBlank = " \t\r\n\v\f";
@@ -286,4 +286,4 @@ std::string names_of(const std::vector<ToolDefinition>& tools) {
   return names.empty() ? "none" : names;
 }
 
-}  // namespace proctor
+}  // namespace proctor::markup

@@ -11,7 +11,7 @@
 
 #include "policies/model.h"
 
-namespace proctor {
+namespace proctor::markup {
 
 std::string_view trimmed(std::string_view text);
 
@@ -64,4 +64,4 @@ Thinking split_thinking(std::string_view text, std::size_t limit = std::string_v
 // "search, python" for sentences to the policy.
 std::string names_of(const std::vector<ToolDefinition>& tools);
 
-}  // namespace proctor
+}  // namespace proctor::markup

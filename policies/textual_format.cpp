@@ -6,6 +6,7 @@
 #include "policies/markup.h"
 
 namespace proctor {
+using namespace markup;
 namespace {
 
 bool same_calls(const std::vector<ToolCall>& a, const std::vector<ToolCall>& b) {
@@ -134,7 +135,8 @@ Assistant TextualFormat::parse(Generation generation,
   Assistant turn;
   turn.content = std::move(generation.content);
   if (said.length < turn.content.size()) turn.content.resize(said.length);
-  turn.reasoning = generation.reasoning ? std::move(generation.reasoning) : said.reasoning;
+  turn.reasoning = std::move(generation.reasoning);
+  if (!turn.reasoning) turn.reasoning = std::move(said.reasoning);
   turn.tool_calls = std::move(said.calls);
   turn.parse_error = std::move(said.parse_error);
   turn.finish_reason = std::move(generation.finish_reason);

@@ -11,6 +11,7 @@
 #include "tests/support/gbnf_sampler.h"
 
 namespace proctor {
+using namespace markup;
 namespace {
 
 using testing::HasSubstr;
