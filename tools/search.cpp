@@ -119,7 +119,7 @@ class Search final : public Tool {
 std::vector<OptionInfo> search_options() {
   OptionInfo index{.name = "index", .type = OptionType::text, .fallback = nullptr};
   index.meaning =
-      "folder made by `proctor index build`, from the config's folder; the dictionary of "
+      "folder made by `proctor index build`; the dictionary of "
       "the qa suite when left out";
   OptionInfo k{.name = "k", .type = OptionType::integer, .fallback = 3};
   k.meaning = "documents returned when a call does not say how many";
@@ -138,7 +138,7 @@ Result<ToolRef> make_search(const Options& options, const ToolServices& services
       path = fs::path(services.base_directory) / path;
   }
   auto index = SearchIndex::open(path.lexically_normal().string());
-  if (!index) return std::move(index).error().in("search");
+  if (!index) return std::move(index).error();
   return ToolRef(std::make_shared<Search>(std::move(*index), options, services.pool));
 }
 
