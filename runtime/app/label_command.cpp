@@ -14,6 +14,7 @@
 #include <fstream>
 #include <future>
 #include <iostream>
+#include <set>
 #include <thread>
 #include <unordered_map>
 
@@ -300,7 +301,6 @@ class Labelling {
  private:
   Status make_models();
   Result<Labeller> make_labeller();
-  void tell_fallbacks(const PluginUse& use);
   std::shared_ptr<Judge> judge(const std::string& role);
 
   const LabelArguments arguments_;
@@ -309,6 +309,7 @@ class Labelling {
   Models models_;
   std::mutex judges_mutex_;
   std::map<ModelRef, std::shared_ptr<Judge>> judges_;
+  std::set<std::string> told_;  // roles that fell back to the policy's model
 };
 
 Status Labelling::make_models() {
@@ -331,18 +332,11 @@ std::shared_ptr<Judge> Labelling::judge(const std::string& role) {
   ModelRef model = models_.get(role);
   if (!model) return nullptr;
   std::lock_guard lock(judges_mutex_);
+  if (!models_.given(role) && told_.insert(role).second)
+    std::cerr << "proctor: no model for the role " << role << " was given; policy's is used\n";
   auto& judge = judges_[model];
   if (!judge) judge = std::make_shared<Judge>(model);
   return judge;
-}
-
-void Labelling::tell_fallbacks(const PluginUse& use) {
-  const auto* entry = Registry<SupervisorMaker>::instance().find(use.name);
-  if (!entry || !models_.given("policy")) return;
-  for (const auto& role : entry->info.roles)
-    if (role != "policy" && !models_.given(role))
-      std::cerr << "proctor: " << use.name << ": no model for the role " << role
-                << " was given; policy's is used\n";
 }
 
 Result<Labeller> Labelling::make_labeller() {
@@ -363,7 +357,6 @@ Result<Labeller> Labelling::make_labeller() {
     if (!use) return std::move(use).error().in("--supervise");
     auto instance = make_supervisor(*use, services);
     if (!instance) return std::move(instance).error().in("--supervise");
-    tell_fallbacks(*use);
     instances.push_back(std::move(*instance));
   }
   return Labeller::make(std::move(instances), Milliseconds(arguments_.deadline_ms));

@@ -1,0 +1,161 @@
+#include "supervisors/arithmetic.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+
+namespace proctor {
+namespace {
+
+int verdict(std::string_view text, double tolerance = 0.1, double relative = 0) {
+  return verdict_of(arithmetic_pairs(text, tolerance, relative));
+}
+std::size_t pairs(std::string_view text) { return arithmetic_pairs(text, 0.1, 0).size(); }
+
+TEST(Arithmetic, AgreesWithWhatIsRight) {
+  for (const char* text : {
+           "3 + 4 = 7",
+           "So 3 + 4 = 7.",
+           "We get 3 + 4 = 7 apples, and 2*2 = 4.",
+           "1,000 + 234 = 1,234",
+           "(2 + 3) * 4 = 20 = 10 * 2",
+           "7 × 3 = 21 and 21 ÷ 7 = 3",
+           "2^3^2 = 512",
+           "-2^2 = -4",
+           "2^-1 = 0.5",
+           "2**10 = 1024",
+           "20% of 50 = 10",
+           "5 + 20% of 50 = 15",
+           "a total of 3 + 4 = 7",
+           "$3 + 4 = 7$",
+           "\\(3 \\times 4 = 12\\)",
+           "$5 + $3 = $8",
+           "6 \\cdot 7 = 42 \\\\ 42 \\div 6 = 7",
+           "Result: -5 + 8 = 3",
+           "we get -5 + 8 = 3",
+           "**3 + 4 = 7**",
+           "- 3 + 4 = 7\n- 2 + 2 = 4",
+           "1. 3 + 4 = 7",
+           "(1) 3 + 4 = 7",
+           "1) 3 + 4 = 7",
+           "the sum (3 + 4 = 7) is",
+           "(3 + 4) = 7",
+           "10 / 4 = 2.5",
+           "0.1 + 0.2 = .3",
+           "3 + 4\n= 7\n= 5 + 2",
+           "3 + 4 = 7\n7 * 2 = 14",
+           "3 + 4 = 7\n-2 + 5 = 3",
+           "100000000000000000000 + 1 = 100000000000000000001",
+           "007 + 1 = 8",
+           "4^0.5 = 2",
+           "3 + 4 = 7 (seven)",
+           "\\boxed{3 + 4 = 7}",
+       })
+    EXPECT_EQ(verdict(text), 1) << text;
+}
+
+TEST(Arithmetic, FindsWhatIsWrong) {
+  for (const char* text : {
+           "3 + 4 = 8",
+           "So 3 + 4 = 7, and 7 * 2 = 15.",
+           "2 + 2 = 4 = 5",
+           "1,000 * 2 = 2,001",
+           "20% of 50 = 11",
+           "x = 5 and 3 + 4 = 8",
+           "$12 \\times 12 = 141$",
+           "100000000000000000000 + 1 = 100000000000000000000",
+           "1/0 = 5 but 2 + 2 = 5",
+       })
+    EXPECT_EQ(verdict(text), -1) << text;
+}
+
+TEST(Arithmetic, LeavesAloneWhatItCannotRead) {
+  for (const char* text : {
+           "",
+           "no numbers at all",
+           "x + 5 = 9",
+           "9 = 5 + x",
+           "x = 5",
+           "2x = 10",
+           "10 = 2x",
+           "5 km = 5000 m",
+           "5km = 5000m",
+           "3 == 4",
+           "3 != 4",
+           "3 <= 4, 3 >= 2",
+           "x := 5 => 6",
+           "half of 10 = 5",
+           "10 = half of 20",
+           "3 out of 4 = 0.75",
+           "\\frac{1}{2} = 0.6",
+           "0.6 = \\frac{1}{2}",
+           "\\sqrt{16} = 5",
+           "5 = \\sqrt{16}",
+           "f(3) = 9",
+           "2(3 + 4) = 15",
+           "14 = 2(3 + 4)",
+           "15 = 2(x + 3)",
+           "15 = 2 (x + 3)",
+           "5! = 121",
+           "121 = 5!",
+           "3:4 = 0.8",
+           "1,5 + 1 = 3",
+           "1.2.3 = 4",
+           "7 x 2 = 15",
+           "15 = 7 x 2",
+           "5² = 26",
+           "26 = 5²",
+           "√16 = 5",
+           "5 ± 2 = 9",
+           "90° + 90° = 170°",
+           "2 * (3 + x) = 11",
+           "11 = 2 * (x + 3)",
+           "(x + 3) + 4 = 8",
+           "1 1/2 = 2.5",
+           "a^2 + 3 = 4",
+           "10^{2} = 101",
+           "101 = 10^{2}",
+           "A-5 = 3",
+           "total - 5 = 3",
+           "3 + = 4",
+           "= 4",
+           "3 =",
+           "3 = ?",
+           "10 % 3 = 2",
+           "y = 7 + z = 9",
+       })
+    EXPECT_EQ(pairs(text), 0u) << text;
+}
+
+TEST(Arithmetic, IsInconclusiveOnDivisionByZeroAndMonsters) {
+  EXPECT_EQ(verdict("1 / 0 = 5"), 0);
+  EXPECT_EQ(verdict("0^-1 = 5"), 0);
+  EXPECT_EQ(verdict("(-8)^0.5 = 2"), 0);
+  const auto began = std::chrono::steady_clock::now();
+  EXPECT_EQ(verdict("9^9^9^9 = 1"), 0);
+  EXPECT_EQ(verdict("1.0000001^10000000000 = 1"), 0);
+  EXPECT_EQ(verdict(std::string(100000, '(') + "1 = 1"), 1);
+  EXPECT_EQ(verdict(std::string(100000, '(') + "1" + std::string(100000, ')') + " = 1"), 0);
+  EXPECT_EQ(verdict(std::string(100000, '9') + " = 1"), 0);
+  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(5));
+}
+
+TEST(Arithmetic, AllowsTheToleranceAndNoMore) {
+  EXPECT_EQ(verdict("10 / 3 = 3.33"), 1);
+  EXPECT_EQ(verdict("2 + 2 = 4.1"), 1);
+  EXPECT_EQ(verdict("2 + 2 = 4.11"), -1);
+  EXPECT_EQ(verdict("10 / 3 = 3.33", 0), -1);
+  EXPECT_EQ(verdict("1000000 + 1 = 1000000", 0.1, 1e-6), 1);
+  EXPECT_EQ(verdict("0.001 + 0.001 = 0.003", 0.1, 1e-6), -1);
+}
+
+TEST(Arithmetic, TellsWhatItComparedAndWhatCameOut) {
+  const auto found = arithmetic_pairs("First 3 * 4 = 12 = 24 / 2, done.", 0.1, 0);
+  ASSERT_EQ(found.size(), 2u);
+  EXPECT_EQ(found[0].left, "3 * 4");
+  EXPECT_EQ(found[1].right, "24 / 2");
+  EXPECT_EQ(found[1].right_value, "12");
+}
+
+}  // namespace
+}  // namespace proctor

@@ -1,0 +1,270 @@
+// The numbers are those of the mechanism's worked example.
+#include "sandbox/sandbox.h"
+#include "supervisors/grading.h"
+#include "supervisors/loose_json.h"
+#include "supervisors/steps.h"
+#include "tests/support/supervision.h"
+
+namespace proctor {
+namespace {
+
+// A solution whose steps are right (+1), wrong (-1) or say nothing that can be computed (0).
+Record chain(const std::vector<int>& verdicts, bool correct) {
+  std::string text;
+  for (const int v : verdicts)
+    text += v > 0 ? "so 2 + 2 = 4\n\n" : v < 0 ? "so 2 + 2 = 5\n\n" : "let us think\n\n";
+  Record record("chain");
+  record.say(text);
+  record.edit().outcome.correct = correct;
+  return record;
+}
+
+Trajectory labelled(const Record& record, const std::string& use) {
+  Bench bench;
+  Trajectory trajectory = record.get();
+  auto failure = supervise(bench.make(use), trajectory);
+  EXPECT_FALSE(failure) << failure->message;
+  return trajectory;
+}
+
+// u of the first step, whose recorded rest has these verdicts and one more step at its end.
+double first_value(std::vector<int> rest, bool correct, const std::string& use) {
+  rest.insert(rest.begin(), 1);
+  rest.push_back(0);
+  return values_of(labelled(chain(rest, correct), use), "rollout_value").at(0);
+}
+
+TEST(GroundedPrm, ValuesTheRecordedRestInTheFormOfTheCode) {
+  const std::string use = "groundedprm:check=tool";
+  EXPECT_NEAR(first_value({1, 1, -1}, true, use), .777778, 5e-7);
+  EXPECT_NEAR(first_value({1, 1, 1}, false, use), .333333, 5e-7);
+  EXPECT_NEAR(first_value({}, true, use), 1, 1e-12);
+  EXPECT_NEAR(first_value({-1}, true, use), 0, 1e-12);
+  EXPECT_NEAR(first_value({-1, 0, 1, 1}, true, use), .1875, 1e-12);
+}
+
+TEST(GroundedPrm, ValuesTheRecordedRestInTheFormOfThePaper) {
+  const std::string use = "groundedprm:check=tool,fusion=paper";
+  EXPECT_NEAR(first_value({1, 1, -1}, true, use), 1.363333, 5e-7);
+  EXPECT_NEAR(first_value({1, 1, 1}, false, use), -.096667, 5e-7);
+  EXPECT_NEAR(first_value({}, true, use), 1, 1e-12);
+  EXPECT_NEAR(first_value({-1}, true, use), 0, 1e-12);
+  EXPECT_NEAR(first_value({-1, 0, 1, 1}, true, use), 1.13475, 5e-7);
+}
+
+TEST(GroundedPrm, FindsTheFirstWrongStep) {
+  Trajectory record = labelled(chain({1, 0, -1, 1}, false), "groundedprm:check=tool");
+  expect_near(values_of(record, "tool_verdict"), {1, 0, -1, 1});
+  // h = v + u/2; u of the four steps: (0 * 1 - 1/2) / 2 - 1/2, -1 - 1, -1, -1.
+  expect_near(values_of(record, "rollout_value"), {-.75, -2, -1, -1});
+  expect_near(values_of(record, "step"), {.625, -1, -1.5, .5});
+  EXPECT_EQ(find_label(record, "step", 0, 1)->verdict, "incorrect");
+  EXPECT_EQ(find_label(record, "first_error")->value, 1);
+  EXPECT_EQ(find_label(record, "first_error")->verdict, "found");
+  EXPECT_EQ(find_label(record, "tool_verdict", 0, 2)->evidence.at("query"), "2 + 2 = 5");
+  EXPECT_EQ(find_label(record, "tool_verdict", 0, 2)->evidence.at("result"), "4 = 5");
+}
+
+TEST(GroundedPrm, JudgesByTheToolAloneWhereTheEndIsNotKnown) {
+  Record record = Record("r").say("2 + 2 = 4\n\n3 * 3 = 10");
+  Trajectory trajectory = labelled(record, "groundedprm:check=tool");
+  expect_near(values_of(trajectory, "step"), {1, -1});
+  EXPECT_TRUE(values_of(trajectory, "rollout_value").empty());
+}
+
+TEST(GroundedPrm, MarksChainsThatNoToolCouldCheck) {
+  Trajectory by_tool = labelled(chain({0, 0}, true), "groundedprm:check=tool");
+  EXPECT_EQ(find_label(by_tool, "first_error")->verdict, "ungrounded");
+  EXPECT_EQ(find_label(by_tool, "first_error")->value, -1);
+  Trajectory unchecked = labelled(chain({1, -1}, true), "groundedprm:check=none");
+  expect_near(values_of(unchecked, "tool_verdict"), {0, 0});
+  EXPECT_EQ(find_label(unchecked, "first_error")->verdict, "ungrounded");
+}
+
+TEST(GroundedPrm, CallsAnEmptyStepWrong) {
+  Turn turn;
+  turn.assistant.steps = {{"2 + 2 = 4", " ", "done"}};
+  Trajectory record = labelled(Record("r").add(turn), "groundedprm:check=tool");
+  expect_near(values_of(record, "tool_verdict"), {1, -1, 0});
+  EXPECT_EQ(find_label(record, "tool_verdict", 0, 1)->rationale, "empty");
+}
+
+TEST(GroundedPrm, TakesTurnsAsStepsOfAnAgent) {
+  Trajectory record = labelled(Record("r").call("2 + 2 = 4", "q", "seen").say("3 + 3 = 7"),
+                               "groundedprm:check=tool");
+  ASSERT_EQ(values_of(record, "step").size(), 2u);
+  EXPECT_EQ(find_label(record, "step", 1)->level, LabelLevel::turn);
+  EXPECT_EQ(find_label(record, "step", 1)->value, -1);
+}
+
+TEST(GroundedPrm, HasNothingToSayOfNothing) {
+  EXPECT_TRUE(labelled(Record("r"), "groundedprm:check=tool").labels.empty());
+}
+
+// Runs Python queries by a table.
+class FakeSandbox final : public SandboxPool {
+ public:
+  std::map<std::string, Execution> answers;
+  int runs = 0;
+  Async<Result<Execution>> run(ExecutionRequest request) override {
+    ++runs;
+    for (const auto& [part, execution] : answers)
+      if (request.code.find(part) != std::string::npos) co_return execution;
+    co_return internal_error("no such query");
+  }
+  Async<Result<std::shared_ptr<SandboxSession>>> open_session(Language, Limits) override {
+    co_return missing("none");
+  }
+  const Isolation& isolation() const override { return isolation_; }
+  Limiter::Usage usage() const override { return {}; }
+
+ private:
+  Isolation isolation_;
+};
+
+Execution printed(const std::string& out, Ending ending = Ending::ok) {
+  Execution execution;
+  execution.ending = ending;
+  execution.out = out;
+  return execution;
+}
+
+struct JudgeBench : Bench {
+  FakeSandbox sandbox;
+  int queries = 0, verdicts = 0;
+  std::string query = "Sure: ```json\n{'query': 'total(1)',}\n```";
+  std::string verdict = "{\"reason\": \"it fits\", \"result\": True}";
+  std::shared_ptr<FakeModel> model = replying([this](const std::string& prompt) {
+    if (prompt.find("Write one Python expression") != std::string::npos) {
+      ++queries;
+      return query;
+    }
+    ++verdicts;
+    return verdict;
+  });
+  JudgeBench() {
+    models.set("judge", model);
+    services.sandbox = &sandbox;
+    sandbox.answers["total(1)"] = printed("42\n");
+  }
+  Trajectory label(const Record& record, const std::string& use = "groundedprm:tries=2") {
+    Trajectory trajectory = record.get();
+    auto failure = supervise(make(use), trajectory);
+    EXPECT_FALSE(failure) << failure->message;
+    return trajectory;
+  }
+};
+
+TEST(GroundedPrm, AsksTheJudgeWhereTheToolIsInconclusive) {
+  JudgeBench bench;
+  Trajectory record = bench.label(Record("r").say("The total is forty-two.\n\n2 + 2 = 4"));
+  expect_near(values_of(record, "tool_verdict"), {1, 1});
+  EXPECT_EQ(bench.queries, 1);
+  EXPECT_EQ(bench.verdicts, 1);
+  const Label* label = find_label(record, "tool_verdict", 0, 0);
+  EXPECT_EQ(label->rationale, "it fits");
+  EXPECT_EQ(label->evidence.at("query"), "total(1)");
+  EXPECT_EQ(label->evidence.at("result"), "42");
+  EXPECT_EQ(label->cost.model_calls, 2);
+  EXPECT_EQ(label->cost.executions, 1);
+}
+
+TEST(GroundedPrm, RunsEqualQueriesOnce) {
+  JudgeBench bench;
+  bench.label(Record("r").say("One thing.\n\nAnother thing.\n\nA third."));
+  EXPECT_EQ(bench.queries, 3);
+  EXPECT_EQ(bench.sandbox.runs, 1);
+}
+
+TEST(GroundedPrm, StaysNeutralWhenTheToolOrTheJudgeSaysNothing) {
+  const Record record = Record("r").say("The total is forty-two.");
+  {
+    JudgeBench bench;
+    bench.query = "I cannot.";
+    Trajectory labelled = bench.label(record);
+    EXPECT_EQ(find_label(labelled, "tool_verdict")->rationale, "no valid query");
+    EXPECT_EQ(find_label(labelled, "tool_verdict")->value, 0);
+    EXPECT_EQ(bench.queries, 2);  // every try is a fresh call
+    EXPECT_EQ(bench.verdicts, 0);
+  }
+  for (const auto& [ending, status] :
+       {std::pair{Ending::nonzero_exit, "error"}, {Ending::wall_limit, "timeout"}}) {
+    JudgeBench bench;
+    bench.sandbox.answers["total(1)"] = printed("", ending);
+    Trajectory labelled = bench.label(record);
+    EXPECT_EQ(find_label(labelled, "tool_verdict")->rationale, "tool error");
+    EXPECT_EQ(find_label(labelled, "tool_verdict")->evidence.at("status"), status);
+    EXPECT_EQ(bench.verdicts, 0);
+  }
+  {
+    JudgeBench bench;
+    bench.sandbox.answers["total(1)"] = printed("-inf");
+    EXPECT_EQ(find_label(bench.label(record), "tool_verdict")->value, 0);
+  }
+  {
+    JudgeBench bench;
+    bench.verdict = "who knows";
+    Trajectory labelled = bench.label(record);
+    EXPECT_EQ(find_label(labelled, "tool_verdict")->rationale, "unparsable");
+    EXPECT_EQ(bench.verdicts, 2);
+  }
+}
+
+TEST(GroundedPrm, ShowsTheJudgeNoLaterStep) {
+  JudgeBench bench;
+  bench.model->on_generate = [](const GenerateRequest& request) -> Result<Generation> {
+    const std::string prompt = request.messages.back().text();
+    EXPECT_EQ(prompt.find("third thing"), std::string::npos);
+    EXPECT_NE(prompt.find("first thing"), std::string::npos);
+    return Generation{.content = "no"};
+  };
+  Turn turn;
+  turn.assistant.steps = {{"first thing", "second thing", "third thing = 3 = 3"}};
+  bench.label(Record("r").add(turn));
+}
+
+TEST(GroundedPrm, SaysWhatIsMissing) {
+  EXPECT_EQ(await(Bench().make("groundedprm:check=judge").supervisor->prepare()).error().kind,
+            ErrorKind::missing);
+  EXPECT_FALSE(Bench().try_make("groundedprm:rollouts=2"));
+  EXPECT_FALSE(Bench().try_make("groundedprm:decay=0"));
+  EXPECT_FALSE(Bench().try_make("groundedprm:tries=17"));
+  EXPECT_TRUE(await(Bench().make("groundedprm").supervisor->prepare()));
+}
+
+TEST(LooseJson, ForgivesWhatModelsDo) {
+  EXPECT_EQ(loose_object("{\"a\": 1}", "a")->at("a"), 1);
+  EXPECT_EQ(loose_object("```json\n{'a': 'it\\'s', }\n```", "a")->at("a"), "it's");
+  EXPECT_EQ(loose_object("x {\"a\": {\"b\": 2}} y {\"c\": 3}", "a")->at("a").at("b"), 2);
+  EXPECT_EQ(loose_object("{\"a\": 1} then {\"a\": 2}", "a")->at("a"), 2);
+  EXPECT_EQ(loose_object("{'a': False}", "a")->at("a"), false);
+  EXPECT_FALSE(loose_object("{\"b\": 1}", "a"));
+  EXPECT_FALSE(loose_object(std::string(100000, '{'), "a"));
+  EXPECT_EQ(loose_bool("  TRUE "), true);
+  EXPECT_FALSE(loose_bool("maybe"));
+  EXPECT_EQ(bool_behind("the Result: **False**", "result"), false);
+  EXPECT_FALSE(bool_behind("result unknown", "result"));
+}
+
+TEST(Steps, AreCutAtBlankLinesElseBeforeNumberedLines) {
+  EXPECT_EQ(split_text("a\nb\n \n\nc"), (std::vector<std::string>{"a\nb", "c"}));
+  EXPECT_EQ(split_text("Plan\nStep 1: x\nmore\nStep 2: y"),
+            (std::vector<std::string>{"Plan", "Step 1: x\nmore", "Step 2: y"}));
+  EXPECT_EQ(split_text("1. x\n2. y\n3.5 litres"),
+            (std::vector<std::string>{"1. x", "2. y\n3.5 litres"}));
+  EXPECT_TRUE(split_text(" \n\n ").empty());
+}
+
+TEST(Grading, ReadsAnswersAsTheyAreWritten) {
+  EXPECT_EQ(answer_in("so \\boxed{\\frac{1}{2}} and \\boxed{7}"), "7");
+  EXPECT_EQ(answer_in("<answer> x </answer> the answer is y"), "x");
+  EXPECT_EQ(answer_in("The answer is: 12.\nbye"), "12");
+  EXPECT_FALSE(answer_in("nothing"));
+  EXPECT_TRUE(same_answer("1,000", "1000.0"));
+  EXPECT_TRUE(same_answer(" Paris ", "paris"));
+  EXPECT_FALSE(same_answer("Paris, France", "Paris"));
+  EXPECT_FALSE(same_answer("1,00", "100"));
+}
+
+}  // namespace
+}  // namespace proctor
