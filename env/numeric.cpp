@@ -14,7 +14,7 @@
 namespace proctor {
 namespace {
 
-std::string trimmed(std::string_view text) {
+std::string bare(std::string_view text) {
   const std::string_view around = " \t\r\n*`";
   const std::size_t first = text.find_first_not_of(around);
   if (first == std::string_view::npos) return "";
@@ -52,16 +52,16 @@ std::optional<std::string> after_marker(const std::string& text) {
 }
 
 std::string last_line(const std::string& text) {
-  const std::string all = trimmed(text);
+  const std::string all = bare(text);
   const std::size_t newline = all.rfind('\n');
   return newline == std::string::npos ? all : all.substr(newline + 1);
 }
 
 // What the answer states in the end.
 std::string statement_in(const std::string& answer) {
-  if (auto boxed = last_boxed(answer)) return trimmed(*boxed);
-  if (auto marked = after_marker(answer)) return trimmed(*marked);
-  return trimmed(last_line(answer));
+  if (auto boxed = last_boxed(answer)) return bare(*boxed);
+  if (auto marked = after_marker(answer)) return bare(*marked);
+  return bare(last_line(answer));
 }
 
 std::string without_final_dot(std::string text) {
@@ -84,7 +84,7 @@ std::vector<std::string> parts_of(std::string_view text) {
     else
       parts.back() += c;
   }
-  for (std::string& part : parts) part = trimmed(part);
+  for (std::string& part : parts) part = bare(part);
   return parts;
 }
 
@@ -110,7 +110,7 @@ bool matches(const std::string& statement, const std::string& gold, double toler
 
   if (const auto expected = number_of(gold)) {
     // "x = 5" and "12 * 3 = 36" end in the value.
-    const std::string right = trimmed(clean.substr(clean.rfind('=') + 1));
+    const std::string right = bare(clean.substr(clean.rfind('=') + 1));
     if (auto number = number_of(right)) return same_number(*number, *expected, tolerance);
     if (auto number = last_number(right)) return same_number(*number, *expected, tolerance);
     if (auto number = last_number(clean)) return same_number(*number, *expected, tolerance);
@@ -140,7 +140,7 @@ bool matches_exactly(const std::string& statement, const std::string& gold) {
 }
 
 std::string text_of(const json::value& value) {
-  return value.is_string() ? trimmed(value.as_string()) : json::serialize(value);
+  return value.is_string() ? bare(value.as_string()) : json::serialize(value);
 }
 
 class Numeric final : public Checker {

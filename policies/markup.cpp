@@ -104,12 +104,6 @@ std::vector<Fence> closed_fences(std::string_view text) {
 
 }  // namespace
 
-std::string_view trimmed(std::string_view text) {
-  const auto first = text.find_first_not_of(kBlank);
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(kBlank) - first + 1);
-}
-
 std::string_view inside_of_block(std::string_view body) {
   if (body.find('\n') == std::string_view::npos) return trimmed(body);
   if (body.starts_with("\r\n")) body.remove_prefix(1);

@@ -10,10 +10,9 @@
 #include <vector>
 
 #include "policies/model.h"
+#include "runtime/core/text.h"
 
 namespace proctor::markup {
-
-std::string_view trimmed(std::string_view text);
 
 // One past the '}' that closes the '{' at `start`, strings skipped; nothing: it is never closed.
 std::optional<std::size_t> end_of_json_object(std::string_view text, std::size_t start);

@@ -16,5 +16,5 @@ std::function<Result<int>()> not_yet(CLI::App& command) {
 PENDING(run)
 PENDING(resume)
 PENDING(label) PENDING(exec) PENDING(index) PENDING(show) PENDING(export) PENDING(lint)
-    PENDING(supervisors) PENDING(tools) PENDING(bench)
+    PENDING(supervisors) PENDING(tools) 
 }  // namespace proctor

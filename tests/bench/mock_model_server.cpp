@@ -3,7 +3,7 @@
 #include <csignal>
 #include <cstdio>
 
-#include "tests/bench/mock_server.h"
+#include "runtime/app/mock_server.h"
 
 int main(int argc, char** argv) {
   proctor::MockOptions options;

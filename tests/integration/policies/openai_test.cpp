@@ -6,7 +6,7 @@
 #include <thread>
 
 #include "policies/model.h"
-#include "tests/bench/mock_server.h"
+#include "runtime/app/mock_server.h"
 #include "tests/support/await.h"
 
 namespace proctor {

@@ -1,5 +1,5 @@
 // Routes, canned turns and faults of the mock model server.
-#include "tests/bench/mock_server.h"
+#include "runtime/app/mock_server.h"
 
 #include <sys/resource.h>
 

@@ -1,0 +1,432 @@
+// `proctor bench loop|sandbox|search`: measures this machine and names the bottleneck. Numbers hold
+// for this machine, now; compare ratios of one run, not numbers of two.
+#include <fmt/format.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/asio/io_context.hpp>
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <optional>
+#include <set>
+
+#include "runtime/app/commands.h"
+#include "runtime/app/mock_server.h"
+#include "runtime/run.h"
+#include "sandbox/sandbox.h"
+#include "tools/index.h"
+
+namespace proctor {
+namespace {
+
+namespace fs = std::filesystem;
+using Steady = std::chrono::steady_clock;
+
+double seconds_since(Steady::time_point start) {
+  return std::chrono::duration<double>(Steady::now() - start).count();
+}
+
+// User and system time of this process and of its children that have ended.
+double cpu_seconds() {
+  double total = 0;
+  for (const int who : {RUSAGE_SELF, RUSAGE_CHILDREN}) {
+    rusage usage{};
+    ::getrusage(who, &usage);
+    for (const timeval& part : {usage.ru_utime, usage.ru_stime})
+      total += static_cast<double>(part.tv_sec) + static_cast<double>(part.tv_usec) * 1e-6;
+  }
+  return total;
+}
+
+std::int64_t resident_bytes() {
+  std::ifstream statm("/proc/self/statm");
+  std::int64_t pages = 0, resident = 0;
+  statm >> pages >> resident;
+  return resident * ::sysconf(_SC_PAGESIZE);
+}
+
+double quantile(std::vector<double> values, double q) {
+  if (values.empty()) return 0;
+  std::sort(values.begin(), values.end());
+  return values[static_cast<std::size_t>(q * static_cast<double>(values.size() - 1) + 0.5)];
+}
+
+// A folder that goes with the benchmark.
+class ScratchFolder {
+ public:
+  ScratchFolder() {
+    std::string pattern = (fs::temp_directory_path() / "proctor-bench-XXXXXX").string();
+    path_ = ::mkdtemp(pattern.data());
+  }
+  ~ScratchFolder() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+  }
+  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
+
+ private:
+  std::string path_;
+};
+
+// The model server in a process of its own, so that its CPU time is not counted as ours.
+class ServerProcess {
+ public:
+  explicit ServerProcess(const MockOptions& options) {
+    int ends[2];
+    if (::pipe(ends) != 0) std::abort();
+    child_ = ::fork();
+    if (child_ == 0) {
+      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+      ::close(ends[0]);
+      MockServer server(options);
+      const std::string url = server.url();
+      (void)!::write(ends[1], url.data(), url.size());
+      ::close(ends[1]);
+      for (;;) ::pause();
+    }
+    ::close(ends[1]);
+    char text[256];
+    const ssize_t got = ::read(ends[0], text, sizeof text);
+    if (got > 0) url_.assign(text, static_cast<std::size_t>(got));
+    ::close(ends[0]);
+  }
+  ~ServerProcess() {
+    ::kill(child_, SIGKILL);
+    ::waitpid(child_, nullptr, 0);
+  }
+  const std::string& url() const { return url_; }
+
+ private:
+  pid_t child_ = -1;
+  std::string url_;
+};
+
+class EchoTool final : public Tool {
+ public:
+  ToolDefinition definition() const override {
+    return {.name = "echo",
+            .description = "gives the text back",
+            .parameters = {{"type", "object"},
+                           {"properties", {{"text", {{"type", "string"}}}}},
+                           {"required", {"text"}}}};
+  }
+  bool pure() const override { return true; }
+  bool instant() const override { return true; }
+  Async<Result<Observation>> call(ToolCall call, std::shared_ptr<ToolContext>) override {
+    Observation observation;
+    observation.content = std::string(call.arguments.at("text").as_string());
+    co_return observation;
+  }
+};
+
+// A rule that looks at each turn, after as long as a judge would take.
+class BenchJudge final : public Supervisor {
+ public:
+  explicit BenchJudge(Milliseconds delay) : delay_(delay) {}
+  bool has_on_turn() const override { return true; }
+  bool decides() const override { return true; }
+  Async<Result<Opinion>> on_turn(TrajectoryRef so_far) override {
+    if (delay_.count() > 0) co_await sleep_for(delay_);
+    Opinion opinion;
+    const auto& turn = *so_far->turns.back();
+    opinion.labels.push_back({.name = "calls",
+                              .level = LabelLevel::turn,
+                              .value = static_cast<double>(turn.assistant.tool_calls.size())});
+    co_return opinion;
+  }
+
+ private:
+  Milliseconds delay_;
+};
+
+struct LoopArguments {
+  int rollouts = 64;
+  int in_flight = 64;
+  int turns = 4;
+  int delay_ms = 0;
+  int judge_ms = 0;
+  bool no_supervisor = false;
+  bool stream = false;
+  bool token_ids = false;
+};
+
+// The name of what held the rollouts up most.
+std::string bottleneck(double wall, double cpu, const json::object& in_flight, double store_busy,
+                       double model_share) {
+  std::string worst = "the model (its answers take " + fmt::format("{:.0f}", 100 * model_share) +
+                      " % of a rollout's time)";
+  double share = model_share;
+  for (const auto& pair : in_flight) {
+    const auto* usage = pair.value().if_object();
+    const auto* waited = usage ? usage->if_contains("waited_ms") : nullptr;
+    const auto* acquired = usage ? usage->if_contains("acquired") : nullptr;
+    if (!waited || !acquired || acquired->to_number<double>() == 0) continue;
+    const double mean_wait = waited->to_number<double>() / acquired->to_number<double>();
+    if (mean_wait > 0.2 * wall * 1e3 / 4) {
+      worst = "the queue of " + std::string(pair.key()) +
+              fmt::format(" ({:.1f} ms of waiting a call): raise its cap", mean_wait);
+      share = 1;
+    }
+  }
+  if (store_busy / wall > 0.8) worst = "the store (its writer is busy all the time)";
+  if (cpu / wall > 0.8 && share < 1)
+    worst = fmt::format("this process's CPU ({:.2f} cores busy)", cpu / wall);
+  return worst;
+}
+
+Result<int> bench_loop(const LoopArguments& arguments) {
+  MockOptions options;
+  options.delay = Milliseconds(arguments.delay_ms);
+  options.tool_turns = arguments.turns - 1;
+  options.token_ids = arguments.token_ids;
+  const ServerProcess server(options);
+  if (server.url().empty()) return internal_error("the mock model server did not start");
+  const ScratchFolder folder;
+  {
+    std::ofstream tasks(folder / "tasks.jsonl");
+    for (int i = 0; i < arguments.rollouts; ++i)
+      tasks << R"({"id":"t)" << i << R"(","prompt":"What is six times seven? Use the tool."})"
+            << "\n";
+  }
+  json::object model{{"uri", "openai:" + server.url() + "#mock"},
+                     {"stream", arguments.stream},
+                     {"max_in_flight", arguments.in_flight}};
+  YamlFile file{.path = "bench"};
+  file.root = json::object{{"tasks", folder / "tasks.jsonl"},
+                           {"models", {{"policy", std::move(model)}}},
+                           {"format", "openai"},
+                           {"limits", {{"turns", arguments.turns + 1}}},
+                           {"concurrency", arguments.in_flight},
+                           {"out", folder / "run"}};
+  auto config = read_run_config(file);
+  if (!config) return std::move(config).error();
+  auto assembly = Assembly::build(std::move(*config));
+  if (!assembly) return std::move(assembly).error();
+  RolloutServices& services = (*assembly)->services();
+  services.tools["echo"] = std::make_shared<EchoTool>();
+  if (!arguments.no_supervisor)
+    services.supervisors.push_back(
+        {"bench", "bench", std::make_shared<BenchJudge>(Milliseconds(arguments.judge_ms))});
+
+  const std::int64_t before = resident_bytes();
+  std::int64_t highest = before;
+  const double cpu_before = cpu_seconds();
+  const auto started = Steady::now();
+  auto result = run_all(**assembly, true,
+                        [&](const RunProgress&) { highest = std::max(highest, resident_bytes()); });
+  if (!result) return std::move(result).error();
+  const double cpu = cpu_seconds() - cpu_before;
+  const double wall = seconds_since(started);
+  highest = std::max(highest, resident_bytes());
+  auto store = Store::open(folder / "run", Store::Access::read);
+  if (!store) return std::move(store).error();
+  std::vector<double> rollout_ms;
+  double model_ms = 0;
+  const auto read = (*store)->for_each([&](Trajectory trajectory) -> Status {
+    Fields usage(trajectory.extra.at("usage").as_object(), "usage");
+    rollout_ms.push_back(usage.number_or("wall_ms", 0));
+    for (const auto& turn : trajectory.turns) model_ms += turn->timing.model_ms;
+    return {};
+  });
+  if (!read) return read.error();
+  auto text = read_file(folder / "run/summary.json");
+  if (!text) return std::move(text).error();
+  auto summary = parse_json(*text);
+  if (!summary) return std::move(summary).error();
+  const double store_busy = summary->at("store").at("busy_ms").to_number<double>() / 1e3;
+
+  const auto turns = static_cast<double>((*assembly)->counters().turns);
+  double total_ms = 0;
+  for (const double ms : rollout_ms) total_ms += ms;
+  const double ideal_ms = static_cast<double>(arguments.turns) * arguments.delay_ms;
+  json::object line{{"bench", "loop"},
+                    {"rollouts", arguments.rollouts},
+                    {"in_flight", arguments.in_flight},
+                    {"turns", turns},
+                    {"model_delay_ms", arguments.delay_ms},
+                    {"judge_ms", arguments.no_supervisor ? json::value(nullptr)
+                                                         : json::value(arguments.judge_ms)},
+                    {"wall_s", wall},
+                    {"turns_per_s", turns / wall},
+                    {"cpu_ms_per_turn", 1e3 * cpu / std::max(1.0, turns)},
+                    {"rollout_ms_p50", quantile(rollout_ms, 0.5)},
+                    {"rollout_ms_p99", quantile(rollout_ms, 0.99)},
+                    {"added_ms_p99", quantile(rollout_ms, 0.99) - ideal_ms},
+                    {"resident_mb", static_cast<double>(highest) / 1e6},
+                    {"kb_per_rollout_in_flight",
+                     static_cast<double>(highest - before) / 1e3 /
+                         std::max(1, std::min(arguments.rollouts, arguments.in_flight))},
+                    {"errors", result->errors},
+                    {"in_flight_seen", summary->at("in_flight")},
+                    {"bottleneck", bottleneck(wall, cpu, summary->at("in_flight").as_object(),
+                                              store_busy, model_ms / std::max(total_ms, 1e-9))}};
+  std::cout << json::serialize(line) << "\n";
+  std::cerr << fmt::format(
+      "{:.0f} turns in {:.2f} s: {:.0f} turns/s, {:.3f} ms of CPU a turn, {:.0f} MB resident\n"
+      "bottleneck: {}\n",
+      turns, wall, turns / wall, 1e3 * cpu / std::max(1.0, turns),
+      static_cast<double>(highest) / 1e6, std::string(line.at("bottleneck").as_string()));
+  return result->errors > 0 ? 1 : 0;
+}
+
+struct SandboxArguments {
+  int executions = 200;
+  int parallel = 2;
+  std::string code = "print(1)";
+};
+
+Async<void> execute_some(SandboxPool* pool, std::string code, std::atomic<int>* left,
+                         std::vector<double>* times) {
+  while (left->fetch_sub(1) > 0) {
+    ExecutionRequest request;
+    request.code = code;
+    const auto started = Steady::now();
+    auto ran = co_await pool->run(std::move(request));
+    if (ran && ran->ending == Ending::ok) times->push_back(seconds_since(started) * 1e3);
+  }
+}
+
+Result<int> bench_sandbox(const SandboxArguments& arguments) {
+  auto pool = make_sandbox_pool({.slots = static_cast<std::size_t>(arguments.parallel)});
+  if (!pool) return std::move(pool).error();
+  json::array rows;
+  for (const int parallel : std::set<int>{1, arguments.parallel}) {
+    std::vector<double> times;
+    std::atomic<int> left{arguments.executions};
+    asio::io_context context;
+    std::exception_ptr thrown;
+    const auto started = Steady::now();
+    for (int i = 0; i < parallel; ++i)
+      asio::co_spawn(context, execute_some(pool->get(), arguments.code, &left, &times),
+                     [&](std::exception_ptr failure) { thrown = failure; });
+    context.run();
+    if (thrown) std::rethrow_exception(thrown);
+    const double wall = seconds_since(started);
+    rows.push_back({{"parallel", parallel},
+                    {"executions", times.size()},
+                    {"per_s", static_cast<double>(times.size()) / wall},
+                    {"ms_p50", quantile(times, 0.5)},
+                    {"ms_p99", quantile(times, 0.99)}});
+    std::cerr << fmt::format("{} at once: {:.0f} executions/s, p50 {:.2f} ms, p99 {:.2f} ms\n",
+                             parallel, static_cast<double>(times.size()) / wall,
+                             quantile(times, 0.5), quantile(times, 0.99));
+  }
+  const double one = rows.front().at("per_s").to_number<double>();
+  const double many = rows.back().at("per_s").to_number<double>();
+  const bool scales = rows.size() < 2 || many > 1.5 * one;
+  const std::string worst = scales
+                                ? "the slots: more of them (sandbox.slots) give more executions"
+                                : "the machine's cores: more slots would not give more executions";
+  std::cout << json::serialize(json::object{{"bench", "sandbox"},
+                                            {"isolation", (*pool)->isolation().level},
+                                            {"runs", std::move(rows)},
+                                            {"bottleneck", worst}})
+            << "\n";
+  std::cerr << "bottleneck: " << worst << "\n";
+  return 0;
+}
+
+struct SearchArguments {
+  std::string index;
+  int documents = 20000;
+  int queries = 2000;
+};
+
+// Words by Zipf's law, as text has them.
+std::string words(Rng& rng, int count) {
+  std::string text;
+  for (int i = 0; i < count; ++i) {
+    const auto rank = static_cast<std::uint64_t>(std::exp(rng.uniform() * std::log(50000.0)));
+    text += (i > 0 ? " w" : "w") + std::to_string(rank);
+  }
+  return text;
+}
+
+Result<int> bench_search(const SearchArguments& arguments) {
+  const ScratchFolder folder;
+  Rng rng(1);
+  std::string directory = arguments.index;
+  double build_s = 0;
+  if (directory.empty()) {
+    {
+      std::ofstream corpus(folder / "corpus.jsonl");
+      for (int i = 0; i < arguments.documents; ++i)
+        corpus << R"({"id":"d)" << i << R"(","text":")" << words(rng, 100) << "\"}\n";
+    }
+    directory = folder / "index";
+    const auto started = Steady::now();
+    auto built = build_index(folder / "corpus.jsonl", directory);
+    if (!built) return std::move(built).error();
+    build_s = seconds_since(started);
+  }
+  auto index = SearchIndex::open(directory);
+  if (!index) return std::move(index).error();
+  std::vector<double> times;
+  const auto started = Steady::now();
+  for (int i = 0; i < arguments.queries; ++i) {
+    const std::string query = words(rng, 6);
+    const auto begun = Steady::now();
+    const auto hits = (*index)->query(query, 10);
+    times.push_back(seconds_since(begun) * 1e3);
+  }
+  const double wall = seconds_since(started);
+  const std::string worst =
+      "one core's memory reads: an index answers on one thread a query, so "
+      "more threads give more queries";
+  std::cout << json::serialize(
+                   json::object{{"bench", "search"},
+                                {"build_s", build_s},
+                                {"queries_per_s", static_cast<double>(arguments.queries) / wall},
+                                {"ms_p50", quantile(times, 0.5)},
+                                {"ms_p99", quantile(times, 0.99)},
+                                {"bottleneck", worst}})
+            << "\n";
+  std::cerr << fmt::format("{:.0f} queries/s on one core, p50 {:.3f} ms, p99 {:.3f} ms\n",
+                           static_cast<double>(arguments.queries) / wall, quantile(times, 0.5),
+                           quantile(times, 0.99));
+  return 0;
+}
+
+}  // namespace
+
+std::function<Result<int>()> set_up_bench(CLI::App& command) {
+  struct Arguments {
+    std::string what;
+    LoopArguments loop;
+    SandboxArguments sandbox;
+    SearchArguments search;
+  };
+  auto arguments = std::make_shared<Arguments>();
+  command.add_option("WHAT", arguments->what, "loop, sandbox or search")
+      ->required()
+      ->check(CLI::IsMember({"loop", "sandbox", "search"}));
+  command.add_option("--rollouts", arguments->loop.rollouts, "loop: rollouts in all")
+      ->check(CLI::PositiveNumber);
+  command.add_option("--in-flight", arguments->loop.in_flight, "loop: rollouts at once")
+      ->check(CLI::PositiveNumber);
+  command.add_option("--turns", arguments->loop.turns, "loop: turns a rollout")
+      ->check(CLI::PositiveNumber);
+  command.add_option("--delay-ms", arguments->loop.delay_ms, "loop: the model's time a turn");
+  command.add_option("--judge-ms", arguments->loop.judge_ms, "loop: the supervisor's time a turn");
+  command.add_flag("--no-supervisor", arguments->loop.no_supervisor, "loop: without a supervisor");
+  command.add_flag("--stream", arguments->loop.stream, "loop: streamed answers");
+  command.add_flag("--token-ids", arguments->loop.token_ids, "loop: the server gives token ids");
+  command.add_option("--executions", arguments->sandbox.executions, "sandbox: how many");
+  command.add_option("--parallel", arguments->sandbox.parallel, "sandbox: slots");
+  command.add_option("--index", arguments->search.index, "search: an index instead of a made one");
+  command.add_option("--documents", arguments->search.documents, "search: size of the made one");
+  command.add_option("--queries", arguments->search.queries, "search: how many");
+  return [arguments]() -> Result<int> {
+    if (arguments->what == "loop") return bench_loop(arguments->loop);
+    if (arguments->what == "sandbox") return bench_sandbox(arguments->sandbox);
+    return bench_search(arguments->search);
+  };
+}
+
+}  // namespace proctor
