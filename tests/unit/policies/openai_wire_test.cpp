@@ -1,0 +1,186 @@
+// Requests as they are written and answers as servers vary them.
+#include "policies/openai_wire.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace proctor::openai {
+namespace {
+
+using testing::HasSubstr;
+
+json::object body_of(const GenerateRequest& request, const Wire& wire, bool stream = false) {
+  auto parsed = parse_json(chat_body(request, wire, stream));
+  EXPECT_TRUE(parsed) << parsed.error().message;
+  return parsed->as_object();
+}
+
+GenerateRequest small_request() {
+  GenerateRequest request;
+  request.messages.push_back({.role = "user", .content = "a \"b\"\n\x01\\ é"});
+  request.sampling = {.temperature = 0.25, .seed = 1ULL << 40 | 5, .max_tokens = 9};
+  return request;
+}
+
+TEST(ChatBody, SaysWhatWasAsked) {
+  auto request = small_request();
+  Message called;
+  called.role = "assistant";
+  called.tool_calls.push_back({"c0", "search", {{"q", "x"}}});
+  request.messages.push_back(called);
+  Message seen;
+  seen.role = "tool";
+  seen.tool_call_id = "c0";
+  seen.content = "hit";
+  request.messages.push_back(seen);
+  request.tools.push_back({"search", "finds", {{"type", "object"}}});
+  request.stop = {"</a>"};
+  const auto body = body_of(request, {.model = "m", .dialect = Dialect::vllm});
+  EXPECT_EQ(body.at("messages").at_pointer("/0/content"), "a \"b\"\n\x01\\ é");
+  EXPECT_TRUE(body.at("messages").at_pointer("/1/content").is_null());
+  EXPECT_EQ(body.at("messages").at_pointer("/1/tool_calls/0/function/arguments"), "{\"q\":\"x\"}");
+  EXPECT_EQ(body.at("messages").at_pointer("/2/tool_call_id"), "c0");
+  EXPECT_EQ(body.at("tools").at_pointer("/0/function/name"), "search");
+  EXPECT_EQ(body.at("temperature"), 0.25);
+  EXPECT_EQ(body.at("max_tokens"), 9);
+  EXPECT_EQ(body.at("seed"), 5);
+  EXPECT_EQ(body.at("include_stop_str_in_output"), true);
+  EXPECT_EQ(body.at("return_token_ids"), true);
+  EXPECT_FALSE(body.contains("top_p"));
+  EXPECT_FALSE(body.contains("top_k"));
+  EXPECT_FALSE(body.contains("stream"));
+}
+
+TEST(ChatBody, ExtraBodyTakesThePlaceOfOurs) {
+  const auto body =
+      body_of(small_request(), {.model = "m", .extra_body = {{"temperature", 1}, {"user", "me"}}});
+  EXPECT_EQ(body.at("temperature"), 1);
+  EXPECT_EQ(body.at("user"), "me");
+}
+
+TEST(ChatBody, ConstrainsInTheServersOwnWords) {
+  auto request = small_request();
+  request.grammar = "root ::= \"a\"";
+  const auto with = [&](Dialect dialect, bool newer = true) {
+    return body_of(request, {.model = "m", .dialect = dialect, .structured_outputs = newer});
+  };
+  EXPECT_EQ(with(Dialect::vllm).at("structured_outputs").at("grammar"),
+            json::string(request.grammar));
+  EXPECT_EQ(with(Dialect::vllm, false).at("guided_grammar"), json::string(request.grammar));
+  EXPECT_EQ(with(Dialect::sglang).at("ebnf"), json::string(request.grammar));
+  EXPECT_EQ(with(Dialect::llama_server).at("grammar"), json::string(request.grammar));
+  request.grammar.clear();
+  request.json_schema = {{"type", "object"}};
+  EXPECT_EQ(with(Dialect::generic).at("response_format").at_pointer("/json_schema/schema/type"),
+            "object");
+}
+
+Result<Generation> read(std::string_view body) {
+  AnswerReader reader;
+  if (auto taken = reader.take_whole(body); !taken) return std::move(taken).error();
+  return reader.finish();
+}
+
+TEST(Answer, TakesArgumentsAsTextOrObjectAndNone) {
+  auto turn = read(R"({"choices":[{"finish_reason":"stop","message":{"content":null,"tool_calls":[
+    {"id":"x","function":{"name":"a","arguments":"{\"k\":1}"}},
+    {"function":{"name":"b","arguments":{"k":2}}},
+    {"function":{"name":"c","arguments":""}}]}}]})");
+  ASSERT_TRUE(turn);
+  ASSERT_EQ(turn->tool_calls.size(), 3U);
+  EXPECT_EQ(turn->tool_calls[0].arguments.at("k"), 1);
+  EXPECT_EQ(turn->tool_calls[1].arguments.at("k"), 2);
+  EXPECT_EQ(turn->tool_calls[1].id, "c1");
+  EXPECT_TRUE(turn->tool_calls[2].arguments.empty());
+  EXPECT_EQ(turn->finish_reason, "tool_calls");
+}
+
+TEST(Answer, JoinsACallThatCameInPieces) {
+  AnswerReader reader;
+  for (
+      const char* data :
+      {R"({"choices":[{"delta":{"reasoning_content":"hm "}}]})",
+       R"({"choices":[{"delta":{"reasoning":"so","content":"I "}}]})",
+       R"({"choices":[{"delta":{"tool_calls":[{"index":1,"id":"b","function":{"name":"two","arguments":"{}"}}]}}]})",
+       R"({"choices":[{"delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"one","arguments":"{\"k"}}]}}]})",
+       R"({"choices":[{"delta":{"content":"look","tool_calls":[{"index":0,"function":{"arguments":"\":7}"}}]}}]})",
+       R"({"choices":[{"delta":{},"finish_reason":"tool_calls"}]})",
+       R"({"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":3,"prompt_tokens_details":{"cached_tokens":2}}})",
+       "[DONE]"})
+    ASSERT_TRUE(reader.take_event(data)) << data;
+  auto turn = reader.finish();
+  ASSERT_TRUE(turn);
+  EXPECT_EQ(turn->content, "I look");
+  EXPECT_EQ(turn->reasoning, "hm so");
+  ASSERT_EQ(turn->tool_calls.size(), 2U);
+  EXPECT_EQ(turn->tool_calls[0].name, "one");
+  EXPECT_EQ(turn->tool_calls[0].arguments.at("k"), 7);
+  EXPECT_EQ(turn->tool_calls[1].id, "b");
+  EXPECT_EQ(turn->prompt_tokens, 5);
+  EXPECT_EQ(turn->cached_tokens, 2);
+}
+
+TEST(Answer, FindsTokenIdsWhereServersPutThem) {
+  auto chat =
+      read(R"({"prompt_token_ids":[1,2],"choices":[{"token_ids":[3,4],"finish_reason":"stop",
+    "logprobs":{"content":[{"logprob":-0.5},{"logprob":-9999.0}]},"message":{"content":"x"}}]})");
+  ASSERT_TRUE(chat && chat->tokens);
+  EXPECT_EQ(chat->tokens->prompt_ids, (std::vector<std::int32_t>{1, 2}));
+  EXPECT_EQ(chat->tokens->ids, (std::vector<std::int32_t>{3, 4}));
+  EXPECT_EQ(chat->tokens->logprobs, (std::vector<float>{-0.5F, -9999.0F}));
+  auto plain = read(R"({"choices":[{"prompt_token_ids":[1],"token_ids":[3],"text":"x",
+    "finish_reason":"length","logprobs":{"token_logprobs":[-1]}}]})");
+  ASSERT_TRUE(plain && plain->tokens);
+  EXPECT_EQ(plain->tokens->prompt_ids.size(), 1U);
+  EXPECT_EQ(plain->finish_reason, "length");
+  auto uneven = read(R"({"prompt_token_ids":[1],"choices":[{"token_ids":[3,4],
+    "logprobs":{"content":[{"logprob":-0.5}]},"message":{"content":"x"}}]})");
+  ASSERT_TRUE(uneven && uneven->tokens);
+  EXPECT_TRUE(uneven->tokens->logprobs.empty())
+      << "log-probabilities of other tokens are worse than none";
+}
+
+TEST(Answer, TakesNoNonsense) {
+  for (const char* body : {"", "[]", "{}", "{\"choices\":[]}", "{\"choices\":[7]}", "nonsense",
+                           "{\"choices\":{}}", "{\"error\":{\"message\":\"broken\"}}"}) {
+    auto turn = read(body);
+    ASSERT_FALSE(turn) << body;
+    EXPECT_EQ(turn.error().kind, ErrorKind::unavailable) << body;
+  }
+  auto odd = read(R"({"choices":[{"message":{"content":7,"tool_calls":[3,{"function":5}]}}]})");
+  ASSERT_TRUE(odd);
+  EXPECT_EQ(odd->content, "");
+}
+
+TEST(ErrorMessage, IsFoundAndKeptToOneLine) {
+  EXPECT_EQ(error_message(R"({"error":{"message":"a\nb"}})"), "a b");
+  EXPECT_EQ(error_message(R"({"object":"error","message":"m"})"), "m");
+  EXPECT_EQ(error_message(R"({"detail":"d"})"), "d");
+  EXPECT_THAT(error_message(R"({"detail":[{"loc":["body","x"]}]})"), HasSubstr("loc"));
+  EXPECT_EQ(error_message("<html>\n"), "<html> ");
+  EXPECT_LT(error_message(std::string(5000, 'x')).size(), 200U);
+}
+
+TEST(RestoreStop, PutsBackAnElementsClosingTag) {
+  std::string content = "<think>x</think><search>query";
+  restore_stop(content, {"</answer>", "</search>"});
+  EXPECT_EQ(content, "<think>x</think><search>query</search>");
+  restore_stop(content, {"</answer>", "</search>"});
+  EXPECT_EQ(content, "<think>x</think><search>query</search>");
+}
+
+TEST(PromptLogprobs, AreThoseBehindTheBorder) {
+  const char* body = R"({"choices":[{"prompt_logprobs":[null,{"7":{"logprob":-1}},
+    {"8":{"logprob":-2},"9":{"logprob":-0.1}}]}]})";
+  auto values = prompt_logprobs(body, {5, 7, 8}, 1);
+  ASSERT_TRUE(values);
+  EXPECT_EQ(*values, (std::vector<double>{-1, -2}));
+  EXPECT_FALSE(prompt_logprobs(body, {5, 7}, 1));
+  EXPECT_FALSE(prompt_logprobs(body, {5, 7, 6}, 1));
+  auto none = prompt_logprobs("{\"choices\":[{}]}", {1}, 0);
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().kind, ErrorKind::missing);
+}
+
+}  // namespace
+}  // namespace proctor::openai
