@@ -72,8 +72,9 @@ std::optional<std::chrono::seconds> parse_retry_after(std::string_view value,
   std::tm time{};
   if (!strptime(std::string(value).c_str(), "%a, %d %b %Y %H:%M:%S GMT", &time))
     return std::nullopt;
-  const auto wait = std::chrono::system_clock::from_time_t(timegm(&time)) - now;
-  return std::max(std::chrono::seconds(0), std::chrono::ceil<std::chrono::seconds>(wait));
+  // In whole seconds: a year far away does not fit into the clock's nanoseconds.
+  const std::int64_t wait = timegm(&time) - std::chrono::system_clock::to_time_t(now);
+  return std::chrono::seconds(std::max<std::int64_t>(0, wait));
 }
 
 }  // namespace proctor

@@ -107,6 +107,7 @@ TEST(RetryAfter, ReadsSecondsAndDates) {
   EXPECT_EQ(parse_retry_after("7", now), std::chrono::seconds(7));
   EXPECT_EQ(parse_retry_after("Sun, 06 Nov 1994 08:50:07 GMT", now), std::chrono::seconds(30));
   EXPECT_EQ(parse_retry_after("Sun, 06 Nov 1994 08:00:00 GMT", now), std::chrono::seconds(0));
+  EXPECT_GT(parse_retry_after("Sun, 06 Nov 8999 08:50:07 GMT", now), std::chrono::hours(24));
   EXPECT_EQ(parse_retry_after("soon", now), std::nullopt);
   EXPECT_EQ(parse_retry_after("", now), std::nullopt);
 }
