@@ -21,7 +21,7 @@ namespace proctor::index_file {
 static_assert(std::endian::native == std::endian::little, "the files are little-endian");
 
 // Raised whenever the layout or the way words are made changes.
-inline constexpr std::uint32_t kIndexVersion = 1;
+inline constexpr std::uint32_t kIndexVersion = 2;
 inline constexpr char kIndexMagic[8] = {'P', 'R', 'O', 'C', 'T', 'I', 'X', '\x1a'};
 inline constexpr char kDocumentsMagic[8] = {'P', 'R', 'O', 'C', 'T', 'D', 'X', '\x1a'};
 inline constexpr const char* kIndexName = "index.bin";
