@@ -13,7 +13,7 @@
 #include <fstream>
 #include <thread>
 
-#include "tests/bench/mock_server.h"
+#include "runtime/app/mock_server.h"
 #include "tests/support/await.h"
 
 namespace proctor {
