@@ -6,6 +6,8 @@
 #include <map>
 #include <tuple>
 
+#include "runtime/core/record_writer.h"
+
 namespace proctor {
 namespace {
 
@@ -157,7 +159,8 @@ Result<Status> ChangeApplier::apply_one(const Change& change) {
 
 Result<Status> ChangeApplier::begin(const Change& change) {
   const Trajectory& start = *change.trajectories.front();
-  text_ = json::serialize(to_json(start));
+  text_.clear();
+  append_json(text_, start);
   insert_rollout_.bind(1, std::string_view(start.id)).bind_blob(2, packer_.pack(text_));
   auto row = insert_rollout_.step();
   if (!row) return std::move(row).error();
@@ -206,7 +209,8 @@ Result<Status> ChangeApplier::append_turn(const Change& change) {
         .bind(2, journal_key(rollout->number, kMostTurns - 1));
     if (auto done = drop_turns_.run(); !done) return std::move(done).error();
   }
-  text_ = json::serialize(to_json(*change.turn));
+  text_.clear();
+  append_json(text_, *change.turn);
   insert_turn_.bind(1, journal_key(rollout->number, index)).bind_blob(2, text_);
   if (auto done = insert_turn_.run(); !done) return std::move(done).error();
   rollout->next_turn = index + 1;
@@ -219,12 +223,14 @@ Result<Status> ChangeApplier::append_supervision(const Change& change) {
   const std::string what =
       "supervision of turn " + std::to_string(change.turn->index) + " of '" + change.id + "'";
   if (!*found) return Status(internal_error(what + ", which did not begin or is finished"));
-  json::array labels;
-  for (const Label& label : change.labels) labels.push_back(to_json(label));
-  json::object supervision;
-  supervision["turn"] = to_json(without_content(*change.turn));
-  supervision["labels"] = std::move(labels);
-  text_ = json::serialize(supervision);
+  text_ = R"({"turn":)";
+  append_json(text_, without_content(*change.turn));
+  text_ += R"(,"labels":[)";
+  for (const Label& label : change.labels) {
+    if (text_.back() != '[') text_ += ',';
+    append_json(text_, label);
+  }
+  text_ += "]}";
   update_supervision_.bind(1, journal_key((*found)->number, change.turn->index))
       .bind_blob(2, text_);
   auto row = update_supervision_.step();
@@ -253,7 +259,8 @@ Result<Status> ChangeApplier::finish(const Trajectory& trajectory) {
   const std::int64_t number = upsert_trajectory_.integer(0);
   upsert_trajectory_.reset();
 
-  text_ = json::serialize(to_json(trajectory));
+  text_.clear();
+  append_json(text_, trajectory);
   insert_record_.bind(1, number).bind_blob(2, packer_.pack(text_));
   if (auto done = insert_record_.run(); !done) return std::move(done).error();
   if (auto done = write_label_sums(number, trajectory.labels); !done)
