@@ -4,19 +4,46 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <charconv>
 #include <cmath>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 namespace proctor {
 namespace {
+
+// Where the first byte at or behind `from` is that JSON wants escaped; the size when there is none.
+std::size_t find_special(std::string_view text, std::size_t from) {
+#ifdef __SSE2__
+  // Most of what is written is text without any: sixteen bytes at a time.
+  const __m128i quote = _mm_set1_epi8('"');
+  const __m128i backslash = _mm_set1_epi8('\\');
+  const __m128i last_control = _mm_set1_epi8(0x1f);
+  for (; from + 16 <= text.size(); from += 16) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(text.data() + from));
+    const __m128i special =
+        _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(bytes, quote), _mm_cmpeq_epi8(bytes, backslash)),
+                     _mm_cmpeq_epi8(_mm_min_epu8(bytes, last_control), bytes));
+    if (const int mask = _mm_movemask_epi8(special); mask != 0)
+      return from + static_cast<std::size_t>(std::countr_zero(static_cast<unsigned>(mask)));
+  }
+#endif
+  for (; from < text.size(); ++from) {
+    const auto letter = static_cast<unsigned char>(text[from]);
+    if (letter < 0x20 || letter == '"' || letter == '\\') break;
+  }
+  return from;
+}
 
 void append_text(std::string& out, std::string_view text) {
   static constexpr char kDigits[] = "0123456789abcdef";
   out += '"';
   std::size_t from = 0;
-  for (std::size_t i = 0; i < text.size(); ++i) {
+  for (std::size_t i = find_special(text, 0); i < text.size(); i = find_special(text, i + 1)) {
     const auto letter = static_cast<unsigned char>(text[i]);
-    if (letter >= 0x20 && letter != '"' && letter != '\\') continue;
     out.append(text, from, i - from);
     from = i + 1;
     switch (letter) {
@@ -34,6 +61,12 @@ void append_text(std::string& out, std::string_view text) {
         break;
       case '\r':
         out += "\\r";
+        break;
+      case '\b':
+        out += "\\b";
+        break;
+      case '\f':
+        out += "\\f";
         break;
       default:
         out += "\\u00";

@@ -59,6 +59,7 @@ struct Work {
   bool journal = true;
   bool supervision = false;
   bool tokens = false;
+  bool finish = true;
   Milliseconds pause{0};  // between turns, as a model would
 };
 
@@ -78,6 +79,7 @@ Async<void> rollouts(Store* store, int first, int count, Work work) {
         }
       }
     }
+    if (!work.finish) continue;
     start.turns = turns;
     start.outcome.status = OutcomeStatus::answered;
     start.outcome.answer = "Ken Thompson";
@@ -145,12 +147,14 @@ int main(int argc, char** argv) {
   const std::string directory =
       (argc > 1 ? std::string(argv[1]) : std::filesystem::temp_directory_path().string()) +
       "/proctor-store-bench";
+  measure(directory, "512 rollouts, 50 turns, append_turn alone", 512, 1,
+          {.turns = 50, .finish = false});
   measure(directory, "64 rollouts", 64, 100, {});
   measure(directory, "512 rollouts", 512, 20, {});
   measure(directory, "512 rollouts, a label a turn", 512, 20, {.supervision = true});
   measure(directory, "512 rollouts, token ids", 512, 20, {.tokens = true});
   measure(directory, "512 rollouts, 50 ms a turn", 512, 10, {.pause = 50ms});
   measure(directory, "8 rollouts, 20 ms a turn", 8, 20, {.pause = 20ms});
-  if (argc < 3) measure_opening(directory, 200'000);
+  measure_opening(directory, 200'000);
   std::filesystem::remove_all(directory);
 }

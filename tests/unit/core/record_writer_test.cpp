@@ -113,6 +113,16 @@ TEST(RecordWriter, LetsAFieldItKnowsWin) {
   EXPECT_EQ(parsed(written(whole)).at("id").as_string(), "r-t-0");
 }
 
+TEST(RecordWriter, EscapesWhereverTheLetterStands) {
+  for (int special = 0; special < 128; ++special)
+    for (std::size_t place = 0; place < 40; ++place) {
+      std::string text(40, 'a');
+      text[place] = static_cast<char>(special);
+      text[39 - place] = '\xc3';
+      EXPECT_EQ(written(json::value(text)), json::serialize(json::value(text)));
+    }
+}
+
 TEST(RecordWriter, WritesNumbersShortAndExact) {
   EXPECT_EQ(written(json::value(0.375)), "0.375");
   EXPECT_EQ(written(json::value(1.0)), "1.0");
