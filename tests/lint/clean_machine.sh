@@ -22,12 +22,19 @@ cleanup() {
 }
 trap cleanup EXIT
 
-mirror=${DEBIAN_MIRROR:-$(sed -n 's/^URIs: *\([^ ]*\).*/\1/p' /etc/apt/sources.list.d/debian.sources 2>/dev/null | head -1)}
+mirror=${DEBIAN_MIRROR:-http://deb.debian.org}
 [ -x "$machine/bin/sh" ] ||
-  debootstrap --variant=minbase --include=git,curl,python3,ca-certificates bookworm "$machine" "${mirror:-http://deb.debian.org/debian}"
-# This machine's way to packages: its mirrors, proxies and certificates.
-for file in /etc/apt/sources.list /etc/apt/sources.list.d /etc/apt/apt.conf.d /etc/apt/trusted.gpg.d \
-  /etc/apt/keyrings /etc/pip.conf /etc/resolv.conf /etc/hosts /usr/local/share/ca-certificates; do
+  debootstrap --variant=minbase --include=git,curl,python3,ca-certificates bookworm "$machine" \
+    "$mirror/debian" >"$machine.log" || { tail "$machine.log"; exit 1; }
+cat >"$machine/etc/apt/sources.list" <<END
+deb $mirror/debian bookworm main
+deb $mirror/debian bookworm-updates main
+deb $mirror/debian-security bookworm-security main
+END
+# This machine's way to the network: proxies, names, certificates.
+[ -e "$machine/etc/apt/apt.conf.d/90network" ] ||
+  apt-config dump | grep -E '^Acquire::(http|https|Check-)' >"$machine/etc/apt/apt.conf.d/90network" || true
+for file in /etc/pip.conf /etc/resolv.conf /etc/hosts /etc/ssl/certs/ca-certificates.crt ${PIP_FIND_LINKS:-}; do
   [ -e "$file" ] || continue
   mkdir -p "$machine$(dirname "$file")"
   cp -rLT "$file" "$machine$file"
@@ -47,11 +54,10 @@ steps=${CLEAN_MACHINE_STEPS:-"./scripts/setup && build/release/proctor run examp
 ./scripts/setup
 ./scripts/test"}
 environment=(HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 TERM="${TERM:-dumb}")
-for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY PIP_INDEX_URL PIP_CERT \
+for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY PIP_INDEX_URL PIP_FIND_LINKS PIP_CERT \
   SSL_CERT_FILE REQUESTS_CA_BUNDLE SANDBOX_MUST_WORK; do
   [ -z "${!name:-}" ] || environment+=("$name=${!name}")
 done
-chroot "$machine" /usr/bin/env -i "${environment[@]}" /usr/sbin/update-ca-certificates >/dev/null 2>&1 || true
 while IFS= read -r step; do
   [ -n "$step" ] || continue
   echo "== $step"
