@@ -176,19 +176,12 @@ TEST_F(LlamaModelTest, KeepsIdsThatNoTokeniserWouldGive) {
   auto plain = generate(model_, asked);
   ASSERT_TRUE(plain);
   std::vector<std::int32_t> seen = plain->tokens->prompt_ids;
-  // "ap" + "ple" letter by letter, as a model may sample it.
-  std::vector<std::int32_t> odd;
-  for (const char* letter : {"a", "p", "p", "l", "e"}) {
-    auto one = await(model_->score(
-        {.messages = asked.messages, .assistant_prefix = "", .continuation = letter, .asker = {}}));
-    ASSERT_TRUE(one);
-    ASSERT_EQ(one->logprobs.size(), 1U);
-  }
-  auto letters = request("a p p l e", 1);
-  auto ids = generate(model_, letters);
-  ASSERT_TRUE(ids);
-  seen.push_back(ids->tokens->prompt_ids[ids->tokens->prompt_ids.size() - 5]);
-  seen.push_back(seen.back());
+  // The same letter twice, as a model may sample it, where a tokeniser would join the two.
+  auto letter = generate(model_, request("a", 1));
+  ASSERT_TRUE(letter);
+  const auto& lettered =
+      letter->tokens->prompt_ids;  // ... a <|im_end|> \n <|im_start|> assistant \n
+  seen.insert(seen.end(), 2, lettered[lettered.size() - 6]);
   asked.messages.push_back(message("assistant", "whatever the text says"));
   asked.messages.push_back(message("user", "Go on."));
   asked.seen_ids = seen;
@@ -249,7 +242,7 @@ TEST_F(LlamaModelTest, SamplesBySeed) {
 
 TEST_F(LlamaModelTest, GivesTheSameBitsWhateverCameBeforeWhenDeterministic) {
   std::string long_text;
-  for (int i = 0; i < 60; ++i) long_text += "The river number " + std::to_string(i) + " is wide. ";
+  for (int i = 0; i < 40; ++i) long_text += "The river number " + std::to_string(i) + " is wide. ";
   auto asked = request(long_text + "Which river is wide?", 12);
   asked.sampling.temperature = 1.0;
   ModelRef fresh = make({{"deterministic", true}, {"engines", 1}});
