@@ -1,0 +1,281 @@
+"""Drives `proctor label`, `supervisors` and `tools` from outside: labels, exit codes, sentences."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+PROCTOR = os.path.abspath(sys.argv[1])
+
+
+def run(*arguments, stdin=None, timeout=60):
+    done = subprocess.run([PROCTOR, *arguments], input=stdin, capture_output=True, text=True, timeout=timeout)
+    assert "terminate called" not in done.stderr and "bug:" not in done.stderr, done.stderr
+    return done.returncode, done.stdout, done.stderr
+
+
+def expect(code, *arguments, stdin=None, says=None):
+    got, out, err = run(*arguments, stdin=stdin)
+    assert got == code, f"{arguments}: expected {code}, got {got}\n{out[:500]}\n{err}"
+    for part in [says] if isinstance(says, str) else says or []:
+        assert part in err, f"{arguments}: {part!r} is not in: {err}"
+    return out, err
+
+
+def write(name, rows):
+    with open(name, "w") as file:
+        for row in rows:
+            file.write((row if isinstance(row, str) else json.dumps(row)) + "\n")
+    return name
+
+
+def read(name):
+    with open(name) as file:
+        return [json.loads(line) for line in file]
+
+
+def trajectory(name, turns, answer, sample=0, group="g", task="t1", gold=("Alan Turing",)):
+    """turns: (text, observation or None)."""
+    return {
+        "schema": "proctor.trajectory/1", "id": name, "task_id": task, "group_id": group, "sample": sample,
+        "task": {"id": task, "prompt": "Who?", "gold": {"answers": list(gold)}},
+        "prefix": [{"role": "user", "content": "Who?"}],
+        "turns": [{
+            "index": index,
+            "assistant": {"content": text, "tool_calls": [{"id": "c0", "name": "search", "arguments": {"query": "x"}}] if seen else []},
+            "observations": [{"tool_call_id": "c0", "name": "search", "content": seen}] if seen else [],
+        } for index, (text, seen) in enumerate(turns)],
+        "outcome": {"status": "answered", "answer": answer}, "kept": {"as": "it is"},
+    }
+
+
+def values(record, name):
+    return [round(label["value"], 6) for label in record["labels"] if label["name"] == name and label["value"] is not None]
+
+
+GROUP = [
+    trajectory("r1", [("", "r1 first"), ("", "r1 second"), ("x", None)], "Alan Mathison Turing", 0),
+    trajectory("r2", [("", "r2 first"), ("x", None)], "turing, alan!", 1),
+    trajectory("r3", [("x", None)], "Grace Hopper", 2),
+]
+SCORES = [
+    {"match": {"contains": ["r1 second"]}, "score": [-0.2, -0.4]},
+    {"match": {"contains": ["r1 first"]}, "score": [-1, -2]},
+    {"match": {"contains": ["r2 first"]}, "score": [-2.5, -3.5]},
+    {"score": [-2, -3]},
+]
+
+
+def igpo():
+    write("group.jsonl", GROUP)
+    write("scorer.jsonl", SCORES)
+    model = ["--model", "scorer=script:scorer.jsonl"]
+    out, err = expect(0, "label", "group.jsonl", "--supervise", "igpo", *model, "--out", "out.jsonl", says="3 of 3")
+    assert out == ""
+    records = read("out.jsonl")
+    assert [record["id"] for record in records] == ["r1", "r2", "r3"]
+    assert values(records[0], "advantage") == [0.563941, 1.168872, 0.908667]
+    assert values(records[1], "advantage") == [0.364966, 1.36806]
+    assert values(records[2], "advantage") == [-0.928907]
+    assert values(records[0], "gain") == [0.141045, 0.517688]
+    assert records[0]["kept"] == {"as": "it is"}
+    assert records[0]["versions"]["supervisors"]["igpo"]
+    assert round(records[0]["turns"][0]["scores"]["igpo.gain"], 6) == 0.141045
+
+    # A second instance under a name of its own stands beside the first; labelling again replaces.
+    expect(0, "label", "out.jsonl", "--supervise", "igpo:as=half,gamma=0.5", *model, "--out", "two.jsonl")
+    expect(0, "label", "two.jsonl", "--supervise", "igpo:as=half,gamma=0.5", *model, "--out", "three.jsonl")
+    both = read("three.jsonl")[0]
+    count = lambda record, name: sum(label["supervisor"] == name for label in record["labels"])
+    assert count(both, "igpo") == count(both, "half") == count(records[0], "igpo")
+
+    # Interleaved groups come out in the order of the input.
+    other = [dict(record, id="o" + record["id"], group_id="other") for record in GROUP]
+    mixed = [record for pair in zip(GROUP, other) for record in pair]
+    out, _ = expect(0, "label", "-", "--supervise", "igpo", *model, stdin="".join(json.dumps(r) + "\n" for r in mixed))
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert [line["id"] for line in lines] == [record["id"] for record in mixed]
+    assert values(lines[1], "advantage") == [0.563941, 1.168872, 0.908667]
+
+    # A bad log-probability: no labels of igpo on that trajectory, out of the pool, exit 1.
+    write("bad.jsonl", [{"match": {"contains": ["r1 second"]}, "score": [0.5, -1]}, *SCORES[1:]])
+    expect(1, "label", "group.jsonl", "--supervise", "igpo", "--model", "scorer=script:bad.jsonl", "--out", "b.jsonl", says="r1")
+    broken, good, _ = read("b.jsonl")
+    assert not [label for label in broken["labels"] if label["supervisor"] == "igpo"]
+    assert [label["name"] for label in broken["labels"]] == ["failed_supervision"]
+    assert [label["evidence"]["n"] for label in good["labels"] if label["name"] == "advantage"] == [3, 3]
+
+    # No log-probabilities: exit 3 and nothing written.
+    write("mute.jsonl", [{"content": "hello"}])
+    expect(3, "label", "group.jsonl", "--supervise", "igpo", "--model", "scorer=script:mute.jsonl", "--out", "none.jsonl", says="needs_logprobs")
+    expect(3, "label", "group.jsonl", "--supervise", "igpo", "--out", "none.jsonl", says="needs_logprobs")
+    assert not os.path.exists("none.jsonl")
+
+
+def bad_input():
+    write("scorer.jsonl", SCORES)
+    common = ["--model", "scorer=script:scorer.jsonl", "--out", "none.jsonl"]
+    igpo = ["--supervise", "igpo", *common]
+    write("nogold.jsonl", [GROUP[0], trajectory("x", [("x", None)], "y", gold=("",))])
+    expect(2, "label", "nogold.jsonl", *igpo, says=["nogold.jsonl:2", "task.gold.answers"])
+    write("tasks.jsonl", [GROUP[0], dict(GROUP[1], task_id="t2")])
+    expect(2, "label", "tasks.jsonl", *igpo, says=["tasks.jsonl:2", "mixes the tasks"])
+    write("broken.jsonl", [GROUP[0], "{\"id\": "])
+    expect(2, "label", "broken.jsonl", *igpo, says="broken.jsonl:2")
+    write("typed.jsonl", [dict(GROUP[0], turns=[{"assistant": {"content": 7}}])])
+    expect(2, "label", "typed.jsonl", *igpo, says=["typed.jsonl:1", "turns[0].assistant.content"])
+    expect(2, "label", "-", *igpo, stdin="nonsense\n", says="stdin:1")
+    expect(2, "label", "nowhere.jsonl", *igpo, says="nowhere.jsonl")
+    write("good.jsonl", GROUP)
+    expect(2, "label", "good.jsonl", "--supervise", "igop", *common, says="did you mean 'igpo'")
+    expect(2, "label", "good.jsonl", "--supervise", "igpo:gama=1", *common, says="did you mean 'gamma'")
+    expect(2, "label", "good.jsonl", "--supervise", "igpo:gamma=2", *common, says="gamma")
+    expect(2, "label", "good.jsonl", "--supervise", "igpo:order=discount_first", *common, says=["good.jsonl:1", "tokens"])
+    expect(2, "label", "good.jsonl", "--supervise", "igpo", "--supervise", "igpo:gamma=0", *common, says="as=ALIAS")
+    expect(2, "label", "good.jsonl", "--supervise", "igpo", "--model", "scoer=script:scorer.jsonl", says="scorer")
+    expect(2, "label", "good.jsonl", "--supervise", "igpo", "--model", "scorer=script:no.jsonl", says="no.jsonl")
+    expect(2, "label", "good.jsonl", *igpo[:-1], "/no/such/folder/out.jsonl", says="/no/such/folder/out.jsonl")
+    expect(2, "label", "good.jsonl", says="--supervise")
+    assert not os.path.exists("none.jsonl")
+
+
+def groundedprm():
+    record = trajectory("c", [("First 3 + 4 = 7.\n\nThen 7 * 2 = 15.\n\nThe answer is 15.", None)], "15", gold=("14",))
+    write("chains.jsonl", [record])
+    out, _ = expect(0, "label", "chains.jsonl", "--supervise", "groundedprm:check=tool")
+    labelled = json.loads(out)
+    assert values(labelled, "tool_verdict") == [1, -1, 0], labelled["labels"]
+    # u: (v2 * 1 + F) / 1 = -2, then F, F.
+    assert values(labelled, "rollout_value") == [-2, -1, -1]
+    assert values(labelled, "step") == [0, -1.5, -0.5]
+    first = [label for label in labelled["labels"] if label["name"] == "first_error"][0]
+    assert (first["value"], first["verdict"], first["level"]) == (1, "found", "trajectory")
+    expect(2, "label", "chains.jsonl", "--supervise", "groundedprm:check=tools", says="auto, tool, judge, none")
+
+    # The judge path, with the query run in the sandbox.
+    write("words.jsonl", [trajectory("w", [("Seven and eight make fifteen.", None)], "15", gold=("15",))])
+    write("judge.jsonl", [
+        {"match": {"purpose": "teacher"}, "content": "{'query': '7 + 8'}"},
+        {"match": {"purpose": "judge", "contains": ["answered <<<ANSWER", "\n15\n"]}, "content": "{\"reason\": \"same\", \"result\": \"True\"}"},
+    ])
+    out, _ = expect(0, "label", "words.jsonl", "--supervise", "groundedprm", "--model", "judge=script:judge.jsonl")
+    verdict = [label for label in json.loads(out)["labels"] if label["name"] == "tool_verdict"][0]
+    assert verdict["value"] == 1 and verdict["evidence"]["result"] == "15", verdict
+
+
+def webarbiter_and_judge():
+    candidates = [{"content": "", "tool_calls": [{"id": "c0", "name": "click", "arguments": {"id": name}}]} for name in ("good", "bad", "worse")]
+    record = trajectory("web", [("", "page")], "x")
+    record["turns"][0].update(candidates=candidates, chosen=1)
+    write("web.jsonl", [record])
+    write("first.jsonl", [{"content": "<criteria>c</criteria><answer>Response 1</answer>"}])
+    out, _ = expect(0, "label", "web.jsonl", "--supervise", "webarbiter", "--model", "judge=script:first.jsonl")
+    labels = {label["name"]: label for label in json.loads(out)["labels"]}
+    assert labels["winner"]["value"] == 0 and labels["flip_rate"]["value"] == 1 and labels["reward"]["value"] == 0.5
+    write("empty.jsonl", [record, dict(record, turns=[dict(record["turns"][0], candidates=[])])])
+    expect(2, "label", "empty.jsonl", "--supervise", "webarbiter", "--model", "judge=script:first.jsonl", says=["empty.jsonl:2", "candidates"])
+    expect(3, "label", "web.jsonl", "--supervise", "webarbiter", says="judge")
+
+    write("scores.jsonl", [{"match": {"contains": ["r1 second"]}, "content": "<reason>why</reason><score>3</score>"},
+                           {"content": "<reason>well</reason><score>8</score>"}])
+    write("group.jsonl", GROUP)
+    out, _ = expect(0, "label", "group.jsonl", "--supervise", "judge:rubric=be right", "--model", "judge=script:scores.jsonl")
+    assert values(json.loads(out.splitlines()[0]), "score") == [8, 3, 3]
+    with open("use.yaml", "w") as file:
+        file.write("judge:\n  rubric: |\n    a long one, with commas\n  level: trajectory\n")
+    out, _ = expect(0, "label", "group.jsonl", "--supervise", "@use.yaml", "--model", "policy=script:scores.jsonl")
+    assert values(json.loads(out.splitlines()[2]), "score") == [8]
+
+    # One supervisor that fails hurts nobody else; the exit code and the record say so.
+    write("gone.jsonl", [{"error": "the server went away"}])
+    out, err = expect(1, "label", "group.jsonl", "--supervise", "judge", "--supervise", "groundedprm:check=tool",
+                      "--model", "judge=script:gone.jsonl", says="the server went away")
+    for line in out.splitlines():
+        labels = json.loads(line)["labels"]
+        failed = [label for label in labels if label["name"] == "failed_supervision"]
+        assert failed and all(label["evidence"]["supervisor"] == "judge" and label["value"] is None for label in failed)
+        assert any(label["supervisor"] == "groundedprm" for label in labels)
+
+
+def conversations():
+    write("chat.jsonl", [
+        {"messages": [
+            {"role": "system", "content": "Be brief."}, {"role": "user", "content": "Sum?"},
+            {"role": "assistant", "content": None, "tool_calls": [
+                {"id": "a", "type": "function", "function": {"name": "calc", "arguments": "{\"e\": \"2+2\"}"}}]},
+            {"role": "tool", "tool_call_id": "a", "content": "4"},
+            {"role": "assistant", "content": "2 + 2 = 5, so the answer is 5."}],
+         "gold": {"answers": ["4"]}, "source": "elsewhere"},
+        {"id": "mine", "messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "", "tool_calls": [
+            {"id": "a", "type": "function", "function": {"name": "calc", "arguments": "{broken"}}]}]},
+    ])
+    out, _ = expect(0, "label", "chat.jsonl", "--from", "openai-messages", "--supervise", "groundedprm:check=tool")
+    first, second = [json.loads(line) for line in out.splitlines()]
+    assert first["id"] == "chat-1" and second["id"] == "mine"
+    assert first["task"]["prompt"] == "Sum?" and first["source"] == "elsewhere"
+    assert first["turns"][0]["observations"][0]["name"] == "calc"
+    assert first["outcome"]["answer"] == "5" and first["outcome"]["status"] == "answered"
+    assert values(first, "tool_verdict") == [0, -1]
+    assert second["turns"][0]["assistant"]["parse_error"] and second["outcome"]["status"] == "max_turns"
+    expect(2, "label", "chat.jsonl", "--supervise", "groundedprm", says="chat.jsonl:1")
+    write("no.jsonl", [{"prompt": "x"}])
+    expect(2, "label", "no.jsonl", "--from", "openai-messages", "--supervise", "groundedprm", says=["no.jsonl:1", "messages"])
+
+
+def interruption():
+    write("slow.jsonl", [{"match": {"task_id": "fast"}, "content": "<score>5</score>"},
+                         {"content": "<score>5</score>", "delay_ms": 60000}])
+    fast = trajectory("fast", [("x", None)], "y", task="fast", group="fast")
+    write("many.jsonl", [fast] + [trajectory(f"s{i}", [(f"x{i}", None)], "y") for i in range(5)])
+    process = subprocess.Popen([PROCTOR, "label", "many.jsonl", "--supervise", "judge", "--model", "judge=script:slow.jsonl", "--out", "part.jsonl"],
+                               stderr=subprocess.PIPE, text=True)
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130, (process.returncode, err)
+    assert [record["id"] for record in read("part.jsonl")] == ["fast"], err
+
+
+def memory():
+    """Constant in the number of trajectories where groups stand together."""
+    write("chains.jsonl", [trajectory(f"c{i}", [("3 + 4 = 7. " * 2000, None)], "7", group=f"g{i}") for i in range(20)])
+    with open("chains.jsonl") as file:
+        block = file.read()
+    peaks = []
+    for copies in (1, 40):
+        with open("big.jsonl", "w") as file:
+            file.write(block * copies)
+        process = subprocess.Popen([PROCTOR, "label", "big.jsonl", "--supervise", "groundedprm:check=tool", "--out", "/dev/null"],
+                                   stderr=subprocess.PIPE, text=True)
+        process.stderr.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        assert status == 0
+        peaks.append(usage.ru_maxrss)
+    assert peaks[1] < peaks[0] + 60_000, f"peak memory grew from {peaks[0]} to {peaks[1]} KiB"
+
+
+def listings():
+    out, _ = expect(0, "supervisors")
+    for name in ("igpo", "webarbiter", "judge", "groundedprm"):
+        assert name in out
+    out, _ = expect(0, "supervisors", "igpo")
+    assert "gamma" in out and "0 to 1" in out and "p0 (trajectory)" in out and "scorer" in out
+    out, _ = expect(0, "supervisors", "--json")
+    assert {json.loads(line)["name"] for line in out.splitlines()} >= {"igpo", "judge"}
+    out, _ = expect(0, "supervisors", "webarbiter", "--json")
+    assert json.loads(out)["labels"][0] == "winner (turn)"
+    expect(2, "supervisors", "igop", says="did you mean 'igpo'")
+    out, _ = expect(0, "tools")
+    assert "search" in out
+    expect(0, "tools", "search")
+    expect(2, "tools", "serach", says="did you mean 'search'")
+
+
+with tempfile.TemporaryDirectory() as folder:
+    os.chdir(folder)
+    for test in (igpo, bad_input, groundedprm, webarbiter_and_judge, conversations, interruption, memory, listings):
+        test()
+        print("ok", test.__name__)
