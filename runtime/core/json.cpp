@@ -142,21 +142,6 @@ class Bytes {
 
 }  // namespace
 
-Result<json::value> parse_json(std::string_view text) {
-  json::parse_options options;
-  options.max_depth = 64;
-  json::stream_parser parser({}, options);
-  json::error_code error;
-  const std::size_t read = parser.write_some(text.data(), text.size(), error);
-  if (!error && read < text.size() &&
-      text.find_first_not_of(" \t\r\n", read) != std::string_view::npos)
-    return bad_input("invalid JSON at byte " + std::to_string(read) + ": text behind the value");
-  if (!error) parser.finish(error);
-  if (error)
-    return bad_input("invalid JSON at byte " + std::to_string(read) + ": " + error.message());
-  return parser.release();
-}
-
 json::value number_or_null(double value) {
   if (!std::isfinite(value)) return nullptr;
   return value;

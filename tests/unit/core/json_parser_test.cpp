@@ -1,0 +1,46 @@
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+
+#include "runtime/core/determinism.h"
+#include "runtime/core/json.h"
+
+namespace proctor {
+namespace {
+
+TEST(JsonParser, ReadsNumbersToTheLastBit) {
+  Rng rng(7);
+  for (int i = 0; i < 20000; ++i) {
+    const double number = i % 2 == 0 ? rng.normal() : std::bit_cast<double>(rng());
+    if (!std::isfinite(number)) continue;
+    const auto back = parse_json(json::serialize(json::value(number)));
+    ASSERT_TRUE(back);
+    ASSERT_EQ(back->as_double(), number);
+  }
+  EXPECT_EQ(parse_json("0.1")->as_double(), 0.1);
+  EXPECT_EQ(parse_json("[1.5,-2e3,3]")->at(1).as_double(), -2000);
+}
+
+TEST(JsonParser, KeepsTheKindsOfNumbers) {
+  EXPECT_TRUE(parse_json("7")->is_int64());
+  EXPECT_TRUE(parse_json("-7")->is_int64());
+  EXPECT_TRUE(parse_json("18446744073709551615")->is_uint64());
+  EXPECT_TRUE(parse_json("7.0")->is_double());
+  EXPECT_TRUE(parse_json("123456789012345678901234567890")->is_double());
+  EXPECT_TRUE(parse_json("1e999"));
+}
+
+TEST(JsonParser, SaysWhatIsWrongAndWhere) {
+  for (const char* bad : {"", " ", "{", "[1,", "{\"a\":}", "nul", "\"x", "1 2", "[1]]", "01", "1.",
+                          "{\"a\" 1}", "\"\\u12\"", "\"\xff\""})
+    EXPECT_FALSE(parse_json(bad)) << bad;
+  EXPECT_NE(parse_json("[1, x]").error().message.find("byte 4"), std::string::npos);
+  EXPECT_FALSE(parse_json(std::string(65, '[') + std::string(65, ']')));
+  EXPECT_TRUE(parse_json(std::string(60, '[') + std::string(60, ']')));
+  EXPECT_TRUE(parse_json(" {\"a\": [true, false, null, \"\\u00e9\"]} \n"));
+  EXPECT_EQ(parse_json("{\"a\":1,\"a\":2}")->at("a"), 2);
+}
+
+}  // namespace
+}  // namespace proctor
