@@ -59,7 +59,7 @@ Outcome outcome_of(const std::vector<Turn>& turns) {
   Outcome outcome;
   outcome.status = OutcomeStatus::max_turns;
   if (turns.empty() || !turns.back().observations.empty() ||
-      !turns.back().assistant.tool_calls.empty())
+      !turns.back().assistant.tool_calls.empty() || turns.back().assistant.parse_error)
     return outcome;
   const std::string& text = turns.back().assistant.content;
   outcome.status = OutcomeStatus::answered;
