@@ -92,10 +92,11 @@ using SupervisorRef = std::shared_ptr<Supervisor>;
 using SupervisorMaker = std::function<Result<SupervisorRef>(const Options& options,
                                                             const SupervisorServices& services)>;
 
-#define REGISTER_SUPERVISOR(...) \
-  static const bool registered_supervisor_ = [] { \
+#define REGISTER_SUPERVISOR(...)                                                  \
+  static const bool registered_supervisor_ = [] {                                 \
     ::proctor::Registry<::proctor::SupervisorMaker>::instance().add(__VA_ARGS__); \
-    return true; }();
+    return true;                                                                  \
+  }();
 
 // A deriver makes new records (JSON lines) from tasks or trajectories (`proctor derive`).
 class Deriver {
@@ -109,10 +110,11 @@ class Deriver {
 using DeriverMaker = std::function<Result<std::shared_ptr<Deriver>>(
     const Options& options, const SupervisorServices& services)>;
 
-#define REGISTER_DERIVER(...) \
-  static const bool registered_deriver_ = [] { \
+#define REGISTER_DERIVER(...)                                                  \
+  static const bool registered_deriver_ = [] {                                 \
     ::proctor::Registry<::proctor::DeriverMaker>::instance().add(__VA_ARGS__); \
-    return true; }();
+    return true;                                                               \
+  }();
 
 // One configured supervisor of a run or a label command.
 struct SupervisorInstance {
