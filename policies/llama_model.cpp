@@ -66,7 +66,7 @@ class LlamaModel final : public Model {
     auto grammar = grammar_for(request.grammar);
     if (!grammar) co_return std::move(grammar).error();
     job->sampler = std::make_unique<LlamaSampler>(request.sampling, std::move(*grammar),
-                                                  weights_->vocabulary());
+                                                  weights_->vocabulary(), weights_->markup());
     if (auto fits = check_length(job->ids.size()); !fits) co_return std::move(fits).error();
 
     if (auto done = co_await work(job, request.on_text); !done) co_return std::move(done).error();

@@ -108,10 +108,12 @@ float log_probability(const float* logits, int vocabulary, std::int32_t token) {
   return static_cast<float>(logits[token] - top - std::log(total));
 }
 
-LlamaSampler::LlamaSampler(const Sampling& sampling, LlamaGrammar grammar, int vocabulary)
+LlamaSampler::LlamaSampler(const Sampling& sampling, LlamaGrammar grammar, int vocabulary,
+                           const std::vector<std::int32_t>& never)
     : sampling_(sampling),
       grammar_(std::move(grammar)),
       vocabulary_(vocabulary),
+      never_(never),
       chance_(sampling.seed) {}
 
 std::optional<Picked> LlamaSampler::pick(const float* logits, std::vector<float>& weights) {
@@ -132,6 +134,8 @@ std::optional<Picked> LlamaSampler::pick(const float* logits, std::vector<float>
 }
 
 std::optional<std::int32_t> LlamaSampler::draw(const float* logits, std::vector<float>& weights) {
+  if (grammar_)
+    for (const std::int32_t token : never_) weights[token] = 0;
   truncate(weights);
   auto token = draw_allowed(weights, sum_of(weights));
   if (token || !grammar_) return token;
@@ -141,6 +145,7 @@ std::optional<std::int32_t> LlamaSampler::draw(const float* logits, std::vector<
   for (std::int32_t i = 0; i < vocabulary_; ++i) all[i] = {i, logits[i], 0};
   llama_token_data_array candidates{all.data(), all.size(), -1, false};
   llama_sampler_apply(grammar_.get(), &candidates);
+  for (const std::int32_t id : never_) all[id].logit = -INFINITY;
   float top = -INFINITY;
   for (const auto& each : all) top = std::max(top, each.logit);
   if (top == -INFINITY) return std::nullopt;

@@ -33,8 +33,10 @@ float log_probability(const float* logits, int vocabulary, std::int32_t token);
 
 class LlamaSampler {
  public:
-  // `grammar` may be empty.
-  LlamaSampler(const Sampling& sampling, LlamaGrammar grammar, int vocabulary);
+  // `grammar` may be empty. With one, `never` (control tokens, whose spelling free text of a
+  // grammar would allow) is not drawn; it outlives the sampler.
+  LlamaSampler(const Sampling& sampling, LlamaGrammar grammar, int vocabulary,
+               const std::vector<std::int32_t>& never);
 
   // Nothing: the grammar allows no token at all. Works in `scratch`, which may be shared by
   // samplers of one thread.
@@ -53,6 +55,7 @@ class LlamaSampler {
   Sampling sampling_;
   LlamaGrammar grammar_;
   int vocabulary_;
+  const std::vector<std::int32_t>& never_;
   Rng chance_;
 };
 

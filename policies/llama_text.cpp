@@ -102,6 +102,7 @@ LlamaWeights::LlamaWeights(llama_model* model)
     : model_(model), vocab_(llama_model_get_vocab(model)) {
   for (std::int32_t token = 0; token < vocabulary(); ++token) {
     if (!llama_vocab_is_control(vocab_, token)) continue;
+    if (!ends_turn(token)) markup_.push_back(token);
     if (std::string spelled = piece(token); !spelled.empty()) controls_.push_back(spelled);
   }
 }

@@ -36,6 +36,8 @@ class LlamaWeights {
   std::string piece(std::int32_t token) const;  // control tokens are spelled out
   bool ends_turn(std::int32_t token) const { return llama_vocab_is_eog(vocab_, token); }
   bool spells_control(std::string_view text) const;
+  // Control tokens that end nothing: the chat's own markup, never part of what a turn says.
+  const TokenIds& markup() const { return markup_; }
 
  private:
   explicit LlamaWeights(llama_model* model);
@@ -43,6 +45,7 @@ class LlamaWeights {
   llama_model* model_;
   const llama_vocab* vocab_;
   std::vector<std::string> controls_;  // how control tokens are spelled
+  TokenIds markup_;
 };
 using LlamaWeightsRef = std::shared_ptr<const LlamaWeights>;
 

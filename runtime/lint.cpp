@@ -211,9 +211,11 @@ void check_label(const Label& label, std::size_t place, const Trajectory& whole,
       wrong.add("{}.token is [{}, {}], out of the {} ids", path, first, end, ids);
   }
   if (label.value && !std::isfinite(*label.value)) wrong.add("{}.value is not finite", path);
-  if (label.verdict && *label.verdict != "correct" && *label.verdict != "incorrect" &&
-      *label.verdict != "neutral")
-    wrong.add("{}.verdict is '{}', expected correct, incorrect or neutral", path, *label.verdict);
+  // Which words there are is each supervisor's own business; that it is one word is not.
+  constexpr const char* kWord = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+  if (label.verdict && (label.verdict->empty() || label.verdict->size() > 40 ||
+                        label.verdict->find_first_not_of(kWord) != std::string::npos))
+    wrong.add("{}.verdict is '{}', expected one short word", path, *label.verdict);
 }
 
 void check_head(const Trajectory& whole, Complaints& wrong) {

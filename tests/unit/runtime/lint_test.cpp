@@ -173,8 +173,8 @@ TEST(Lint, ChecksLabels) {
             "labels[0].turn is 2, but there are 2 turns");
   EXPECT_EQ(labelled([](Label& label) { label.turn.reset(); }),
             "labels[0].turn is missing for a label of level turn");
-  EXPECT_EQ(labelled([](Label& label) { label.verdict = "maybe"; }),
-            "labels[0].verdict is 'maybe', expected correct, incorrect or neutral");
+  EXPECT_EQ(labelled([](Label& label) { label.verdict = "may be"; }),
+            "labels[0].verdict is 'may be', expected one short word");
   EXPECT_EQ(labelled([](Label& label) { label.token = {5, 8}; }),
             "labels[0].token is [5, 8], out of the 7 ids");
   EXPECT_EQ(labelled([](Label& label) { label.tool_call = 1; }),
