@@ -358,9 +358,24 @@ def compile_native(source, number, extra):
         out.write("#define main program_main\n#line 1 \"%s\"\n" % file if harness else "")
         out.write(source)
         out.write("\n#undef main\n" + harness if harness else "")
-    command = (["gcc", "-std=c17"] if c else ["g++", "-std=c++20"]) + extra
-    done = compiler(command + ["-o", name, file] + (["-lm"] if c else []))
+    objects = harness_object() if harness else []
+    done = compiler(native(c) + extra + ["-o", name, file] + objects + (["-lm"] if c else []))
     return done if done is None else done.replace("program_main", "main")
+
+
+def native(c):
+    return ["gcc", "-std=c17"] if c else ["g++", "-std=c++20"]
+
+
+def harness_object():
+    """The half of the harness that is the same for all programs, compiled once."""
+    if not os.path.exists("harness.o"):
+        with open("harness.cpp", "w") as out:
+            out.write("#define PROCTOR_HARNESS_BODY\n" + job["harness"])
+        complaint = compiler(native(False) + ["-O1", "-c", "harness.cpp"])
+        if complaint is not None:
+            sys.exit("the harness does not compile: " + complaint)
+    return ["harness.o"]
 
 
 def compiler(command):
@@ -382,26 +397,23 @@ def native_child(name):
 
 
 def native_forms(source, number):
-    """Assembly at two levels with its labels counted anew: unlike bare section bytes it also tells
+    """Optimised assembly with its labels counted anew: unlike bare section bytes it also tells
     which function a call goes to."""
-    c = job["language"] == "c"
-    file, forms = "form.c" if c else "form.cpp", []
+    c, entry = job["language"] == "c", job["entry_point"]
+    file = "form.c" if c else "form.cpp"
     with open(file, "w") as out:
         out.write(source)
-    for level in ("-O2", "-O3"):
-        command = (["gcc", "-std=c17"] if c else ["g++", "-std=c++20"]) + [
-            level, "-g0", "-fno-asynchronous-unwind-tables", "-S", "-o", "form.s", file]
-        if compiler(command + (["-fkeep-static-functions"] if job["entry_point"] else [])):
-            return []
-        with open("form.s") as text:
-            assembly = text.read()
-        if job["entry_point"] and job["entry_point"] not in assembly:
-            return []  # the function was optimised away: nothing to compare
-        assembly = re.sub(r"^\s*\.(file|ident|loc)\b.*\n", "", assembly, flags=re.M)
-        labels = {}
-        assembly = re.sub(r"\.L\w+", lambda m: labels.setdefault(m[0], "L%d" % len(labels)), assembly)
-        forms.append(level + hashlib.sha256(assembly.encode()).hexdigest())
-    return forms
+    command = native(c) + ["-O2", "-g0", "-fno-asynchronous-unwind-tables", "-S", "-o", "form.s", file]
+    if compiler(command + (["-fkeep-static-functions"] if entry else [])) is not None:
+        return []
+    with open("form.s") as text:
+        assembly = text.read()
+    if entry and entry not in assembly:
+        return []  # the function was optimised away: nothing to compare
+    assembly = re.sub(r"^\s*\.(file|ident|loc)\b.*\n", "", assembly, flags=re.M)
+    labels = {}
+    assembly = re.sub(r"\.L\w+", lambda m: labels.setdefault(m[0], "L%d" % len(labels)), assembly)
+    return [hashlib.sha256(assembly.encode()).hexdigest()]
 
 
 def native_lines(number):
