@@ -77,6 +77,10 @@ struct Core::Lodging {
   }
 };
 
+std::uint32_t Core::file_uid() const {
+  return world_ == World::userns && geteuid() == 0 ? kNobody : 0;
+}
+
 Async<void> Core::read_output(GuestRef guest, bool err) {
   Output& output = err ? guest->err : guest->out;
   boost::system::error_code error;
@@ -111,9 +115,11 @@ Async<Status> Core::furnish(SlotRef slot, const Stage& stage) {
                                std::strerror(slot->error));
   }
   const std::uint32_t owner = slot->host_uid;
+  const ActAs as(file_uid());
+  const OwnedFd work(open_directory(slot->box.get(), "work"));
   for (const auto& [name, bytes] : stage.files) {
     if (auto checked = check_file_name(name); !checked) co_return checked;
-    if (auto put = put_file(slot->box.get(), "work/" + name, bytes, owner); !put) co_return put;
+    if (auto put = put_file(work.get(), name, bytes, owner); !put) co_return put;
   }
   if (!stage.code_file.empty()) {
     Status put =
@@ -298,12 +304,13 @@ Async<Result<Execution>> Core::run_stage(Stage stage, std::string* fetched) {
     Status dead = co_await all_dead(slot);
     if (!dead) co_return std::move(dead).error().in("sandbox");
   }
+  const ActAs as(file_uid());
+  const OwnedFd work(open_directory(slot->box.get(), "work"));
   std::int64_t room = count(stage.limits.disk);
   for (const auto& name : stage.get) {
     Status named = check_file_name(name);
-    auto bytes =
-        named ? get_file(slot->box.get(), "work/" + name, std::min(room, count(stage.limits.file)))
-              : Result<std::string>(std::move(named).error());
+    auto bytes = named ? get_file(work.get(), name, std::min(room, count(stage.limits.file)))
+                       : Result<std::string>(std::move(named).error());
     if (!bytes) {
       execution.error += (execution.error.empty() ? "" : "; ") + bytes.error().message;
       continue;

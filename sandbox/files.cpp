@@ -111,6 +111,17 @@ Status put_file(int directory, const std::string& name, std::string_view bytes, 
   return {};
 }
 
+ActAs::ActAs(std::uint32_t uid) : acts_(uid != 0) {
+  if (!acts_) return;
+  (void)syscall(SYS_setfsgid, uid);
+  (void)syscall(SYS_setfsuid, uid);
+}
+ActAs::~ActAs() {
+  if (!acts_) return;
+  (void)syscall(SYS_setfsuid, geteuid());
+  (void)syscall(SYS_setfsgid, getegid());
+}
+
 Result<std::string> get_file(int directory, const std::string& name, std::int64_t most) {
   if (auto checked = check_file_name(name); !checked) return std::move(checked).error();
   const Fd file(open_beneath(directory, name, O_RDONLY));
@@ -138,6 +149,32 @@ Result<std::string> get_file(int directory, const std::string& name, std::int64_
 void remove_below(const std::string& directory) {
   const Fd top(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (top) remove_entries(top.get(), 0);
+}
+
+int open_directory(int directory, const std::string& name) {
+  return open_beneath(directory, name, O_RDONLY | O_DIRECTORY);
+}
+
+bool anybody_lives_as(std::uint32_t uid) {
+  DIR* proc = opendir("/proc");
+  if (!proc) return false;
+  bool found = false;
+  while (const dirent* entry = readdir(proc)) {
+    const pid_t pid = std::atoi(entry->d_name);
+    if (pid <= 0) continue;
+    char path[64], text[1024];
+    std::snprintf(path, sizeof path, "/proc/%d/status", pid);
+    const Fd file(open(path, O_RDONLY | O_CLOEXEC));
+    const ssize_t n = file ? read(file.get(), text, sizeof text - 1) : -1;
+    if (n <= 0) continue;
+    text[n] = 0;
+    const char* state = std::strstr(text, "\nState:\t");
+    const char* owner = std::strstr(text, "\nUid:\t");
+    if (!state || !owner || state[8] == 'Z' || state[8] == 'X') continue;
+    if (std::strtoul(owner + 6, nullptr, 10) == uid) found = true;
+  }
+  closedir(proc);
+  return found;
 }
 
 pid_t parent_of(pid_t pid) {

@@ -21,9 +21,26 @@ Status put_file(int directory, const std::string& name, std::string_view bytes, 
 // A regular file below the directory, reached through no link; refused when larger than `most`.
 Result<std::string> get_file(int directory, const std::string& name, std::int64_t most);
 
+// While it lives, this thread makes and opens files as `uid`: as root we own no file of a workspace
+// that was mounted in somebody else's user namespace, and the kernel refuses to make ids it cannot
+// map there. 0: nothing changes.
+class ActAs {
+ public:
+  explicit ActAs(std::uint32_t uid);
+  ~ActAs();
+  ActAs(const ActAs&) = delete;
+  ActAs& operator=(const ActAs&) = delete;
+
+ private:
+  bool acts_;
+};
+
 // Removes everything below the directory, whatever its modes, without following links.
 void remove_below(const std::string& directory);
 
 pid_t parent_of(pid_t pid);  // 0: no such process
+bool anybody_lives_as(std::uint32_t uid);
+// A directory right below another, through no link; the caller owns it. -1 with errno.
+int open_directory(int directory, const std::string& name);
 
 }  // namespace proctor

@@ -58,7 +58,6 @@ bool write_file(const char* path, const std::string& text) {
 // an ordinary user sees it, and only tests ask for it).
 bool enter_user_namespace() {
   if (geteuid() == 0) {
-    constexpr uid_t kNobody = 65534;
     if (setgroups(0, nullptr) != 0 || setresgid(kNobody, kNobody, kNobody) != 0 ||
         setresuid(kNobody, kNobody, kNobody) != 0)
       return false;
@@ -155,6 +154,10 @@ void serve(int socket, bool in_user_namespace) {
   // The parent is gone. Slots end by themselves, on the end of their sockets and on our death; what
   // they leave empty can be removed a moment later.
   if (userns_socket >= 0) close(userns_socket);
+  // Our death would be theirs, half-way through. With SIGCHLD ignored this returns when all have
+  // ended; the alarm ends us where one does not.
+  (void)alarm(5);
+  (void)waitpid(-1, nullptr, 0);
   for (int round = 0; round < 100 && !to_remove.empty(); ++round) {
     std::erase_if(to_remove, [](const std::string& directory) {
       remove_tree(directory);

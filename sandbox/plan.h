@@ -53,6 +53,8 @@ inline SlotPlan read_plan(std::string_view text) {
   return plan;
 }
 
+// Who root becomes outside, in the world of unprivileged user namespaces.
+inline constexpr std::uint32_t kNobody = 65534;
 // Where things are inside.
 inline constexpr const char* kBox = "/box";
 inline constexpr const char* kLibrary = "/proctor/child.so";

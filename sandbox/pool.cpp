@@ -35,6 +35,14 @@ std::optional<World> forced_world() {
   return std::nullopt;
 }
 
+// Slots of all pools of this process are numbered on: a number, and with it a uid, comes back only
+// when its last user is long gone.
+constexpr std::uint32_t kSlotsEach = 512;
+int next_index() {
+  static std::atomic<int> last = 0;
+  return last++;
+}
+
 std::string describe(wire::Stage stage, int error) {
   return std::string(to_string(stage)) + ": " + std::strerror(error);
 }
@@ -182,17 +190,16 @@ SlotPlan Core::plan_for(int index) const {
   plan.library = world_ == World::reduced ? boxes_ + "/child.so" : kLibrary;
   if (world_ == World::reduced) plan.box = boxes_ + "/" + std::to_string(index);
   if (world_ != World::userns && geteuid() == 0) {
-    // A uid of the slot's own, which no other proctor on this machine uses: by launcher, 256 each.
-    plan.host_uid = 1'000'000'000U + static_cast<std::uint32_t>(launcher_pid()) * 256U +
-                    static_cast<std::uint32_t>(index) % 256U;
+    // A uid of the slot's own, which no other proctor on this machine uses.
+    plan.host_uid = 1'000'000'000U + static_cast<std::uint32_t>(launcher_pid()) * kSlotsEach +
+                    static_cast<std::uint32_t>(index) % kSlotsEach;
   }
   return plan;
 }
 
 Result<SlotRef> Core::request_slot() {
   auto slot = std::make_shared<Slot>(context_);
-  if (free_indices_.empty()) free_indices_.insert(next_index_++);
-  slot->index = *free_indices_.begin();
+  slot->index = next_index();
   const SlotPlan plan = plan_for(slot->index);
   slot->host_uid = plan.host_uid;
   if (!plan.box.empty() && mkdir(plan.box.c_str(), 0711) != 0 && errno != EEXIST)
@@ -204,7 +211,6 @@ Result<SlotRef> Core::request_slot() {
   auto socket = ask_for_slot(plan, filter_.get());
   if (!socket) return std::move(socket).error();
   slot->socket.assign(*socket);
-  free_indices_.erase(slot->index);
   return slot;
 }
 

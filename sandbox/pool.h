@@ -138,6 +138,8 @@ class Core : public std::enable_shared_from_this<Core> {
   Async<Result<Execution>> execute(ExecutionRequest request);
   Async<Result<Execution>> compile_and_run(ExecutionRequest request);
   Async<Result<Execution>> run_stage(Stage stage, std::string* fetched);
+  // Whom file work in a workspace is done as; 0: as ourselves.
+  std::uint32_t file_uid() const;
   Async<Status> furnish(SlotRef slot, const Stage& stage);
   Async<std::optional<Ending>> watch(SlotRef slot, GuestRef guest, Limits limits,
                                      std::shared_ptr<TreeWatch> tree, SteadyTime begin, int cell);
@@ -165,11 +167,8 @@ class Core : public std::enable_shared_from_this<Core> {
 
   std::vector<SlotRef> slots_;
   std::vector<SlotRef> idle_;
-  std::size_t slots_being_made_ = 0;
   std::size_t sessions_ = 0;
   Bell slot_ready_{context_};
-  std::set<int> free_indices_;
-  int next_index_ = 0;
   std::map<std::uint64_t, std::weak_ptr<Guest>> guests_;
   std::uint64_t last_id_ = 0;
   bool park_ahead_ = false;  // once somebody has run Python

@@ -144,6 +144,7 @@ std::vector<std::string> Slot::readable() const {
                                     "/etc/passwd",
                                     "/etc/group",
                                     "/etc/nsswitch.conf",
+                                    "/etc/ssl/openssl.cnf",
                                     "/etc/hosts",
                                     "/etc/mime.types",
                                     "/proc/cpuinfo",
@@ -224,7 +225,8 @@ void Slot::end_run() {
   }
   if (init_ > 0) {
     (void)kill(init_, SIGKILL);
-    while (waitpid(init_, nullptr, WNOHANG) != init_) {
+    // reap() may be the one that reaps it; then there is no such child any more.
+    while (waitpid(init_, nullptr, WNOHANG) == 0) {
       child::reap(socket_);
       pollfd gone{init_pidfd_, POLLIN, 0};
       (void)poll(&gone, 1, 2);
@@ -241,19 +243,18 @@ void Slot::end_run() {
 // and again until nothing is left.
 void Slot::hunt_down() {
   if (plan_.host_uid != 0) {
-    for (int round = 0; round < 200; ++round) {
+    for (int round = 0; round < 2000; ++round) {
       const pid_t killer = fork();
       if (killer == 0) {
-        if (setresgid(plan_.host_uid, plan_.host_uid, plan_.host_uid) != 0 ||
-            setresuid(plan_.host_uid, plan_.host_uid, plan_.host_uid) != 0)
-          _exit(2);
-        _exit(kill(-1, SIGKILL) == 0 || errno != ESRCH ? 0 : 1);
+        if (setresgid(plan_.host_uid, plan_.host_uid, plan_.host_uid) == 0 &&
+            setresuid(plan_.host_uid, plan_.host_uid, plan_.host_uid) == 0)
+          (void)kill(-1, SIGKILL);
+        _exit(0);
       }
-      int status = 0;
-      (void)waitpid(killer, &status, 0);
+      (void)waitpid(killer, nullptr, 0);
       child::reap(socket_);
-      if (killer > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 1) return;
-      const timespec moment{0, 1'000'000};
+      if (!anybody_lives_as(plan_.host_uid)) return;
+      const timespec moment{0, 500'000};
       (void)nanosleep(&moment, nullptr);
     }
     return;

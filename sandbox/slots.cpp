@@ -144,9 +144,12 @@ void Core::give_up(SlotRef slot) {
   if (slot->gone) return;
   slot->gone = true;
   kill_tree(*slot);
-  if (slot->process) (void)syscall(SYS_pidfd_send_signal, slot->process.get(), SIGKILL, nullptr, 0);
   boost::system::error_code ignored;
   slot->socket.close(ignored);
+  // In the reduced world only the slot itself can find its guests: it ends them, and then itself,
+  // now that its socket has ended.
+  if (slot->process && world_ != World::reduced)
+    (void)syscall(SYS_pidfd_send_signal, slot->process.get(), SIGKILL, nullptr, 0);
   std::erase(slots_, slot);
   std::erase(idle_, slot);
   slot->parked.reset();
@@ -255,8 +258,7 @@ Async<Result<SlotRef>> Core::take_slot() {
       idle_.pop_back();
       co_return slot;
     }
-    if (slots_.size() + slots_being_made_ < limiter_.usage().capacity + kSpareSlots + sessions_)
-      break;
+    if (slots_.size() < limiter_.usage().capacity + kSpareSlots + sessions_) break;
     co_await slot_ready_.wait();
   }
   auto requested = request_slot();

@@ -1,0 +1,188 @@
+// Each way a program can end, told apart from all others, in every world.
+#include <gmock/gmock.h>
+
+#include "tests/integration/sandbox/world.h"
+
+namespace proctor {
+namespace {
+
+using testing::HasSubstr;
+using testing::StartsWith;
+
+class Endings : public InWorld {};
+IN_EVERY_WORLD(Endings);
+
+#define EXPECT_ENDING(execution, wanted)                                   \
+  EXPECT_EQ(to_string((execution).ending), std::string(to_string(wanted))) \
+      << (execution).out.substr(0, 500) << (execution).err.substr(0, 500) << (execution).error
+
+TEST_P(Endings, OkAfterAnOrderlyEnd) {
+  const Execution ran = python("print('hello')");
+  EXPECT_ENDING(ran, Ending::ok);
+  EXPECT_EQ(ran.out, "hello\n");
+  EXPECT_EQ(ran.exit_code, 0);
+  EXPECT_FALSE(ran.signal);
+  EXPECT_GT(ran.usage.wall_ms, 0);
+  EXPECT_GT(ran.usage.peak_memory_bytes, 0);
+  EXPECT_GE(ran.usage.peak_processes, 1);
+}
+
+TEST_P(Endings, ExitCodesAreTheProgramsOwn) {
+  EXPECT_EQ(python("raise SystemExit(3)").exit_code, 3);
+  const Execution ran = run(Language::bash, "echo '{\"status\":\"ok\",\"exit_code\":0}'; exit 9");
+  EXPECT_ENDING(ran, Ending::nonzero_exit);
+  EXPECT_EQ(ran.exit_code, 9);
+  EXPECT_EQ(python("import os; os._exit(7)").exit_code, 7);
+}
+
+TEST_P(Endings, AnUncaughtExceptionShowsItsLines) {
+  const Execution ran = python("def f():\n  raise ValueError('here')\nf()\n");
+  EXPECT_ENDING(ran, Ending::nonzero_exit);
+  EXPECT_EQ(ran.exit_code, 1);
+  EXPECT_THAT(ran.err, HasSubstr("File \"main.py\", line 2, in f\n    raise ValueError('here')"));
+  EXPECT_THAT(ran.err, testing::Not(HasSubstr("zygote")));
+}
+
+TEST_P(Endings, SignalsAreSignalsAndNothingElse) {
+  for (const int signal : {6, 9, 11, 15, 24, 31}) {
+    const Execution ran = run(Language::bash, "kill -" + std::to_string(signal) + " $$");
+    EXPECT_ENDING(ran, Ending::signaled);
+    EXPECT_EQ(ran.signal, signal);
+    EXPECT_FALSE(ran.exit_code);
+  }
+}
+
+TEST_P(Endings, ProcessorTimeIsTheTrees) {
+  Limits limits;
+  limits.cpu = 400ms;
+  EXPECT_ENDING(python("while True: pass", limits), Ending::time_limit);
+  // Heirs that each use less than any limit of their own.
+  const Execution chain = python(
+      "import os, time\n"
+      "while True:\n"
+      "  end = time.process_time() + 0.05\n"
+      "  while time.process_time() < end: pass\n"
+      "  pid = os.fork()\n"
+      "  if pid: os.waitpid(pid, 0); os._exit(0)\n",
+      limits);
+  EXPECT_ENDING(chain, Ending::time_limit);
+  EXPECT_LT(chain.usage.cpu_ms, 2000);
+}
+
+TEST_P(Endings, WallTimeEndsASleeperThatIgnoresSignals) {
+  Limits limits;
+  limits.wall = 300ms;
+  const Execution ran = python(
+      "import signal, time\n"
+      "for n in range(1, 32):\n"
+      "  try: signal.signal(n, signal.SIG_IGN)\n"
+      "  except (OSError, ValueError): pass\n"
+      "print('before', flush=True)\n"
+      "time.sleep(100)\n",
+      limits);
+  EXPECT_ENDING(ran, Ending::wall_limit);
+  EXPECT_EQ(ran.out, "before\n");
+  EXPECT_LT(ran.usage.wall_ms, 5000);
+  EXPECT_ENDING(run(Language::bash, "kill -STOP $$", limits), Ending::wall_limit);
+}
+
+TEST_P(Endings, MemoryIsTheTrees) {
+  Limits limits;
+  limits.memory = 128_MiB;
+  const std::string touch =
+      "x = bytearray(SIZE << 20)\nfor i in range(0, len(x), 4096): x[i] = 1\n";
+  std::string big = touch;
+  big.replace(big.find("SIZE"), 4, "400");
+  EXPECT_ENDING(python(big, limits), Ending::memory_limit);
+  std::string shared = "import os, time\nfor _ in range(4):\n  if os.fork() == 0:\n    " + touch;
+  shared.replace(shared.find("SIZE"), 4, "60");
+  shared.replace(shared.find("\nfor i"), 1, "\n    ");
+  shared += "    time.sleep(5)\n    os._exit(0)\ntime.sleep(5)\n";
+  EXPECT_ENDING(python(shared, limits), Ending::memory_limit);
+}
+
+TEST_P(Endings, FilesInTheWorkspaceAreMemoryToo) {
+  if (reduced() || !has("cgroup")) GTEST_SKIP() << "the workspace is on disk here";
+  Limits limits;
+  limits.memory = 64_MiB;
+  limits.disk = 512_MiB;
+  limits.file = 512_MiB;
+  EXPECT_ENDING(run(Language::bash, "head -c 200M /dev/zero > x; echo $?", limits),
+                Ending::memory_limit);
+}
+
+TEST_P(Endings, OutputIsCutAtItsCap) {
+  Limits limits;
+  limits.output = static_cast<Bytes>(1000);
+  const Execution out = python("while True: print('a' * 1000)", limits);
+  EXPECT_ENDING(out, Ending::output_limit);
+  EXPECT_EQ(out.out.size(), 1000U);
+  EXPECT_TRUE(out.out_truncated);
+  EXPECT_FALSE(out.err_truncated);
+  const Execution err = run(Language::bash, "while :; do echo aaaaaaaa >&2; done", limits);
+  EXPECT_ENDING(err, Ending::output_limit);
+  EXPECT_TRUE(err.err_truncated);
+  EXPECT_ENDING(python("import sys; sys.stdout.write('a' * 1000)", limits), Ending::ok);
+}
+
+TEST_P(Endings, ProcessesAreCountedAndRefused) {
+  Limits limits;
+  limits.processes = 16;
+  limits.wall = 5s;
+  const Execution forks = python(guest("fork_bomb.py") + "\nraise SystemExit(1)\n", limits);
+  EXPECT_ENDING(forks, Ending::process_limit);
+  EXPECT_THAT(forks.out, testing::Not(HasSubstr("escaped")));
+  EXPECT_LE(forks.usage.peak_processes, 18);
+  const Execution threads = python(
+      "import threading, time\n"
+      "for _ in range(100): threading.Thread(target=time.sleep, args=(2,), daemon=True).start()\n",
+      limits);
+  EXPECT_ENDING(threads, Ending::process_limit);
+}
+
+TEST_P(Endings, AFileThatOutgrowsItsLimit) {
+  Limits limits;
+  limits.file = 1_MiB;
+  EXPECT_ENDING(python("open('x', 'wb').write(b'a' * (2 << 20))", limits), Ending::file_limit);
+  EXPECT_ENDING(run(Language::bash, "head -c 3M /dev/zero > x", limits),
+                Ending::nonzero_exit);  // bash lives on: its child's end is its own affair
+  EXPECT_ENDING(python("open('x', 'wb').write(b'a' * (1 << 19))", limits), Ending::ok);
+}
+
+TEST_P(Endings, AFullWorkspace) {
+  if (reduced()) GTEST_SKIP() << "the workspace has no file system of its own here";
+  Limits limits;
+  limits.disk = 1_MiB;
+  EXPECT_ENDING(python("open('x', 'wb').write(b'a' * (2 << 20))", limits), Ending::file_limit);
+  Limits few;
+  few.inodes = 50;
+  EXPECT_ENDING(python("for i in range(100): open(str(i), 'w')", few), Ending::file_limit);
+}
+
+TEST_P(Endings, ACompilerErrorNamesTheLine) {
+  const Execution ran = run(Language::cpp, "int main() {\n  return nothing;\n}\n");
+  EXPECT_ENDING(ran, Ending::compile_error);
+  EXPECT_THAT(ran.err, HasSubstr("main.cpp:2:"));
+  EXPECT_EQ(ran.out, "");
+}
+
+TEST_P(Endings, TheNextRunKnowsNothingOfTheLast) {
+  (void)python(
+      "import builtins, os, sys\n"
+      "builtins.print = None\nsys.modules['json'] = None\nos.umask(0)\n"
+      "open('left', 'w').write('x')\nopen('/tmp/left', 'w').write('x')\n");
+  for (int i = 0; i < 6; ++i) {
+    const Execution next = python(
+        "import json, os\nprint(os.listdir('.'), os.listdir(os.environ['TMPDIR']), "
+        "oct(os.umask(0)))");
+    EXPECT_EQ(next.out, "[] [] 0o22\n") << next.err;
+  }
+}
+
+TEST_P(Endings, ForkedRunsDoNotShareRandomness) {
+  const std::string code = "import random; print(random.random())";
+  EXPECT_NE(python(code).out, python(code).out);
+}
+
+}  // namespace
+}  // namespace proctor

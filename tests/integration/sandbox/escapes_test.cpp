@@ -1,0 +1,163 @@
+// The hostile guests of tests/guests, in every world. What a world cannot stop it must name in its
+// report; nothing here is such a thing.
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <gmock/gmock.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include "tests/integration/sandbox/world.h"
+
+namespace proctor {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+class Escapes : public InWorld {
+ protected:
+  void expect_contained(const std::string& name, std::vector<std::string> arguments = {}) {
+    ExecutionRequest request;
+    request.code = guest(name);
+    request.arguments = std::move(arguments);
+    const Execution ran = run(request);
+    EXPECT_THAT(ran.out, Not(HasSubstr("escaped"))) << ran.err;
+    EXPECT_THAT(ran.out, HasSubstr("done")) << to_string(ran.ending) << ran.err << ran.error;
+    EXPECT_EQ(python("print(1)").out, "1\n") << "the next run does not work";
+  }
+};
+IN_EVERY_WORLD(Escapes);
+
+// Processes of this machine whose command line holds the text.
+int processes_with(const std::string& text) {
+  int found = 0;
+  DIR* proc = opendir("/proc");
+  while (const dirent* entry = readdir(proc)) {
+    std::ifstream file(std::string("/proc/") + entry->d_name + "/cmdline", std::ios::binary);
+    const std::string line(std::istreambuf_iterator<char>(file), {});
+    found += line.find(text) != std::string::npos;
+  }
+  closedir(proc);
+  return found;
+}
+
+TEST_P(Escapes, SystemCallsThatAreNobodysBusiness) { expect_contained("syscalls.py"); }
+TEST_P(Escapes, PrivilegesAndWhatIsInherited) { expect_contained("identity.py"); }
+
+TEST_P(Escapes, TheOtherSystemCallTable) {
+  for (const char* name : {"compat_syscall.py", "x32_syscall.py"}) {
+    const Execution ran = python(guest(name));
+    EXPECT_EQ(ran.ending, Ending::signaled) << ran.out << ran.err;
+    EXPECT_EQ(ran.signal, SIGSYS);
+  }
+}
+
+TEST_P(Escapes, FilesOfTheHost) {
+  char secret[] = "/tmp/everybody-XXXXXX";
+  const int fd = mkstemp(secret);
+  ASSERT_EQ(write(fd, "secret", 6), 6);
+  fchmod(fd, 0666);
+  close(fd);
+  expect_contained("files.py", {secret});
+  unlink(secret);
+}
+
+TEST_P(Escapes, TheNetwork) {
+  const int tcp = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  ASSERT_EQ(bind(tcp, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  ASSERT_EQ(listen(tcp, 8), 0);
+  socklen_t size = sizeof address;
+  getsockname(tcp, reinterpret_cast<sockaddr*>(&address), &size);
+  const std::string name = "proctor-test-" + std::to_string(getpid());
+  const int abstract = socket(AF_UNIX, SOCK_STREAM, 0);
+  sockaddr_un local{};
+  local.sun_family = AF_UNIX;
+  std::copy(name.begin(), name.end(), local.sun_path + 1);
+  ASSERT_EQ(bind(abstract, reinterpret_cast<sockaddr*>(&local),
+                 static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size())),
+            0);
+  ASSERT_EQ(listen(abstract, 8), 0);
+  expect_contained("network.py", {std::to_string(ntohs(address.sin_port)), name});
+  close(tcp);
+  close(abstract);
+}
+
+TEST_P(Escapes, NothingOutlivesItsExecution) {
+  const std::string mark = std::to_string(getpid());
+  ExecutionRequest request;
+  request.code = guest("survivors.py");
+  request.arguments = {mark};
+  const Execution ran = run(request);
+  EXPECT_THAT(ran.out, HasSubstr("done")) << ran.err;
+  for (int i = 0; i < 20 && processes_with("3133" + mark) > 0; ++i) usleep(50'000);
+  EXPECT_EQ(processes_with("3133" + mark), 0);
+
+  Limits limits;
+  limits.wall = 300ms;
+  request.code += "\nimport time; time.sleep(100)\n";
+  request.limits = limits;
+  EXPECT_EQ(run(request).ending, Ending::wall_limit);
+  for (int i = 0; i < 20 && processes_with("3133" + mark) > 0; ++i) usleep(50'000);
+  EXPECT_EQ(processes_with("3133" + mark), 0);
+}
+
+TEST_P(Escapes, AForkBombLeavesNothing) {
+  Limits limits;
+  limits.wall = 2s;
+  const Execution ran = run(Language::bash, ":(){ :|:& };:; sleep 100", limits);
+  EXPECT_TRUE(ran.ending == Ending::process_limit || ran.ending == Ending::wall_limit ||
+              ran.ending == Ending::time_limit)
+      << to_string(ran.ending);
+  EXPECT_EQ(python("print(1)").out, "1\n");
+}
+
+TEST_P(Escapes, TheReportIsHonest) {
+  const Execution ran = python("print(1)");
+  for (const char* name : {"user", "mount", "pid", "net", "ipc", "uts", "cgroup", "seccomp",
+                           "landlock", "rlimits", "no_new_privs", "capabilities"}) {
+    bool named_missing = false;
+    for (const auto& layer : ran.isolation.missing) {
+      named_missing = named_missing || layer.layer == name;
+      EXPECT_FALSE(layer.why.empty());
+      EXPECT_FALSE(layer.remedy.empty());
+    }
+    EXPECT_NE(has(name), named_missing) << name;
+  }
+  const char* must = std::getenv("SANDBOX_MUST_WORK");
+  if (must && std::string(must) == "1" && std::string(GetParam()) == "root") {
+    EXPECT_TRUE(ran.isolation.missing.empty()) << ran.isolation.missing.front().layer;
+  }
+}
+
+TEST(Isolation, AFloorThatIsNotMetIsRefusedByName) {
+  setenv("PROCTOR_SANDBOX_WORLD", "reduced", 1);
+  SandboxConfig strict;
+  strict.strict = true;
+  auto made = make_sandbox_pool(strict);
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error().kind, ErrorKind::missing);
+  EXPECT_THAT(made.error().message, HasSubstr("pid"));
+  SandboxConfig floor;
+  floor.require = {"seccomp", "net"};
+  made = make_sandbox_pool(floor);
+  ASSERT_FALSE(made);
+  EXPECT_THAT(made.error().message, HasSubstr("'net'"));
+  floor.require = {"seccomp"};
+  EXPECT_TRUE(make_sandbox_pool(floor));
+  floor.require = {"secomp"};
+  made = make_sandbox_pool(floor);
+  unsetenv("PROCTOR_SANDBOX_WORLD");
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error().kind, ErrorKind::bad_input);
+  EXPECT_THAT(made.error().message, HasSubstr("seccomp"));
+}
+
+}  // namespace
+}  // namespace proctor

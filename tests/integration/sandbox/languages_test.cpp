@@ -1,0 +1,189 @@
+// Languages, files in and out, live sessions, cancellation and caps.
+#include <gmock/gmock.h>
+#include <unistd.h>
+
+#include "tests/integration/sandbox/world.h"
+
+namespace proctor {
+namespace {
+
+using testing::HasSubstr;
+
+class Languages : public InWorld {};
+IN_EVERY_WORLD(Languages);
+
+TEST_P(Languages, EachSaysHello) {
+  EXPECT_EQ(python("print('hi')").out, "hi\n");
+  EXPECT_EQ(run(Language::bash, "echo hi").out, "hi\n");
+  EXPECT_EQ(run(Language::c, "#include <stdio.h>\nint main(){puts(\"hi\");}").out, "hi\n");
+  EXPECT_EQ(run(Language::cpp, "#include <iostream>\nint main(){std::cout<<\"hi\\n\";}").out,
+            "hi\n");
+}
+
+TEST_P(Languages, JavaScriptWhereNodeIs) {
+  if (access("/usr/bin/node", X_OK) != 0) GTEST_SKIP() << "no node here";
+  const Execution ran = run(Language::js, "console.log([1, 2].map(x => x * 2).join())");
+  EXPECT_EQ(ran.out, "2,4\n") << ran.err;
+}
+
+TEST_P(Languages, InputAndArguments) {
+  for (const Language language : {Language::python, Language::bash, Language::c}) {
+    ExecutionRequest request;
+    request.language = language;
+    request.input = "from stdin";
+    request.arguments = {"one", "two words"};
+    request.code = language == Language::python ? "import sys; print(input(), sys.argv[1:])"
+                   : language == Language::bash
+                       ? "read line; echo \"$line\" \"[$1, $2]\""
+                       : "#include <stdio.h>\nint main(int n, char** a){char b[99];"
+                         "printf(\"%s [%s, %s]\\n\", fgets(b, 99, stdin), a[1], a[2]);}";
+    const Execution ran = run(request);
+    EXPECT_THAT(ran.out, HasSubstr("from stdin")) << ran.err;
+    EXPECT_THAT(ran.out, HasSubstr("two words"));
+  }
+  EXPECT_EQ(python("import sys; print(repr(sys.stdin.read()))").out, "''\n");
+}
+
+TEST_P(Languages, FilesGoInAndComeBack) {
+  ExecutionRequest request;
+  request.code =
+      "import helper\nprint(helper.x, open('deep/er/data').read())\n"
+      "open('out.bin', 'wb').write(bytes(range(256)))\nopen('deep/er/data', 'a').write('!')\n";
+  request.files = {{"helper.py", "x = 5"}, {"deep/er/data", "text"}};
+  request.get = {"out.bin", "deep/er/data", "absent"};
+  const Execution ran = run(request);
+  EXPECT_EQ(ran.out, "5 text\n") << ran.err;
+  EXPECT_EQ(ran.files.at("out.bin").size(), 256U);
+  EXPECT_EQ(ran.files.at("deep/er/data"), "text!");
+  EXPECT_FALSE(ran.files.count("absent"));
+  EXPECT_THAT(ran.error, HasSubstr("'absent'"));
+}
+
+TEST_P(Languages, FileNamesThatLeadOutAreRefused) {
+  const std::vector<std::string> names = {"../x", "/etc/x", "a/../../x",           "",
+                                          ".",    "a//b",   std::string("a\0b", 3)};
+  for (const std::string& name : names) {
+    ExecutionRequest request;
+    request.code = "print('ran')";
+    request.files = {{name, "x"}};
+    auto ran = await(pool->run(request));
+    ASSERT_FALSE(ran) << name;
+    EXPECT_EQ(ran.error().kind, ErrorKind::bad_input) << name;
+  }
+}
+
+TEST_P(Languages, HostileArtefactsAreRefusedOneByOne) {
+  ExecutionRequest request;
+  request.language = Language::bash;
+  request.code = guest("artefacts.sh");
+  request.get = {"link",  "magic", "inner/etc/passwd", "fifo", "loop/good", "sparse",
+                 "inner", "good"};
+  const Execution ran = run(request);
+  EXPECT_EQ(ran.files.size(), ran.files.count("good") + ran.files.count("sparse")) << ran.error;
+  EXPECT_EQ(ran.files.at("good"), "good\n");
+  EXPECT_FALSE(ran.files.count("sparse") && ran.files.at("sparse").size() > (64U << 20));
+  for (const char* name : {"'link'", "'magic'", "'inner/etc/passwd'", "'fifo'", "'loop/good'"})
+    EXPECT_THAT(ran.error, HasSubstr(name));
+}
+
+TEST_P(Languages, TheSameProgramIsCompiledOnce) {
+  const std::string code =
+      "#include <map>\n#include <string>\n#include <iostream>\nint "
+      "main(){std::map<std::string,int> m;"
+      "m[\"a\"]=1; std::cout<<m[\"a\"]<<'\\n';}";
+  const auto took = [&] {
+    const auto begin = std::chrono::steady_clock::now();
+    EXPECT_EQ(run(Language::cpp, code).out, "1\n");
+    return std::chrono::steady_clock::now() - begin;
+  };
+  const auto cold = took();
+  EXPECT_LT(took() * 3, cold);
+}
+
+TEST_P(Languages, SessionsRememberAndShowValues) {
+  auto opened = await(pool->open_session(Language::python, Limits{}));
+  ASSERT_TRUE(opened) << opened.error().message;
+  auto& session = **opened;
+  auto cell = [&](std::string code) { return *await(session.run(std::move(code), Limits{})); };
+  EXPECT_EQ(cell("x = 20").out, "");
+  EXPECT_EQ(cell("x += 1\nx * 2").out, "42\n");
+  EXPECT_EQ(cell("'text'").out, "'text'\n");
+  EXPECT_EQ(cell("print('a'); None").out, "a\n");
+  const Execution bad = cell("print('before')\n1 / 0");
+  EXPECT_EQ(bad.ending, Ending::nonzero_exit);
+  EXPECT_EQ(bad.out, "before\n");
+  EXPECT_THAT(bad.err, HasSubstr("File \"cell 5\", line 2"));
+  EXPECT_EQ(cell("open('f', 'w').write('kept')\nx").out, "21\n");
+  EXPECT_EQ(cell("open('f').read()").out, "'kept'\n");
+  EXPECT_TRUE(session.alive());
+}
+
+TEST_P(Languages, ASessionDiesOfALimitAndSaysSo) {
+  auto opened = await(pool->open_session(Language::python, Limits{}));
+  ASSERT_TRUE(opened) << opened.error().message;
+  auto session = *opened;
+  Limits limits;
+  limits.wall = 300ms;
+  EXPECT_EQ((*await(session->run("x = 1", limits))).ending, Ending::ok);
+  const Execution slow =
+      *await(session->run("print('a', flush=True)\nimport time; time.sleep(50)", limits));
+  EXPECT_EQ(slow.ending, Ending::wall_limit);
+  EXPECT_EQ(slow.out, "a\n");
+  EXPECT_FALSE(session->alive());
+  EXPECT_EQ((*await(session->run("x", limits))).ending, Ending::sandbox_error);
+  EXPECT_EQ(python("print(1)").out, "1\n");
+}
+
+TEST_P(Languages, MoreSessionsThanSlots) {
+  std::vector<std::shared_ptr<SandboxSession>> sessions;
+  for (int i = 0; i < 6; ++i) {
+    auto opened = await(pool->open_session(Language::python, Limits{}));
+    ASSERT_TRUE(opened) << opened.error().message;
+    sessions.push_back(*opened);
+    EXPECT_EQ((*await(sessions.back()->run("x = " + std::to_string(i), Limits{}))).ending,
+              Ending::ok);
+  }
+  for (int i = 0; i < 6; ++i)
+    EXPECT_EQ((*await(sessions[static_cast<std::size_t>(i)]->run("x", Limits{}))).out,
+              std::to_string(i) + "\n");
+  EXPECT_EQ(python("print(1)").out, "1\n");
+}
+
+Async<std::vector<Result<Execution>>> run_many(SandboxPool* pool, int n) {
+  std::vector<Async<Result<Execution>>> works;
+  for (int i = 0; i < n; ++i) {
+    ExecutionRequest request;
+    request.language = i % 3 ? Language::python : Language::bash;
+    request.code = i % 3 ? "print(" + std::to_string(i) + ")" : "echo " + std::to_string(i);
+    works.push_back(pool->run(std::move(request)));
+  }
+  co_return co_await gather(std::move(works));
+}
+
+TEST_P(Languages, ManyAtOnceKeepTheCap) {
+  auto results = await(run_many(pool.get(), 40));
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    ASSERT_TRUE(results[i]);
+    EXPECT_EQ(results[i]->out, std::to_string(i) + "\n") << results[i]->error;
+  }
+  EXPECT_EQ(pool->usage().highest, 2U);
+  EXPECT_EQ(pool->usage().in_use, 0U);
+}
+
+TEST_P(Languages, CancellingKillsTheTree) {
+  ExecutionRequest request;
+  request.language = Language::bash;
+  request.code = "sleep 31337 & sleep 31337";
+  auto ran = await(with_deadline(pool->run(request), 400ms, "run"));
+  ASSERT_FALSE(ran);
+  EXPECT_EQ(ran.error().kind, ErrorKind::timeout);
+  EXPECT_EQ(python("print(1)").out, "1\n");
+  usleep(300'000);
+  EXPECT_NE(
+      std::system("grep -lsa 31337 /proc/[0-9]*/cmdline 2>/dev/null | grep -v self | xargs -r "
+                  "grep -lsa '^sleep' | grep -q ."),
+      0);
+}
+
+}  // namespace
+}  // namespace proctor

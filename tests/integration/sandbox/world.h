@@ -1,0 +1,72 @@
+// Sandbox tests run once in every world this machine has. A world that cannot be had skips with its
+// reason, and fails instead when SANDBOX_MUST_WORK=1.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <string>
+
+#include "runtime/core/json.h"
+#include "sandbox/sandbox.h"
+#include "tests/support/await.h"
+
+namespace proctor {
+
+class InWorld : public testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override {
+    setenv("PROCTOR_SANDBOX_WORLD", GetParam(), 1);
+    SandboxConfig config;
+    config.slots = 2;
+    auto made = make_sandbox_pool(config);
+    unsetenv("PROCTOR_SANDBOX_WORLD");
+    if (made) {
+      pool = std::move(*made);
+      return;
+    }
+    const char* must = std::getenv("SANDBOX_MUST_WORK");
+    if (must && std::string(must) == "1") FAIL() << made.error().message;
+    GTEST_SKIP() << made.error().message;
+  }
+
+  bool reduced() const { return pool->isolation().level == "reduced"; }
+  bool has(const std::string& layer) const {
+    for (const auto& active : pool->isolation().active)
+      if (active == layer) return true;
+    return false;
+  }
+
+  Execution run(ExecutionRequest request) {
+    auto ran = await(pool->run(std::move(request)));
+    if (!ran) {
+      ADD_FAILURE() << ran.error().message;
+      return {};
+    }
+    return *ran;
+  }
+  Execution run(Language language, std::string code, Limits limits = {}) {
+    ExecutionRequest request;
+    request.language = language;
+    request.code = std::move(code);
+    request.limits = limits;
+    return run(std::move(request));
+  }
+  Execution python(std::string code, Limits limits = {}) {
+    return run(Language::python, std::move(code), limits);
+  }
+
+  std::unique_ptr<SandboxPool> pool;
+};
+
+inline std::string guest(const std::string& name) {
+  auto text = read_file(std::string(PROCTOR_SOURCE_DIR) + "/tests/guests/" + name);
+  EXPECT_TRUE(text) << name;
+  return text ? *text : "";
+}
+
+#define IN_EVERY_WORLD(suite)                                                           \
+  INSTANTIATE_TEST_SUITE_P(Worlds, suite, testing::Values("root", "userns", "reduced"), \
+                           [](const auto& each) { return std::string(each.param); })
+
+}  // namespace proctor

@@ -1,0 +1,229 @@
+// The sandbox's words and frames, without any process: limits, requests, records, names, messages.
+#include "sandbox/sandbox.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "sandbox/base64.h"
+#include "sandbox/files.h"
+#include "sandbox/filter.h"
+#include "sandbox/wire.h"
+
+namespace proctor {
+namespace {
+
+using testing::HasSubstr;
+
+json::object object_of(const char* text) { return json::parse(text).as_object(); }
+
+TEST(Limits, AreReadOverTheDefaults) {
+  auto limits = read_limits(object_of(R"({"time_ms":500,"memory_bytes":104857600,"processes":4})"));
+  ASSERT_TRUE(limits);
+  EXPECT_EQ(limits->cpu, 500ms);
+  EXPECT_EQ(limits->wall, Limits{}.wall);
+  EXPECT_EQ(limits->memory, 100_MiB);
+  EXPECT_EQ(limits->processes, 4);
+  EXPECT_EQ(limits->open_files, Limits{}.open_files);
+}
+
+TEST(Limits, MoreProcessorTimeBringsWallTimeAlong) {
+  EXPECT_EQ(read_limits(object_of(R"({"time_ms":60000})"))->wall, 120s);
+  EXPECT_EQ(read_limits(object_of(R"({"time_ms":60000,"wall_ms":1000})"))->wall, 1s);
+}
+
+TEST(Limits, OutOfRangeIsNamed) {
+  auto limits = read_limits(object_of(R"({"processes":0})"));
+  ASSERT_FALSE(limits);
+  EXPECT_THAT(limits.error().message, HasSubstr("processes"));
+  EXPECT_THAT(limits.error().message, HasSubstr("1"));
+  EXPECT_FALSE(read_limits(object_of(R"({"time_ms":"fast"})")));
+}
+
+TEST(Requests, AreReadWhole) {
+  auto request = read_execution_request(object_of(
+      R"({"id":7,"lang":"cpp","code":"x","stdin":"in","files":{"a/b":"aGk="},"get":["c"],)"
+      R"("arguments":["1"],"wall_ms":99,"network":"none"})"));
+  ASSERT_TRUE(request) << request.error().message;
+  EXPECT_EQ(request->language, Language::cpp);
+  EXPECT_EQ(request->input, "in");
+  EXPECT_EQ(request->files.at("a/b"), "hi");
+  EXPECT_EQ(request->get, std::vector<std::string>{"c"});
+  EXPECT_EQ(request->limits.wall, 99ms);
+}
+
+TEST(Requests, UnknownKeysAreRefusedWithTheNearest) {
+  auto request = read_execution_request(object_of(R"({"lang":"c","code":"","memory_byte":1})"));
+  ASSERT_FALSE(request);
+  EXPECT_THAT(request.error().message, HasSubstr("memory_bytes"));
+  EXPECT_THAT(read_execution_request(object_of(R"({"lang":"pyton","code":""})")).error().message,
+              HasSubstr("python"));
+  EXPECT_THAT(read_execution_request(object_of(R"({"lang":"c"})")).error().message,
+              HasSubstr("code"));
+  EXPECT_FALSE(read_execution_request(object_of(R"({"lang":"c","code":"","files":{"a":"?"}})")));
+  auto network = read_execution_request(object_of(R"({"lang":"c","code":"","network":"allow:x"})"));
+  EXPECT_EQ(network.error().kind, ErrorKind::missing);
+  network = read_execution_request(object_of(R"({"lang":"c","code":"","network":"all"})"));
+  EXPECT_EQ(network.error().kind, ErrorKind::bad_input);
+}
+
+TEST(ExecutionRecord, IsTheContracts) {
+  Execution execution;
+  execution.ending = Ending::nonzero_exit;
+  execution.exit_code = 3;
+  execution.out = "a\xff\xc3\xa9";
+  execution.files["f"] = std::string("\0\1", 2);
+  execution.usage = {1.5, 0.5, 4096, 2};
+  execution.isolation = {"reduced", {"seccomp"}, {{"pid", "refused", "allow it"}}};
+  const json::value record = to_json(execution);
+  EXPECT_EQ(record, json::parse(R"({"status":"nonzero_exit","exit_code":3,"signal":null,
+    "stdout":"a\ufffd\u00e9","stderr":"","stdout_truncated":false,"stderr_truncated":false,
+    "files":{"f":"AAE="},
+    "usage":{"wall_ms":1.5,"cpu_ms":0.5,"peak_memory_bytes":4096,"peak_processes":2},
+    "isolation":{"level":"reduced","active":["seccomp"],
+      "missing":[{"layer":"pid","why":"refused","remedy":"allow it"}]},"denied":[]})"));
+}
+
+TEST(Base64, GoesThereAndBack) {
+  std::string bytes;
+  for (int size = 0; size < 300; ++size) {
+    EXPECT_EQ(from_base64(to_base64(bytes)), bytes);
+    bytes += static_cast<char>(size * 7);
+  }
+  EXPECT_EQ(to_base64("hello"), "aGVsbG8=");
+  for (const char* bad : {"a", "aGk", "aGk!", "====", "a===", "aG=k", "aGk=aGk="})
+    EXPECT_FALSE(from_base64(bad)) << bad;
+}
+
+TEST(FileNames, StayInside) {
+  for (const char* good : {"a", "a/b.txt", "..a", "a..", "...", "deep/er/er"})
+    EXPECT_TRUE(check_file_name(good)) << good;
+  for (const char* bad : {"", "/a", "..", "../a", "a/..", "a/../b", ".", "./a", "a//b", "a/"})
+    EXPECT_FALSE(check_file_name(bad)) << bad;
+  EXPECT_FALSE(check_file_name(std::string_view("a\0b", 3)));
+  EXPECT_FALSE(check_file_name(std::string(2000, 'a')));
+}
+
+class Files : public testing::Test {
+ protected:
+  void SetUp() override {
+    path_ = testing::TempDir() + "/files-" + std::to_string(getpid());
+    mkdir(path_.c_str(), 0700);
+    directory_ = open(path_.c_str(), O_DIRECTORY | O_RDONLY);
+  }
+  void TearDown() override {
+    close(directory_);
+    remove_below(path_);
+    EXPECT_EQ(rmdir(path_.c_str()), 0);
+  }
+  std::string path_;
+  int directory_ = -1;
+};
+
+TEST_F(Files, GoThereAndBack) {
+  ASSERT_TRUE(put_file(directory_, "a/b/c", "text", 0));
+  EXPECT_EQ(*get_file(directory_, "a/b/c", 100), "text");
+  EXPECT_FALSE(get_file(directory_, "a/b/c", 3));
+  EXPECT_FALSE(get_file(directory_, "a/b", 100));
+}
+
+TEST_F(Files, LinksAreNeverFollowed) {
+  ASSERT_EQ(symlink("/etc", (path_ + "/out").c_str()), 0);
+  ASSERT_EQ(symlink("/etc/passwd", (path_ + "/file").c_str()), 0);
+  ASSERT_EQ(mkfifo((path_ + "/fifo").c_str(), 0600), 0);
+  EXPECT_FALSE(get_file(directory_, "out/passwd", 100000));
+  EXPECT_FALSE(get_file(directory_, "file", 100000));
+  EXPECT_FALSE(get_file(directory_, "fifo", 100000));
+  EXPECT_FALSE(put_file(directory_, "out/x", "", 0));
+  EXPECT_FALSE(put_file(directory_, "file", "", 0));
+}
+
+TEST_F(Files, HardTreesAreRemoved) {
+  ASSERT_TRUE(put_file(directory_, "a/b/c/d", "x", 0));
+  ASSERT_EQ(chmod((path_ + "/a/b").c_str(), 0), 0);
+  ASSERT_EQ(symlink(path_.c_str(), (path_ + "/a/loop").c_str()), 0);
+  remove_below(path_);
+  EXPECT_NE(access((path_ + "/a").c_str(), F_OK), 0);
+}
+
+TEST(Filter, IsBuiltAndRefusesInternetWhenAsked) {
+  auto open_one = build_filter({.inet = true});
+  auto closed = build_filter({.inet = false});
+  ASSERT_TRUE(open_one && closed);
+  EXPECT_EQ(open_one->size() % 8, 0U);
+  EXPECT_NE(*open_one, *closed);
+  EXPECT_LT(open_one->size() / 8, 4096U);  // the kernel's most
+}
+
+class Frames : public testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair_), 0);
+  }
+  void TearDown() override {
+    close(pair_[0]);
+    close(pair_[1]);
+  }
+  static int open_descriptors() {
+    int open = 0;
+    for (int fd = 0; fd < 512; ++fd) open += fcntl(fd, F_GETFD) >= 0;
+    return open;
+  }
+  int pair_[2];
+};
+
+TEST_F(Frames, CarryTextAndDescriptors) {
+  wire::Message message;
+  message.kind = wire::Kind::spawn;
+  message.id = 77;
+  const int fds[2] = {0, 1};
+  ASSERT_EQ(wire::send_message(pair_[0], message, "text", 4, fds, 2), 0);
+  auto packet = std::make_unique<wire::Packet>();
+  ASSERT_EQ(wire::receive_message(pair_[1], *packet), 1);
+  EXPECT_EQ(packet->message.id, 77U);
+  EXPECT_EQ(std::string(packet->text, packet->message.text_size), "text");
+  EXPECT_EQ(packet->n_fds, 2);
+  packet->close_fds();
+}
+
+TEST_F(Frames, HalfAForeignOrAnOverfullOneIsDroppedWithItsDescriptors) {
+  const int before = open_descriptors();
+  auto packet = std::make_unique<wire::Packet>();
+  wire::Message message;
+  const auto send_raw = [&](const void* bytes, std::size_t size, int n_fds) {
+    iovec part{const_cast<void*>(bytes), size};
+    msghdr header{};
+    header.msg_iov = &part;
+    header.msg_iovlen = 1;
+    std::vector<char> control(CMSG_SPACE(sizeof(int) * 64));
+    if (n_fds > 0) {
+      header.msg_control = control.data();
+      header.msg_controllen = CMSG_SPACE(sizeof(int) * static_cast<std::size_t>(n_fds));
+      cmsghdr* entry = CMSG_FIRSTHDR(&header);
+      entry->cmsg_level = SOL_SOCKET;
+      entry->cmsg_type = SCM_RIGHTS;
+      entry->cmsg_len = CMSG_LEN(sizeof(int) * static_cast<std::size_t>(n_fds));
+      for (int i = 0; i < n_fds; ++i) std::memcpy(CMSG_DATA(entry) + i * 4, &pair_[0], 4);
+    }
+    ASSERT_GT(sendmsg(pair_[0], &header, 0), 0);
+    EXPECT_EQ(wire::receive_message(pair_[1], *packet), -1);
+    EXPECT_EQ(errno, EPROTO);
+  };
+  send_raw(&message, sizeof message / 2, 3);
+  message.magic = 1;
+  send_raw(&message, sizeof message, 3);
+  message.magic = wire::kMagic;
+  message.text_size = 5;
+  send_raw(&message, sizeof message, 0);
+  message.text_size = 0;
+  message.n_limits = 11;
+  send_raw(&message, sizeof message, 1);
+  message.n_limits = 0;
+  send_raw(&message, sizeof message, 60);
+  EXPECT_EQ(open_descriptors(), before);
+}
+
+}  // namespace
+}  // namespace proctor
