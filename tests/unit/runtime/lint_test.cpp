@@ -173,6 +173,8 @@ TEST(Lint, ChecksLabels) {
             "labels[0].turn is 2, but there are 2 turns");
   EXPECT_EQ(labelled([](Label& label) { label.turn.reset(); }),
             "labels[0].turn is missing for a label of level turn");
+  EXPECT_EQ(labelled([](Label& label) { label.verdict = "no_gain"; }), "nothing")
+      << "a mechanism's own word";
   EXPECT_EQ(labelled([](Label& label) { label.verdict = "may be"; }),
             "labels[0].verdict is 'may be', expected one short word");
   EXPECT_EQ(labelled([](Label& label) { label.token = {5, 8}; }),
