@@ -50,7 +50,8 @@ Result<OwnedFd> input_descriptor(std::string_view input) {
 
 // What the kernel holds each process to. The tree's limits are the cgroup's or the watcher's; these
 // are the backstop, a little above where those count exactly.
-void add_limits(wire::Message& message, const Limits& limits, bool tree_is_counted) {
+void Core::add_limits(wire::Message& message, const Limits& limits) const {
+  const bool tree_is_counted = cgroups_ && cgroups_->usable();
   const auto add = [&](int resource, std::uint64_t value) {
     message.limits[message.n_limits++] = {resource, value};
   };
@@ -61,8 +62,11 @@ void add_limits(wire::Message& message, const Limits& limits, bool tree_is_count
   add(RLIMIT_CORE, 0);
   add(RLIMIT_MEMLOCK, 1 << 20);
   add(RLIMIT_SIGPENDING, 1024);
-  // The run's init counts too where it has the guest's uid.
-  add(RLIMIT_NPROC, static_cast<std::uint64_t>(limits.processes + (tree_is_counted ? 16 : 1)));
+  // Counted by uid. The run's init counts too where it has the guest's; and where guests have ours,
+  // so does everything else that we run.
+  int others = tree_is_counted ? 16 : 1;
+  if (world_ == World::reduced && geteuid() != 0) others = tasks_of(geteuid());
+  add(RLIMIT_NPROC, static_cast<std::uint64_t>(limits.processes + others));
   if (!tree_is_counted) add(RLIMIT_DATA, static_cast<std::uint64_t>(count(limits.memory)) * 4);
 }
 
@@ -76,6 +80,10 @@ struct Core::Lodging {
     if (slot) core->put_back(slot);
   }
 };
+
+int Core::holder_of(const Slot& slot) const {
+  return world_ == World::reduced ? slot.pid : slot.init_pid;
+}
 
 std::uint32_t Core::file_uid() const {
   return world_ == World::userns && geteuid() == 0 ? kNobody : 0;
@@ -142,7 +150,7 @@ Status Core::send_program(Guest& guest, const Stage& stage, bool with_limits) {
   if (!input) return std::move(input).error();
   wire::Message message;
   message.kind = wire::Kind::go;
-  if (with_limits) add_limits(message, stage.limits, cgroups_ && cgroups_->usable());
+  if (with_limits) add_limits(message, stage.limits);
   const int fds[2] = {input->get(), program->get()};
   if (wire::send_message(guest.channel.get(), message, nullptr, 0, fds, 2, MSG_DONTWAIT) != 0) {
     if (errno == EPIPE || errno == ECONNRESET) return {};  // it failed before; its reader tells
@@ -172,6 +180,7 @@ Async<std::optional<Ending>> Core::watch(SlotRef slot, GuestRef guest, Limits li
       const TreeUsage usage = slot->cgroup ? slot->cgroup->usage() : tree->look();
       if (cpu_before.count() < 0) cpu_before = 0us;
       if (usage.cpu >= limits.cpu) co_return Ending::time_limit;
+      if (!slot->cgroup && usage.tasks > limits.processes) co_return Ending::process_limit;
       if (slot->cgroup ? slot->cgroup->out_of_memory() : usage.memory > count(limits.memory))
         co_return Ending::memory_limit;
       const std::chrono::nanoseconds left = (limits.cpu - usage.cpu) / cores;
@@ -220,6 +229,8 @@ Execution Core::judge(Slot& slot, const Guest& guest, const Limits& limits, cons
   // A guest that we killed has no signal of its own.
   if (forced) execution.signal.reset();
 
+  // The guest itself may have ended before the last look.
+  const int peak_tasks = tree.peak_tasks() + (guest.exited ? 1 : 0);
   const bool by_itself = guest.exited && !forced;
   const bool failed = !by_itself || execution.signal || execution.exit_code != 0;
   if (slot.cgroup && slot.cgroup->out_of_memory()) {
@@ -230,8 +241,7 @@ Execution Core::judge(Slot& slot, const Guest& guest, const Limits& limits, cons
     execution.ending = Ending::output_limit;
   } else if (cpu >= limits.cpu) {
     execution.ending = Ending::time_limit;
-  } else if (slot.cgroup ? slot.cgroup->out_of_tasks()
-                         : failed && tree.peak_tasks() >= limits.processes) {
+  } else if (slot.cgroup ? slot.cgroup->out_of_tasks() : failed && peak_tasks >= limits.processes) {
     execution.ending = Ending::process_limit;
   } else if (execution.signal == SIGXFSZ ||
              (failed && slot.box && world_ != World::reduced && is_full(slot.box.get()))) {
@@ -278,9 +288,11 @@ Async<Result<Execution>> Core::run_stage(Stage stage, std::string* fetched) {
   }
   set_going(read_output(guest, false));
   set_going(read_output(guest, true));
-  auto tree = std::make_shared<TreeWatch>(slot->init_pid, std::vector<int>{}, slot->host_uid);
+  auto tree = std::make_shared<TreeWatch>(holder_of(*slot), std::vector<int>{}, slot->host_uid);
   const std::optional<Ending> forced =
       co_await watch(slot, guest, stage.limits, tree, begin, INT32_MAX);
+  // What the guest leaves behind counts as well, and is there for one more look.
+  if (!slot->cgroup) (void)tree->look();
   kill_tree(*slot);
   const SteadyTime drained = Steady::now() + kDrain;
   while (!(guest->out.ended || guest->out.overflowed) ||

@@ -233,6 +233,7 @@ Status Core::prove(Slot& slot) {
   };
   if (auto ready = expect(Kind::ready); !ready) return ready;
   slot.process = OwnedFd(packet.take(0));
+  slot.pid = static_cast<int>(packet.message.value);
   packet.close_fds();
 
   const Limits defaults;

@@ -49,6 +49,7 @@ struct Slot {
   WatchedFd socket;
   Bell changed;
   OwnedFd process;  // the slot's pidfd
+  int pid = 0;
   bool gone = false;
   std::unique_ptr<Cgroup> cgroup;
 
@@ -83,8 +84,6 @@ struct Stage {
 
 // stdin of a guest: a sealed copy, or the null device.
 Result<OwnedFd> input_descriptor(std::string_view input);
-// The limits of each process, for a spawn or go message.
-void add_limits(wire::Message& message, const Limits& limits, bool tree_is_counted);
 
 class Core : public std::enable_shared_from_this<Core> {
  public:
@@ -145,6 +144,10 @@ class Core : public std::enable_shared_from_this<Core> {
                                      std::shared_ptr<TreeWatch> tree, SteadyTime begin, int cell);
   Async<void> read_output(GuestRef guest, bool err);
   Status send_program(Guest& guest, const Stage& stage, bool with_cpu_limit);
+  // Whose orphans a run's are: its init's, or in the reduced world the slot's.
+  int holder_of(const Slot& slot) const;
+  // The limits of each process, for a spawn or go message.
+  void add_limits(wire::Message& message, const Limits& limits) const;
   Execution judge(Slot& slot, const Guest& guest, const Limits& limits, const TreeWatch& tree,
                   std::optional<Ending> forced, SteadyTime begin);
 

@@ -114,7 +114,8 @@ class PythonSession final : public SandboxSession {
     }
     if (auto sent = core->send_program(*guest, stage, false); !sent)
       co_return std::move(sent).error();
-    auto tree = std::make_shared<TreeWatch>(slot->init_pid, std::vector<int>{}, slot->host_uid);
+    auto tree =
+        std::make_shared<TreeWatch>(core->holder_of(*slot), std::vector<int>{}, slot->host_uid);
     const std::optional<Ending> forced =
         co_await core->watch(slot, guest, limits, tree, begin, cell);
     const bool goes_on = !forced && guest->cells_done > cell;

@@ -159,6 +159,7 @@ std::vector<std::string> Slot::readable() const {
 void Slot::announce() {
   Message message;
   message.kind = Kind::ready;
+  message.value = getpid();
   const int self = open_pidfd(getpid());
   (void)wire::send_message(socket_, message, nullptr, 0, &self, 1);
   close(self);

@@ -111,6 +111,7 @@ Async<void> Core::read_slot(SlotRef slot) {
     switch (message.kind) {
       case Kind::ready:
         slot->process = OwnedFd(packet->take(0));
+        slot->pid = static_cast<int>(message.value);
         break;
       case Kind::prepared:
         accept_prepared(*slot, *packet);
@@ -435,7 +436,7 @@ Result<GuestRef> Core::spawn(SlotRef slot, const Stage& stage) {
 
   Message message = spawn_message(*slot);
   message.id = guest->id;
-  add_limits(message, stage.limits, slot->cgroup != nullptr);
+  add_limits(message, stage.limits);
   std::string text;
   const std::string work = work_directory(*slot);
   append(text, work);

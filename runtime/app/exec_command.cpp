@@ -230,14 +230,17 @@ std::function<Result<int>()> set_up_exec(CLI::App& command) {
         flag, [arguments, name](const std::int64_t& value) { arguments->limits[name] = value; },
         meaning);
   }
+  // One value each time, so that the program's name is not taken for one more.
+  const auto each = [](CLI::Option* option) { option->allow_extra_args(false); };
   command.add_option("--network", arguments->network, "none");
-  command.add_option("--file", arguments->files, "NAME=PATH: a file put into the workspace");
-  command.add_option("--get", arguments->get, "NAME: a file brought back from the workspace");
+  each(command.add_option("--file", arguments->files, "NAME=PATH: a file put into the workspace"));
+  each(command.add_option("--get", arguments->get, "NAME: a file brought back from the workspace"));
   command.add_option("--stdin", arguments->input, "a file the program reads as its input");
-  command.add_option("--argument", arguments->arguments, "an argument of the program");
+  each(command.add_option("--argument", arguments->arguments, "an argument of the program"));
   command.add_flag("--strict", arguments->strict,
                    "refuse to run when any isolation layer is missing");
-  command.add_option("--require", arguments->require, "a layer below which it refuses to run");
+  each(
+      command.add_option("--require", arguments->require, "a layer below which it refuses to run"));
   command.add_flag("--batch", arguments->batch, "one request a line in, one record a line out");
   command.add_option("--parallel", arguments->parallel, "with --batch: executions at once (cores)")
       ->check(CLI::Range(1, 1024));

@@ -1,0 +1,191 @@
+"""`proctor exec` from outside: one program, batches, refusals, and the worlds of ordinary users."""
+import base64
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+BINARY = os.path.abspath(sys.argv[1])
+STATUSES = ("ok nonzero_exit signaled time_limit wall_limit memory_limit output_limit process_limit "
+            "file_limit denied compile_error sandbox_error").split()
+
+
+def call(*arguments, stdin="", env=None, prefix=(), binary=BINARY, timeout=120):
+    return subprocess.run([*prefix, binary, "exec", *arguments], input=stdin.encode(),
+                          capture_output=True, timeout=timeout, env={**os.environ, **(env or {})})
+
+
+def record(*arguments, **options):
+    done = call(*arguments, **options)
+    assert done.returncode == 0, (arguments, done)
+    lines = done.stdout.decode().splitlines()
+    assert len(lines) == 1, done
+    value = json.loads(lines[0])
+    for key in ("status exit_code signal stdout stderr stdout_truncated stderr_truncated files usage "
+                "isolation denied").split():
+        assert key in value, key
+    assert value["status"] in STATUSES
+    assert set(value["usage"]) == {"wall_ms", "cpu_ms", "peak_memory_bytes", "peak_processes"}
+    assert value["isolation"]["level"] in ("full", "reduced")
+    return value
+
+
+def refused(code, needle, *arguments, stdin="", env=None):
+    done = call(*arguments, stdin=stdin, env=env)
+    message = done.stderr.decode()
+    assert done.returncode == code, (arguments, done)
+    assert needle in message, (needle, message)
+    assert message.startswith("proctor: ") and "terminate called" not in message, message
+    assert done.stdout == b"", done
+
+
+def one_program():
+    assert record("--lang", "python", stdin="print(1 + 1)")["stdout"] == "2\n"
+    assert record("--lang", "python", "-", stdin="print(1 + 1)")["stdout"] == "2\n"
+    assert record("--lang", "bash", stdin="exit 3")["exit_code"] == 3
+    assert record("--lang", "python", "--time-ms", "300", stdin="while 1: pass")["status"] == "time_limit"
+    assert record("--lang", "python", "--wall-ms", "300",
+                  stdin="import time; time.sleep(60)")["status"] == "wall_limit"
+    with tempfile.TemporaryDirectory() as folder:
+        program, data = os.path.join(folder, "p.cpp"), os.path.join(folder, "d")
+        with open(program, "w") as file:
+            file.write('#include <fstream>\n#include <iostream>\nint main(){std::string s;'
+                       'std::ifstream("in.txt")>>s;std::ofstream("out.txt")<<s<<s;std::cout<<s;}')
+        with open(data, "w") as file:
+            file.write("abc")
+        got = record("--lang", "cpp", "--file", "in.txt=" + data, "--get", "out.txt", program)
+        assert got["stdout"] == "abc", got
+        assert base64.b64decode(got["files"]["out.txt"]) == b"abcabc"
+
+
+def refusals():
+    refused(2, "--lang", stdin="")
+    refused(2, "pyton", "--lang", "pyton")
+    refused(2, "no-such-file", "--lang", "python", "no-such-file")
+    refused(2, "processes", "--lang", "python", "--processes", "0")
+    refused(2, "--file", "--lang", "python", "--file", "x")
+    refused(2, "workspace", "--lang", "python", "--file", "../x=/etc/hostname")
+    refused(3, "network", "--lang", "python", "--network", "allow:example.org")
+    refused(3, "strict", "--lang", "python", "--strict",
+            env={"PROCTOR_SANDBOX_WORLD": "reduced"})
+    done = call("--lang", "python", "--no-such-option")
+    assert done.returncode == 2, done
+
+
+def batches():
+    requests = [{"id": i, "lang": "python", "code": "print(%d * 2)" % i} for i in range(12)]
+    requests.append({"id": "c", "lang": "c", "code": "int main(){return 5;}"})
+    requests.append({"id": "slow", "lang": "bash", "code": "sleep 60", "wall_ms": 200})
+    text = "".join(json.dumps(request) + "\n\n" for request in requests)
+    done = call("--batch", "--parallel", "1", stdin=text)
+    assert done.returncode == 0, done
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [answer["id"] for answer in answers] == [request["id"] for request in requests]
+    assert [answer["stdout"] for answer in answers[:12]] == ["%d\n" % (i * 2) for i in range(12)]
+    assert answers[12]["exit_code"] == 5 and answers[13]["status"] == "wall_limit"
+    done = call("--batch", "--parallel", "4", stdin=text)
+    assert sorted(str(json.loads(line)["id"]) for line in done.stdout.splitlines()) == \
+        sorted(str(request["id"]) for request in requests)
+
+    # Finished work stays; the bad line is named.
+    done = call("--batch", "--parallel", "1", stdin=text + '{"lang":"python","code":"","memory":1}\n')
+    assert done.returncode == 2 and len(done.stdout.splitlines()) == len(requests), done
+    assert b"stdin:29: unknown key 'memory'" in done.stderr and b"memory_bytes" in done.stderr, done
+    done = call("--batch", stdin="{nonsense\n")
+    assert done.returncode == 2 and b"stdin:1: " in done.stderr, done
+
+    # A line is answered while the next has not been written yet.
+    process = subprocess.Popen([BINARY, "exec", "--batch"], stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE)
+    for value in (1, 2):
+        process.stdin.write(json.dumps({"lang": "bash", "code": "echo %d" % value}).encode() + b"\n")
+        process.stdin.flush()
+        assert json.loads(process.stdout.readline())["stdout"] == "%d\n" % value
+    process.stdin.close()
+    assert process.wait(timeout=30) == 0
+
+
+def processes_with(mark):
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open("/proc/%s/cmdline" % pid, "rb") as file:
+                if mark.encode() in file.read():
+                    found.append(pid)
+        except OSError:
+            pass
+    return found
+
+
+def nothing_is_left_after_kill_9():
+    for world in ("root", "userns", "reduced") if os.geteuid() == 0 else ("userns", "reduced"):
+        mark = "417%d" % os.getpid()
+        process = subprocess.Popen([BINARY, "exec", "--lang", "bash", "-"], stdin=subprocess.PIPE,
+                                   stdout=subprocess.DEVNULL,
+                                   env={**os.environ, "PROCTOR_SANDBOX_WORLD": world})
+        process.stdin.write(("setsid sleep %s & sleep %s" % (mark, mark)).encode())
+        process.stdin.close()
+        for _ in range(100):
+            if processes_with(mark):
+                break
+            time.sleep(0.05)
+        assert processes_with(mark), world
+        process.kill()
+        process.wait()
+        for _ in range(100):
+            if not processes_with(mark):
+                break
+            time.sleep(0.05)
+        assert not processes_with(mark), (world, processes_with(mark))
+        for _ in range(100):
+            left = [name for name in os.listdir(os.environ.get("TMPDIR", "/tmp"))
+                    if name.startswith("proctor-") and len(name) == 14]
+            groups = subprocess.run("find /sys/fs/cgroup -name 'proctor-%d-*'" % process.pid,
+                                    shell=True, capture_output=True).stdout
+            if not groups:
+                break
+            time.sleep(0.05)
+        assert not groups, (world, groups, left)
+
+
+def as_an_ordinary_user():
+    if os.geteuid() != 0 or not shutil.which("setpriv"):
+        print("skipped: worlds of an ordinary user (need root and setpriv to become one)")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        binary = shutil.copy(BINARY, os.path.join(folder, "proctor"))
+        os.chmod(binary, 0o755)
+        become = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+        for world in ("userns", "reduced"):
+            options = dict(prefix=become, binary=binary, env={"PROCTOR_SANDBOX_WORLD": world})
+            for language, program in (("python", "print(6 * 7)"), ("bash", "echo $((6 * 7))"),
+                                      ("c", '#include <stdio.h>\nint main(){puts("42");}')):
+                value = record("--lang", language, stdin=program, **options)
+                assert value["stdout"] == "42\n", (world, language, value)
+            assert value["isolation"]["level"] == ("full" if world == "userns" else "reduced")
+            value = record("--lang", "python", "--memory-bytes", "100000000", stdin=(
+                "x = bytearray(300 << 20)\nfor i in range(0, len(x), 4096): x[i] = 1\n"
+                "import time; time.sleep(1)"), **options)
+            assert value["status"] == "memory_limit", (world, value)
+            value = record("--lang", "python", "--time-ms", "300", stdin="while 1: pass", **options)
+            assert value["status"] == "time_limit", (world, value)
+            value = record("--lang", "python", "--processes", "8", stdin=(
+                "import os, time\nfor _ in range(50):\n  if os.fork() == 0: time.sleep(9)\n"), **options)
+            assert value["status"] == "process_limit", (world, value)
+            mark = "829%d" % os.getpid()
+            value = record("--lang", "bash", stdin="setsid sleep %s & echo x" % mark, **options)
+            assert value["stdout"] == "x\n", value
+            time.sleep(0.3)
+            assert not processes_with(mark), (world, value)
+
+
+one_program()
+refusals()
+batches()
+nothing_is_left_after_kill_9()
+as_an_ordinary_user()
+print("ok")
