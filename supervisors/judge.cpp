@@ -274,7 +274,8 @@ class RubricJudge final : public Supervisor {
     question.sampling.seed = derive_seed(seed_, "judge", static_cast<std::uint64_t>(vote));
     question.sampling.max_tokens = 512;
     question.retries = retries_;
-    question.grammar = scale_.grammar();
+    // An embedded model is small: it is held to the form. Others are free to think at length.
+    if (judge_->model()->backend() == "llama") question.grammar = scale_.grammar();
     question.asker.task_id = trajectory->task_id;
     question.asker.sample = trajectory->sample;
     question.asker.turn = std::max(0, static_cast<int>(trajectory->turns.size()) - 1);

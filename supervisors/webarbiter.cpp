@@ -25,6 +25,12 @@ Answer in this order:
 <analysis>each criterion, grounded in the observation, applied to both responses</analysis>
 <answer>Response 1</answer> or <answer>Response 2</answer>)";
 
+// For embedded models, which are small and held to the form.
+constexpr const char* kGrammar =
+    R"(root ::= "<state>" some "</state>\n<criteria>" some "</criteria>\n<analysis>" some "</analysis>\n<answer>Response " [12] "</answer>"
+some ::= [^<]{1,200}
+)";
+
 constexpr std::size_t kMostRationale = 2000;
 
 // 1 or 2 by the last <answer> that names one; nothing else is a verdict.
@@ -239,6 +245,7 @@ class WebArbiter final : public Supervisor {
                          {.role = "user", .content = json::string(user)}};
     question.sampling.seed = derive_seed(seed_, "webarbiter");
     question.retries = retries_;
+    if (judge_->model()->backend() == "llama") question.grammar = kGrammar;
     question.asker.task_id = so_far->task_id;
     question.asker.sample = so_far->sample;
     question.asker.turn = static_cast<int>(turn);

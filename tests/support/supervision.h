@@ -102,6 +102,12 @@ class Record {
     trajectory_.prefix = std::make_shared<const std::vector<Message>>(
         std::vector<Message>{{.role = "user", .content = json::string("What is it?")}});
   }
+  Record& ask(const std::string& prompt) {
+    task_.prompt = prompt;
+    trajectory_.prefix = std::make_shared<const std::vector<Message>>(
+        std::vector<Message>{{.role = "user", .content = json::string(prompt)}});
+    return *this;
+  }
   Record& gold(std::vector<std::string> answers) {
     task_.gold["answers"] = json::value_from(answers);
     return *this;
