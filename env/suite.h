@@ -42,25 +42,26 @@ using CheckerRef = std::shared_ptr<Checker>;
 using CheckerMaker =
     std::function<Result<CheckerRef>(const Options& options, const CheckerServices& services)>;
 
-#define REGISTER_CHECKER(...) \
-  static const bool registered_checker_ = [] { \
+#define REGISTER_CHECKER(...)                                                  \
+  static const bool registered_checker_ = [] {                                 \
     ::proctor::Registry<::proctor::CheckerMaker>::instance().add(__VA_ARGS__); \
-    return true; }();
+    return true;                                                               \
+  }();
 
 struct Suite {
   std::string name;
   std::string directory;
-  std::vector<TaskRef> tasks;            // each with suite = name
-  std::string checker;                   // registered name
+  std::vector<TaskRef> tasks;  // each with suite = name
+  std::string checker;         // registered name
   json::object checker_options;
-  std::vector<std::string> tools;        // names of tools the tasks use
-  std::vector<Message> prompt;           // system and few-shot messages, put before the question
-  json::object limits;                   // turns, tokens, ...: defaults of its tasks
+  std::vector<std::string> tools;  // names of tools the tasks use
+  std::vector<Message> prompt;     // system and few-shot messages, put before the question
+  json::object limits;             // turns, tokens, ...: defaults of its tasks
 };
 
-// NAME of a built-in suite, a path to a suite's folder, or to its suite.yaml. Names the suites there
-// are when there is no such one; `missing` with the command that makes it when generated data is
-// not there yet.
+// NAME of a built-in suite, a path to a suite's folder, or to its suite.yaml. Names the suites
+// there are when there is no such one; `missing` with the command that makes it when generated data
+// is not there yet.
 Result<Suite> load_suite(const std::string& name_or_path);
 std::vector<std::string> built_in_suites();
 

@@ -17,13 +17,13 @@
 namespace proctor {
 
 struct JudgeQuestion {
-  std::vector<Message> messages;   // system and user, judged text fenced by `fence`
+  std::vector<Message> messages;  // system and user, judged text fenced by `fence`
   Sampling sampling{.temperature = 0.0, .max_tokens = 1024};
-  int retries = 1;                 // after a reply that does not parse
+  int retries = 1;  // after a reply that does not parse
   double retry_temperature_step = 0.3;
-  std::string grammar;             // used where the model can
-  std::string role = "judge";      // for cost accounting and the script backend
-  Asker asker;                     // whose turn is judged; its purpose becomes `role`
+  std::string grammar;         // used where the model can
+  std::string role = "judge";  // for cost accounting and the script backend
+  Asker asker;                 // whose turn is judged; its purpose becomes `role`
 };
 
 // T is what the reply parses to; nothing: the judge gave no verdict (retries included).

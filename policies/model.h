@@ -45,12 +45,12 @@ struct GenerateRequest {
   // token ids continues these ids and tokenises only what is new; others ignore both.
   std::vector<std::int32_t> seen_ids;
   std::size_t seen_messages = 0;
-  std::vector<ToolDefinition> tools;     // for backends with native tool calls; else empty
+  std::vector<ToolDefinition> tools;  // for backends with native tool calls; else empty
   Sampling sampling;
-  std::vector<std::string> stop;         // the stop string itself is left in `content`
-  std::string grammar;                   // GBNF; "" = free. Needs Capabilities::grammar
-  json::value json_schema;               // null = free. Needs Capabilities::json_schema
-  bool want_tokens = true;               // ids and log-probabilities where the backend has them
+  std::vector<std::string> stop;  // the stop string itself is left in `content`
+  std::string grammar;            // GBNF; "" = free. Needs Capabilities::grammar
+  json::value json_schema;        // null = free. Needs Capabilities::json_schema
+  bool want_tokens = true;        // ids and log-probabilities where the backend has them
   Asker asker;
   // Called with each piece of text as it arrives, on the caller's executor; may be empty.
   std::function<void(std::string_view piece)> on_text;
@@ -58,10 +58,10 @@ struct GenerateRequest {
 
 struct Generation {
   std::string content;
-  std::optional<std::string> reasoning;   // where the server separates it
-  std::vector<ToolCall> tool_calls;       // native ones only; a chat format parses textual ones
-  std::optional<std::string> parse_error; // native tool-call arguments that are no JSON object
-  std::string finish_reason;              // stop | length | tool_calls | content_filter
+  std::optional<std::string> reasoning;    // where the server separates it
+  std::vector<ToolCall> tool_calls;        // native ones only; a chat format parses textual ones
+  std::optional<std::string> parse_error;  // native tool-call arguments that are no JSON object
+  std::string finish_reason;               // stop | length | tool_calls | content_filter
   // prompt_ids is always the whole prompt here (prompt_from = 0).
   std::optional<TurnTokens> tokens;
   std::int64_t prompt_tokens = 0, cached_tokens = 0, completion_tokens = 0;
@@ -96,7 +96,8 @@ struct Capabilities {
   std::int64_t context = 0;  // tokens; 0 = not known
 };
 
-// Safe to call from any number of coroutines on any thread; the model bounds its own work in flight.
+// Safe to call from any number of coroutines on any thread; the model bounds its own work in
+// flight.
 class Model {
  public:
   virtual ~Model() = default;
@@ -108,8 +109,8 @@ class Model {
   // `unavailable` may be tried again later (retries with backoff have been made already);
   // `bad_input` when the prompt cannot fit: the message begins with "context_full".
   virtual Async<Result<Generation>> generate(GenerateRequest request) = 0;
-  virtual Async<Result<Score>> score(ScoreRequest request);                   // `missing` unless able
-  virtual Async<Result<std::vector<float>>> embed(std::string text);          // `missing` unless able
+  virtual Async<Result<Score>> score(ScoreRequest request);           // `missing` unless able
+  virtual Async<Result<std::vector<float>>> embed(std::string text);  // `missing` unless able
   virtual Limiter::Usage usage() const { return {}; }
   virtual void shut_down() {}  // after the last call: ends threads, closes connections
 };

@@ -60,10 +60,11 @@ using ToolRef = std::shared_ptr<Tool>;
 using ToolMaker =
     std::function<Result<ToolRef>(const Options& options, const ToolServices& services)>;
 
-#define REGISTER_TOOL(...) \
-  static const bool registered_tool_ = [] { \
+#define REGISTER_TOOL(...)                                                  \
+  static const bool registered_tool_ = [] {                                 \
     ::proctor::Registry<::proctor::ToolMaker>::instance().add(__VA_ARGS__); \
-    return true; }();
+    return true;                                                            \
+  }();
 
 // Checks arguments against the definition's schema: required keys, types, no unknown keys. The
 // sentence is for the policy to read.

@@ -1,9 +1,9 @@
 // A nursery loses no child and leaves none behind.
 #include "runtime/core/nursery.h"
 
-#include <stdexcept>
-
 #include <gtest/gtest.h>
+
+#include <stdexcept>
 
 #include "tests/support/await.h"
 
