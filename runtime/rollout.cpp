@@ -195,7 +195,8 @@ Async<Result<TrajectoryRef>> Rollout::play_through() {
 Async<Status> Rollout::resume() {
   for (const auto& turn : record_.turns) {
     conversation_.push_back(as_message(turn->assistant));
-    seen_messages_ = 0;
+    // What the ids so far cover: all that was rendered for this turn, and the turn itself.
+    seen_messages_ = services_.format->render(conversation_, definitions_).messages.size();
     if (turn->assistant.tokens) {
       tokens_.add_recorded(turn->index, *turn->assistant.tokens);
       spent_.completion_tokens += static_cast<std::int64_t>(turn->assistant.tokens->ids.size());
