@@ -8,12 +8,16 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 prefix=$(mkdir -p "$1" && cd "$1" && pwd)
 shift
 source_directory="$root/.deps/llama.cpp"
-stamp="$(cat "$source_directory/FETCHED") $(sha256sum <"$0") $*"
+recipe=1  # one more when the options below change, so that old builds are made anew
+stamp="$(cat "$source_directory/FETCHED") recipe $recipe $*"
 
 exec 9>"$prefix/.lock"
 flock 9
-# The libraries are the outputs that a build system looks at: older than nothing, they are done.
-[ "$(cat "$prefix/BUILT" 2>/dev/null)" != "$stamp" ] || exit 0
+if [ "$(cat "$prefix/STAMP" 2>/dev/null)" = "$stamp" ]; then
+  # Older than this script they would count as out of date, and everything be linked anew each time.
+  [ "$prefix/lib/libllama.a" -nt "$0" ] || touch "$prefix"/lib/*.a
+  exit 0
+fi
 
 launcher=()
 if command -v ccache >/dev/null; then
@@ -30,4 +34,4 @@ cmake -S "$source_directory" -B "$prefix/build" -G Ninja --log-level=WARNING \
 cmake --build "$prefix/build" -j "${PROCTOR_JOBS:-$(nproc)}"
 cmake --install "$prefix/build" >/dev/null
 rm -rf "$prefix/build"
-echo "$stamp" >"$prefix/BUILT"
+echo "$stamp" >"$prefix/STAMP"
