@@ -62,7 +62,7 @@ def main(scratch):
     refused(proctor("run", config("g.yaml", policy=f"llama:{notgguf}"), "--out", scratch("o11")), 2,
             "model.gguf", "GGUF")
     refused(proctor("run", config("m.yaml", policy=f"llama:{scratch('no.gguf')}"), "--out",
-                    scratch("o12")), 2, "no.gguf")
+                    scratch("o12")), 3, "no.gguf")
     refused(proctor("resume", scratch("nothing")), 2, "nothing", "run directory")
 
     # --- model servers ---
@@ -136,7 +136,7 @@ def main(scratch):
             finally:
                 subprocess.run(["umount", mount], check=False)
     # A file where the directory should be stops root too, whom no permission stops.
-    refused(proctor("run", good, "--out", good + "/below"), 1, "below")
+    refused(proctor("run", good, "--out", good + "/below"), 2, "below")
 
 
 with Scratch() as folder:
