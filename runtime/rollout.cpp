@@ -571,6 +571,13 @@ Async<Result<TrajectoryRef>> Rollout::finish(Outcome outcome) {
                         std::make_move_iterator(more.end()));
   services_.counters->failed_supervisions += supervision_.failures();
   if (record_.outcome.status == OutcomeStatus::error) ++services_.counters->errors;
+  // Half of what some supervisors say is worse than nothing (a return with a turn missing).
+  for (const auto& instance : services_.supervisors) {
+    const bool failed = std::any_of(
+        record_.labels.begin(), record_.labels.end(),
+        [&](const Label& label) { return is_failed_supervision(label, instance.alias); });
+    if (failed && instance.supervisor->all_or_nothing()) withdraw_labels(record_, instance.alias);
+  }
   summarise_scores(record_);
   auto final_record = snapshot();
   auto status = co_await services_.store->finish(final_record);

@@ -175,13 +175,9 @@ Async<Status> Run::label_group(std::string id, std::vector<std::string> members)
   }
   for (const auto& instance : assembly_.services().supervisors) {
     if (!instance.supervisor->has_on_group()) continue;
-    proctor::Group group;
-    for (const auto& record : records) group.push_back(std::make_shared<const Trajectory>(record));
-    auto answer = co_await ask_supervisor_of_group(instance, std::move(group),
-                                                   assembly_.config().limits.supervisor);
+    auto answer =
+        co_await label_group_with(instance, &records, assembly_.config().limits.supervisor);
     if (answer.failure) ++assembly_.counters().failed_supervisions;
-    for (std::size_t i = 0; i < records.size(); ++i)
-      add_member_opinion(records[i], std::move(answer.members[i]));
   }
   std::vector<TrajectoryRef> labelled;
   for (auto& record : records)

@@ -144,12 +144,12 @@ def main(scratch):
     check_equal(len(undisturbed), 2 * TASKS, "records of the undisturbed run")
 
     kills, runs, seen_finished, seen_journalled = 0, 0, 0, 0
-    while kills < KILLS and runs < KILLS:
+    while kills < KILLS and runs < 4 * KILLS:
         runs += 1
         run = scratch(f"run-{runs}")
         finished, journalled = {}, {}
         code = None
-        while code != 0 and runs <= KILLS:
+        while code != 0:
             made = os.path.exists(os.path.join(run, "trajectories.db"))
             if made and proctor("show", run, "--limit", "0").returncode == 2:
                 # Killed before the store was made: nothing was promised, nothing is there.
