@@ -259,12 +259,14 @@ def run_functions(number, source):
     index, late, inputs, limits = 0, 0, job["inputs"], job["limits"]
     while True:
         child = Child(lambda send: function_child(source, index, send))
-        wait = LOAD_SECONDS
+        wait, loaded = LOAD_SECONDS, False
         started = time.monotonic()
         while isinstance(frame := child.frame(wait), dict):
             if frame.get("run", index) != index or "program" in frame:
                 continue
-            if "loaded" not in frame:
+            if "loaded" in frame:
+                loaded = True
+            else:
                 emit(number, frame)
             index += "run" in frame
             started = time.monotonic()
@@ -276,7 +278,7 @@ def run_functions(number, source):
         if frame == "late":
             emit(number, {"run": index, "timeout": True, "ms": ms})
             late += 1
-            if late == job["most_timeouts"]:
+            if late == job["most_timeouts"] or not loaded:
                 return
         else:
             emit(number, {"run": index, "error": ending, "ms": ms})
