@@ -233,6 +233,8 @@ Async<Status> Assembly::prepare() {
   auto capabilities = co_await services_.policy->capabilities();
   if (!capabilities) co_return std::move(capabilities).error();
   services_.capabilities = *capabilities;
+  // Native tool calls on a model that has none are written as text.
+  services_.format = format_for(services_.format, *capabilities);
   for (const auto& instance : services_.supervisors) {
     auto ready = co_await instance.supervisor->prepare();
     if (!ready) co_return std::move(ready).error().in(instance.alias);
