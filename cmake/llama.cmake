@@ -26,7 +26,8 @@ if(NOT llama_library AND EXISTS ${llama_source}/FETCHED)
     set(llama_prefix ${PROCTOR_DEPS}/llama-cuda)
     set(llama_options -DGGML_CUDA=ON -DGGML_NATIVE=OFF)
   else()
-    # -march=native gains nothing measurable on this model, and its binaries stay on one machine.
+    # -march=native showed no clear gain here (single runs, within their noise), and its binaries
+    # stay on one machine.
     set(llama_prefix ${PROCTOR_DEPS}/llama-cpu)
     set(llama_options -DGGML_NATIVE=OFF)
   endif()

@@ -1,6 +1,6 @@
 // Sampling over the vocabulary. A grammar is asked about the drawn token first and about the whole
 // vocabulary only when that fails again and again: drawing without putting back gives each allowed
-// token the same chance as masking all others beforehand, at a hundredth of the cost.
+// token the same chance as masking all others beforehand, and asks about far fewer tokens.
 //
 // Always compiled with optimisation: the loops here run over 50,000 floats for every token.
 #include "policies/llama_sampler.h"
