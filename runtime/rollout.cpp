@@ -86,6 +86,7 @@ class Rollout {
   Async<std::vector<Observation>> call_in_order(std::vector<ToolCall> calls);
   Async<void> judge_finished_turn();
   Async<Status> record_turn(std::shared_ptr<Turn> turn);
+  Async<void> journal_start(TrajectoryRef start);
   Async<void> journal_turn(TurnRef turn);
   Async<void> take_findings(bool journal);
   Async<Result<TrajectoryRef>> finish(Outcome outcome);
@@ -182,9 +183,7 @@ Async<Result<TrajectoryRef>> Rollout::play_through() {
   if (resumed_turns_ > 0) {
     if (auto status = co_await resume(); !status) co_return status.error();
   } else {
-    auto start = snapshot();
-    if (auto status = co_await services_.store->begin(std::move(start)); !status)
-      co_return status.error();
+    journal_.spawn(strand_, journal_start(snapshot()));  // the model need not wait for it
   }
   std::optional<Outcome> outcome;
   while (!outcome) outcome = co_await next_turn();
@@ -496,6 +495,11 @@ Async<Status> Rollout::record_turn(std::shared_ptr<Turn> turn) {
   supervision_.turn_finished(snapshot());
   journal_.spawn(strand_, journal_turn(std::move(done)));
   co_return Status{};
+}
+
+Async<void> Rollout::journal_start(TrajectoryRef start) {
+  auto status = co_await services_.store->begin(std::move(start));
+  if (!status && journal_status_) journal_status_ = std::move(status);
 }
 
 Async<void> Rollout::journal_turn(TurnRef turn) {

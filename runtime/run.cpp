@@ -37,19 +37,23 @@ class Run {
   Async<void> progress();
   Async<void> listen_for_interrupt(Nursery* rollouts);
   void fail(Status status);
+  void add_up(const Trajectory& trajectory);
+  Status add_up_the_rest();
 
   Assembly& assembly_;
   const bool create_;
   std::function<void(const RunProgress&)> show_;
-  asio::io_context context_;
+  asio::io_context context_{assembly_.config().io_threads};
   std::unique_ptr<Store> store_;
   std::unique_ptr<EventLog> log_;
   std::vector<RolloutPlan> plans_;
   std::size_t total_ = 0, done_before_ = 0;
   bool has_group_hooks_ = false;
-  std::mutex mutex_;  // guards groups_, failure_
+  std::mutex mutex_;  // guards all below but the last two
   std::map<std::string, Group> groups_;
   Status failure_;
+  RunResult result_;                // of the trajectories added up so far
+  std::set<std::string> added_up_;  // their ids
   std::atomic<bool> interrupted_{false};
   std::chrono::steady_clock::time_point began_;
 };
@@ -114,6 +118,28 @@ void Run::fail(Status status) {
   if (failure_) failure_ = std::move(status);
 }
 
+// Final records are added up as they come, so that a run's end need not read them all again.
+void Run::add_up(const Trajectory& trajectory) {
+  std::lock_guard lock(mutex_);
+  if (!added_up_.insert(trajectory.id).second) return;
+  result_.summary.add(trajectory);
+  ++result_.trajectories;
+  result_.errors += trajectory.outcome.status == OutcomeStatus::error;
+}
+
+// Those of former processes, and members of groups that never got whole.
+Status Run::add_up_the_rest() {
+  auto rows = store_->rows();
+  if (!rows) return std::move(rows).error();
+  for (const auto& row : *rows) {
+    if (added_up_.contains(row.id)) continue;
+    auto record = store_->read(row.id);
+    if (!record) return std::move(record).error();
+    if (*record) add_up(**record);
+  }
+  return {};
+}
+
 Async<void> Run::one(RolloutPlan plan, Limiter::Lease place) {
   RunCounters& counters = assembly_.counters();
   const std::int64_t now = ++counters.in_flight;
@@ -149,7 +175,10 @@ Async<void> Run::one(RolloutPlan plan, Limiter::Lease place) {
   log_->event("rollout.finished", {{"id", id},
                                    {"turns", trajectory.turns.size()},
                                    {"reason", to_string(trajectory.outcome.status)}});
-  if (has_group_hooks_) co_await member_finished(*played);
+  if (has_group_hooks_)
+    co_await member_finished(*played);
+  else
+    add_up(trajectory);
 }
 
 Async<void> Run::member_finished(TrajectoryRef trajectory) {
@@ -182,7 +211,10 @@ Async<Status> Run::label_group(std::string id, std::vector<std::string> members)
   std::vector<TrajectoryRef> labelled;
   for (auto& record : records)
     labelled.push_back(std::make_shared<const Trajectory>(std::move(record)));
-  co_return co_await store_->finish_group(std::move(id), std::move(labelled));
+  auto status = co_await store_->finish_group(std::move(id), labelled);
+  if (status)
+    for (const auto& record : labelled) add_up(*record);
+  co_return status;
 }
 
 Async<void> Run::progress() {
@@ -234,7 +266,9 @@ Async<Status> Run::play() {
       return !failure_;
     }();
     if (!place || stop) break;
-    asio::any_io_executor strand = asio::make_strand(context_);
+    // One thread is a strand by itself, and the cheaper one.
+    asio::any_io_executor strand = context_.get_executor();
+    if (assembly_.config().io_threads > 1) strand = asio::make_strand(context_);
     rollouts.spawn(strand, one(std::move(plan), std::move(*place)));
   }
   co_await rollouts.join();
@@ -262,15 +296,10 @@ Result<RunResult> Run::execute() {
   if (thrown) std::rethrow_exception(thrown);
   if (!store_) return std::move(status).error();
 
-  RunResult result;
   RunCounters& counters = assembly_.counters();
-  const auto read = store_->for_each([&](Trajectory trajectory) -> Status {
-    result.summary.add(trajectory);
-    ++result.trajectories;
-    result.errors += trajectory.outcome.status == OutcomeStatus::error;
-    return {};
-  });
+  const auto read = add_up_the_rest();
   if (status && !read) status = read;
+  RunResult result = std::move(result_);
   result.missing = static_cast<std::int64_t>(total_) - result.trajectories;
   result.failed_supervisions = counters.failed_supervisions;
   result.interrupted = interrupted_;

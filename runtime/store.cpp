@@ -227,8 +227,9 @@ class SqliteStore final : public Store {
   const json::value config_;
   RunLock lock_;
   std::unique_ptr<StoreWriter> writer_;  // null: for reading
-  std::mutex mutex_;                     // around reader_ and unpacker_
+  std::mutex mutex_;                     // around all below
   Database reader_;
+  std::optional<Statement> record_;  // of reader_: one record by its number
   RecordUnpacker unpacker_;
 };
 
@@ -289,16 +290,19 @@ Result<std::vector<LabelTotal>> SqliteStore::label_totals() {
 }
 
 Result<std::optional<std::string>> SqliteStore::text_of(std::int64_t number) {
-  std::optional<std::string> text;
-  auto read = each_row("SELECT record FROM records WHERE number = " + std::to_string(number),
-                       [&](const Statement& row) -> Status {
-                         auto unpacked = unpacker_.unpack(row.text(0));
-                         if (!unpacked) return std::move(unpacked).error();
-                         text = std::move(*unpacked);
-                         return {};
-                       });
-  if (!read) return std::move(read).error();
-  return text;
+  std::lock_guard lock(mutex_);
+  if (!record_) {
+    auto prepared = reader_.prepare("SELECT record FROM records WHERE number = ?1");
+    if (!prepared) return std::move(prepared).error();
+    record_ = std::move(*prepared);
+  }
+  auto row = record_->bind(1, number).step();
+  if (!row) return std::move(row).error();
+  if (!*row) return std::optional<std::string>();
+  auto text = unpacker_.unpack(record_->text(0));
+  record_->reset();
+  if (!text) return std::move(text).error();
+  return std::optional<std::string>(std::move(*text));
 }
 
 Result<std::optional<Trajectory>> SqliteStore::read(const std::string& id) {
@@ -447,6 +451,7 @@ Status SqliteStore::write_jsonl() {
 Status SqliteStore::close() {
   {
     std::lock_guard lock(mutex_);
+    record_.reset();
     reader_ = Database();
   }
   if (writer_) writer_->close();  // the last connection folds the -wal file in
