@@ -21,6 +21,7 @@ fi
 
 launcher=()
 if command -v ccache >/dev/null; then
+  export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1
   launcher=(-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
 fi
 # An own pool of threads (GGML_OPENMP=OFF) sleeps when idle; OpenMP's would spin beside the sandboxes.

@@ -4,6 +4,9 @@
 #include <iostream>
 
 #include "sandbox/sandbox.h"
+#include "tests/support/source_dir.h"
+
+const char* proctor::source_dir() { return PROCTOR_SOURCE_DIR; }
 
 int main(int argc, char** argv) {
   if (auto started = proctor::start_launcher(); !started) {

@@ -8,6 +8,7 @@
 #include "runtime/labelling.h"
 #include "supervisors/steps.h"
 #include "tests/support/supervision.h"
+#include "tests/support/source_dir.h"
 
 namespace proctor {
 namespace {
@@ -206,7 +207,7 @@ void check(const Trajectory& labelled, const Place& place) {
 std::vector<std::string> case_files() {
   std::vector<std::string> names;
   for (const auto& entry :
-       std::filesystem::directory_iterator(std::string(PROCTOR_SOURCE_DIR) + "/tests/cases"))
+       std::filesystem::directory_iterator(std::string(source_dir()) + "/tests/cases"))
     if (entry.path().extension() == ".case") names.push_back(entry.path().stem().string());
   std::sort(names.begin(), names.end());
   return names;
@@ -216,7 +217,7 @@ class Cases : public testing::TestWithParam<std::string> {};
 
 TEST_P(Cases, ComeOutAsWritten) {
   const Case made =
-      read_case(std::string(PROCTOR_SOURCE_DIR) + "/tests/cases/" + GetParam() + ".case");
+      read_case(std::string(source_dir()) + "/tests/cases/" + GetParam() + ".case");
   Bench bench;
   auto model = model_of(made);
   bench.models.set("policy", model);

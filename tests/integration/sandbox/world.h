@@ -10,6 +10,7 @@
 #include "runtime/core/json.h"
 #include "sandbox/sandbox.h"
 #include "tests/support/await.h"
+#include "tests/support/source_dir.h"
 
 namespace proctor {
 
@@ -60,7 +61,7 @@ class InWorld : public testing::TestWithParam<const char*> {
 };
 
 inline std::string guest(const std::string& name) {
-  auto text = read_file(std::string(PROCTOR_SOURCE_DIR) + "/tests/guests/" + name);
+  auto text = read_file(std::string(source_dir()) + "/tests/guests/" + name);
   EXPECT_TRUE(text) << name;
   return text ? *text : "";
 }

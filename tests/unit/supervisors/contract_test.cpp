@@ -7,6 +7,7 @@
 #include "runtime/labelling.h"
 #include "sandbox/sandbox.h"
 #include "tests/support/supervision.h"
+#include "tests/support/source_dir.h"
 
 namespace proctor {
 namespace {
@@ -199,7 +200,7 @@ TEST(Supervisors, AreCalledAfterTheirFile) {
   const auto names = Registry<SupervisorMaker>::instance().names();
   int files = 0;
   for (const auto& entry :
-       std::filesystem::directory_iterator(std::string(PROCTOR_SOURCE_DIR) + "/supervisors")) {
+       std::filesystem::directory_iterator(std::string(source_dir()) + "/supervisors")) {
     if (entry.path().extension() != ".cpp") continue;
     const auto text = read_file(entry.path().string());
     ASSERT_TRUE(text);
