@@ -233,6 +233,8 @@ std::string React::grammar(const std::vector<ToolDefinition>& tools, int most_ch
   for (std::string_view label : kLabels) lines.push_back("\n" + std::string(label));
   const std::string thought = grammar.line_without("thought", "");
   const std::string answer = grammar.text_without("answer", '\n', lines);
+  const std::string code = grammar.text_without("code", '\n', lines);
+  const std::string code_lines = grammar.text_without("code-lines", '\n', lines, true);
   std::string acts = "\"Final Answer: \" " + answer;
   for (std::size_t i = 0; i < tools.size(); ++i) {
     const auto main = main_parameter(tools[i]);
@@ -240,14 +242,14 @@ std::string React::grammar(const std::vector<ToolDefinition>& tools, int most_ch
     if (!main) {
       input = "\" \" " + grammar.object(fmt::format("arguments-{}", i), tools[i].parameters);
     } else if (*main == "code") {
-      input = "\" \\n\" " + grammar.text_without("code", '\n', lines, true);
+      input = fmt::format("\" \" ({} | \"\\n\" {})", code, code_lines);
     } else {
       input = "\" \" " + grammar.line_without("line", "");
     }
     const std::string start = "Action: " + tools[i].name + "\nAction Input:";
     acts += fmt::format(" | {} {}", Grammar::literal(start), input);
   }
-  grammar.rule("root", fmt::format("\"Thought: \" {} \"\\n\" ({})", thought, acts));
+  grammar.rule("root", fmt::format("(\"Thought: \" {} \"\\n\")? ({})", thought, acts));
   return grammar.text("root");
 }
 

@@ -296,7 +296,8 @@ std::string Tags::grammar(const std::vector<ToolDefinition>& tools, int most_cha
   Grammar grammar(most_chars, '<');
   const std::string thought = grammar.line_without("thought", "<");  // small models ramble
   const std::string answer = grammar.text_without("answer", '<', {"</answer>"});
-  std::string blocks = fmt::format("\"<answer>\" {} \"</answer>\"", answer);
+  // Line breaks around a text of several lines, as `write` has them, and as a model likes them.
+  std::string blocks = fmt::format("\"<answer>\" \"\\n\"? {} \"</answer>\"", answer);
   if (function_mode_ && !tools.empty()) {
     std::string calls;
     for (std::size_t i = 0; i < tools.size(); ++i) {
@@ -319,7 +320,7 @@ std::string Tags::grammar(const std::vector<ToolDefinition>& tools, int most_cha
     } else if (*main == "code") {
       const std::string code =
           grammar.text_without(fmt::format("code-{}", i), '<', {closing(name)});
-      body = "\"\\n\" " + code + " \"\\n\"";
+      body = "\"\\n\"? " + code;
     } else {
       body = grammar.line_without("line", "<");
     }

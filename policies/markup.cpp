@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <utility>
 
 namespace proctor::markup {
 namespace {
@@ -197,9 +198,34 @@ std::string write_arguments(const json::object& arguments, const ToolDefinition&
   return json_without_closing_tags(arguments);
 }
 
+namespace {
+// With a blank behind ":" and ",": the form models know from their training, and the one grammars
+// ask for.
+void append_spaced(std::string& out, const json::value& value) {
+  const char* comma = "";
+  if (const auto* object = value.if_object()) {
+    out += '{';
+    for (const auto& [key, item] : *object) {
+      out += std::exchange(comma, ", ") + json::serialize(json::string(key)) + ": ";
+      append_spaced(out, item);
+    }
+    out += '}';
+  } else if (const auto* array = value.if_array()) {
+    out += '[';
+    for (const json::value& item : *array) {
+      out += std::exchange(comma, ", ");
+      append_spaced(out, item);
+    }
+    out += ']';
+  } else {
+    out += json::serialize(value);
+  }
+}
+}  // namespace
+
 std::string json_without_closing_tags(const json::value& value) {
-  const std::string plain = json::serialize(value);
-  std::string text;
+  std::string plain, text;
+  append_spaced(plain, value);
   for (std::size_t at = 0; at < plain.size(); ++at) {
     text += plain[at];
     if (plain[at] == '<' && at + 1 < plain.size() && plain[at + 1] == '/') text += '\\';

@@ -67,7 +67,7 @@ const std::vector<OptionInfo> kGrammar = {{.name = "use",
                                            .type = OptionType::choice,
                                            .fallback = "auto",
                                            .choices = {"auto", "on", "off"}},
-                                          number_of("max_chars", 240, 1)};
+                                          number_of("max_chars", 600, 1)};
 
 const std::vector<OptionInfo> kSandbox = {number_of("slots", 0, 0)};
 

@@ -48,7 +48,7 @@ struct RunConfig {
   bool strict = false;
   ContextPolicy context = ContextPolicy::error;
   GrammarPolicy grammar = GrammarPolicy::automatic;
-  int grammar_chars = 240;  // most free text in one place of a grammar-constrained turn
+  int grammar_chars = 600;  // most free text in one place of a grammar-constrained turn
   std::string system;       // a system message put first, instead of the suite's
   bool speculate = true;    // generate turn t+1 while turn t is judged
   int io_threads = 1;

@@ -1,11 +1,12 @@
 // Draws random strings from a grammar in llama.cpp's GBNF, so that a test can ask whether
-// everything a grammar allows is also understood. Covers literals, classes, groups, alternatives, ?
+// everything a grammar allows is also understood, and says whether it allows a given text. Covers literals, classes, groups, alternatives, ?
 // * + {m,n}.
 #pragma once
 
 #include <map>
 #include <memory>
 #include <random>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -35,6 +36,10 @@ class GbnfSampler {
     std::string out;
     emit(rules_.at("root"), random, out);
     return out;
+  }
+
+  bool accepts(const std::string& text) const {
+    return ends(rules_.at("root"), text, {0}).contains(text.size());
   }
 
  private:
@@ -131,6 +136,41 @@ class GbnfSampler {
     node.least = std::stoi(bounds);
     node.most = comma == std::string::npos ? node.least : std::stoi(bounds.substr(comma + 1));
     at_ = end + 1;
+  }
+
+  // Where a match of `node` may end when it begins at one of `starts`.
+  using Places = std::set<std::size_t>;
+  Places ends(const Node& node, const std::string& text, Places starts) const {
+    Places all;
+    for (int i = 0; i <= node.most && !starts.empty(); ++i) {
+      if (i >= node.least) all.insert(starts.begin(), starts.end());
+      if (i < node.most) starts = ends_once(node, text, starts);
+    }
+    return all;
+  }
+  Places ends_once(const Node& node, const std::string& text, const Places& starts) const {
+    Places all;
+    if (node.kind == Node::choice) {
+      for (const auto& parts : node.options) {
+        Places places = starts;
+        for (const Node& part : parts) places = ends(part, text, std::move(places));
+        all.merge(places);
+      }
+      return all;
+    }
+    if (node.kind == Node::name) return ends_once(rules_.at(node.text), text, starts);
+    for (const std::size_t at : starts) {
+      if (node.kind == Node::literal) {
+        if (text.compare(at, node.text.size(), node.text) == 0) all.insert(at + node.text.size());
+        continue;
+      }
+      if (at == text.size()) continue;
+      const auto c = static_cast<unsigned char>(text[at]);
+      bool inside = false;
+      for (const auto& [low, high] : node.ranges) inside |= c >= low && c <= high;
+      if (inside != node.negated) all.insert(at + 1);
+    }
+    return all;
   }
 
   void emit(const Node& node, std::mt19937& random, std::string& out) const {

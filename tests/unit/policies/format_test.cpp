@@ -5,9 +5,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <random>
 
+#include "env/suite.h"
 #include "policies/markup.h"
+#include "runtime/core/paths.h"
+#include "runtime/run_config.h"
 #include "tests/support/gbnf_sampler.h"
 
 namespace proctor {
@@ -603,6 +607,29 @@ TEST(FormatGrammar, AllowsOnlyTurnsThatParse) {
       if (with_tools && config != "plain") {
         EXPECT_GT(calls, 0) << config;
       }
+    }
+  }
+}
+
+TEST(FormatGrammar, AllowsTheFewShotTurnsThatAPolicySees) {
+  const RunConfig defaults;
+  for (const std::string& name : built_in_suites()) {
+    std::ifstream lines(home_directory() + "/env/suites/" + name + "/few_shot.jsonl");
+    std::vector<Message> conversation;
+    for (std::string line; std::getline(lines, line);) {
+      auto read = read_message(*parse_json(line), "line");
+      ASSERT_TRUE(read) << read.error().message;
+      conversation.push_back(std::move(*read));
+    }
+    ASSERT_FALSE(conversation.empty()) << name;
+    for (const std::string config : {"hermes", "tags", "{tags: {mode: function}}", "react"}) {
+      const FormatRef made = format(config);
+      const GbnfSampler grammar(made->grammar(some_tools(), defaults.grammar_chars));
+      for (const Message& turn : made->render(conversation, some_tools()).messages)
+        if (turn.role == "assistant") {
+          EXPECT_TRUE(grammar.accepts(turn.text())) << name << " in " << config << ":\n"
+                                                    << turn.text();
+        }
     }
   }
 }
