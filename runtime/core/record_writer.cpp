@@ -238,9 +238,15 @@ void append(std::string& out, const TurnTokens& tokens) {
   Object object(out);
   object.field("prompt_ids", tokens.prompt_ids)
       .field("ids", tokens.ids)
-      .field("logprobs", tokens.logprobs)
-      .field("segments", tokens.segments);
+      .field("logprobs", tokens.logprobs);
+  std::optional<std::vector<std::string>> letters;
+  if (tokens.segments) {
+    letters.emplace();
+    for (const char letter : *tokens.segments) letters->emplace_back(1, letter);
+  }
+  object.field("segments", letters);
   if (tokens.prompt_from != 0) object.field("prompt_from", tokens.prompt_from);
+  object.rest(tokens.extra);
 }
 
 void append(std::string& out, const Tokens& tokens) {

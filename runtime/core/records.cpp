@@ -145,8 +145,14 @@ json::object to_json(const TurnTokens& tokens) {
   json::object object{{"prompt_ids", numbers_json(tokens.prompt_ids)},
                       {"ids", numbers_json(tokens.ids)},
                       {"logprobs", numbers_json(tokens.logprobs)},
-                      {"segments", or_null(tokens.segments)}};
+                      {"segments", nullptr}};
+  if (tokens.segments) {
+    json::array letters;
+    for (const char letter : *tokens.segments) letters.push_back(json::string(1, letter));
+    object["segments"] = std::move(letters);
+  }
   if (tokens.prompt_from != 0) object["prompt_from"] = tokens.prompt_from;
+  put_rest(object, tokens.extra);
   return object;
 }
 
@@ -157,7 +163,15 @@ Result<TurnTokens> read_turn_tokens(const json::object& object, const std::strin
   tokens.prompt_ids = read_numbers<std::int32_t>(fields, "prompt_ids");
   tokens.ids = read_numbers<std::int32_t>(fields, "ids");
   tokens.logprobs = read_numbers<float>(fields, "logprobs");
-  tokens.segments = fields.optional_text("segments");
+  if (const auto* letters = fields.optional_array("segments")) {
+    tokens.segments.emplace();
+    for (const auto& letter : *letters) {
+      const auto* text = letter.if_string();
+      if (!text || text->size() != 1) fields.complain("segments", "expected a list of letters");
+      *tokens.segments += text && !text->empty() ? text->front() : '?';
+    }
+  }
+  tokens.extra = fields.rest();
   if (!fields.status()) return fields.status().error();
   return tokens;
 }

@@ -71,6 +71,7 @@ struct TurnTokens {
   std::vector<float> logprobs;    // natural log, one per sampled id; empty: not known
   std::optional<std::string>
       segments;  // one letter a token: r reasoning, a answer or call, o other
+  json::object extra;
 
   bool operator==(const TurnTokens&) const = default;
 };

@@ -55,7 +55,8 @@ Trajectory everything() {
                                      .prompt_ids = {1, -2},
                                      .ids = {3, 4},
                                      .logprobs = {-0.5F, 0.F},
-                                     .segments = "ra"};
+                                     .segments = "ra",
+                                     .extra = {{"logprobs_of", "raw"}}};
   turn.assistant.extra["x"] = json::array{};
   turn.observations[0].status = ObservationStatus::timeout;
   turn.observations[0].data = {{"hits", json::array{1, 2.5, nullptr, false, "s"}}};
