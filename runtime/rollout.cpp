@@ -371,23 +371,22 @@ Async<Result<Generation>> Rollout::generate_once(GenerateRequest request, Millis
 
 // Makes room by cutting the oldest observation that still stands; false when there is none.
 bool Rollout::cut_oldest_observation() {
-  for (Message& message : conversation_) {
-    if (message.role != "tool" || message.extra.contains("cut")) continue;
-    const std::size_t size = message.text().size();
-    message.content = json::string("[cut: " + std::to_string(size) + " characters]");
-    message.extra["cut"] = true;
-    for (auto& turn : record_.turns)
-      for (std::size_t i = 0; i < turn->observations.size(); ++i)
-        if (turn->observations[i].tool_call_id == message.tool_call_id &&
-            !turn->observations[i].extra.contains("cut_before_turn")) {
-          auto marked = std::make_shared<Turn>(*turn);
-          marked->observations[i].extra["cut_before_turn"] = record_.turns.size();
-          turn = std::move(marked);
-          tokens_.forget();
-          seen_messages_ = 0;
-          return true;
-        }
-    return true;
+  std::size_t at = record_.prefix->size();
+  for (TurnRef& turn : record_.turns) {
+    ++at;  // the assistant's message
+    for (std::size_t i = 0; i < turn->observations.size(); ++i, ++at) {
+      Message& message = conversation_[at];
+      if (message.extra.contains("cut")) continue;
+      message.content =
+          json::string("[cut: " + std::to_string(message.text().size()) + " characters]");
+      message.extra["cut"] = true;
+      auto marked = std::make_shared<Turn>(*turn);
+      marked->observations[i].extra["cut_before_turn"] = record_.turns.size();
+      turn = std::move(marked);
+      tokens_.forget();
+      seen_messages_ = 0;
+      return true;
+    }
   }
   return false;
 }

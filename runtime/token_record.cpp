@@ -1,4 +1,4 @@
-// One growing sequence; the prompt of each turn must continue it.
+// A growing sequence; a prompt that does not continue it begins a new one.
 #include "runtime/token_record.h"
 
 #include <algorithm>
@@ -26,15 +26,12 @@ void TokenRecord::append(int turn, const std::vector<std::int32_t>& prompt,
 }
 
 void TokenRecord::add(int turn, TurnTokens& tokens) {
-  if (lost_) return;
   const auto& known = flat_.ids;
   const auto [mine, theirs] =
       std::mismatch(known.begin(), known.end(), tokens.prompt_ids.begin(), tokens.prompt_ids.end());
   if (mine != known.end()) {
-    // The whole prompt stays in the turn, so that nothing is lost.
-    parted_ = {turn, static_cast<std::size_t>(mine - known.begin())};
-    lost_ = true;
-    return;
+    // The whole prompt stays in the turn, and the turns behind it go on from there.
+    part(turn, static_cast<std::size_t>(mine - known.begin()));
   }
   const auto cut = static_cast<std::ptrdiff_t>(known.size());
   tokens.prompt_from = cut;
@@ -43,21 +40,27 @@ void TokenRecord::add(int turn, TurnTokens& tokens) {
 }
 
 void TokenRecord::add_recorded(int turn, const TurnTokens& tokens) {
-  if (lost_) return;
-  if (static_cast<std::size_t>(tokens.prompt_from) == flat_.ids.size()) {
-    append(turn, tokens.prompt_ids, tokens);
-  } else {
-    TurnTokens whole = tokens;
-    add(turn, whole);
-  }
+  TurnTokens whole = tokens;
+  const std::size_t from =
+      std::min(flat_.ids.size(), static_cast<std::size_t>(std::max<std::int64_t>(0, tokens.prompt_from)));
+  whole.prompt_ids.insert(whole.prompt_ids.begin(), flat_.ids.begin(),
+                          flat_.ids.begin() + static_cast<std::ptrdiff_t>(from));
+  add(turn, whole);
 }
 
-void TokenRecord::lose() { lost_ = true; }
+void TokenRecord::lose() {
+  lost_ = true;
+  flat_ = {};
+}
 
 void TokenRecord::forget() {
   // Parted at the turn that follows, by our own hand.
-  if (!lost_ && !flat_.turn.empty()) parted_ = {flat_.turn.back() + 1, 0};
-  lost_ = true;
+  if (!flat_.turn.empty()) part(flat_.turn.back() + 1, 0);
+}
+
+void TokenRecord::part(int turn, std::size_t token) {
+  if (!lost_) parted_ = {turn, token};
+  lose();
 }
 
 std::optional<Tokens> TokenRecord::tokens() const {

@@ -19,12 +19,12 @@ class TokenRecord {
   void add(int turn, TurnTokens& tokens);
   // The same from a record, where the cut is made already (resume).
   void add_recorded(int turn, const TurnTokens& tokens);
-  // A turn without ids: nothing exact can be said from here on.
+  // A turn without ids: there is no flat record, and nothing to continue until ids come again.
   void lose();
   // History is about to change (truncation): the next prompt is taken as it comes.
   void forget();
 
-  // What the model saw and sampled so far, while that is one sequence.
+  // What the last call saw and sampled: what the next prompt may continue. Empty: not known.
   const std::vector<std::int32_t>& ids() const { return flat_.ids; }
   // The flat record; nothing when a turn had no ids, or when the ids parted.
   std::optional<Tokens> tokens() const;
@@ -32,10 +32,11 @@ class TokenRecord {
   json::value parted() const;
 
  private:
+  void part(int turn, std::size_t token);
   void append(int turn, const std::vector<std::int32_t>& prompt, const TurnTokens& sampled);
 
   Tokens flat_;
-  bool lost_ = false;
+  bool lost_ = false;  // `flat_` is not the whole rollout
   bool whole_logprobs_ = true;
   std::optional<std::pair<int, std::size_t>> parted_;
 };

@@ -356,6 +356,82 @@ TEST_F(RolloutTest, ATruncatedContextIsMarked) {
   EXPECT_FALSE(played.turns[1]->observations[0].extra.contains("cut_before_turn"));
 }
 
+// Token ids are bytes; what is seen already is continued, and its context ends at turn 2 unless
+// something was cut.
+class Continuing final : public Model {
+ public:
+  std::string name() const override { return "continuing"; }
+  std::string backend() const override { return "script"; }
+  Async<Result<Capabilities>> capabilities() override { co_return Capabilities{}; }
+  static std::string text_of(const std::vector<Message>& messages, std::size_t from) {
+    std::string text;
+    for (std::size_t i = from; i < messages.size(); ++i)
+      text += messages[i].role == "assistant" ? messages[i].text() : "[" + messages[i].text() + "]";
+    return text;
+  }
+  Async<Result<Generation>> generate(GenerateRequest request) override {
+    const std::string whole = text_of(request.messages, 0);
+    const int turn = request.asker.turn;
+    if (turn == 2 && whole.find("[cut:") == std::string::npos) co_return bad_input("context_full: ");
+    std::string seen(request.seen_ids.begin(), request.seen_ids.end());
+    if (!seen.empty()) seen += text_of(request.messages, request.seen_messages);
+    continued += seen.empty() ? 0 : 1;
+    if (!seen.empty()) {
+      EXPECT_EQ(seen, whole) << "turn " << turn;
+    }
+    prompts.push_back(whole);
+    Generation generation;
+    generation.content = turn == 4 ? "<answer>x</answer>" : kCall;
+    generation.finish_reason = "stop";
+    if (turn != drops_ids) {
+      auto& tokens = generation.tokens.emplace();
+      tokens.prompt_ids.assign(whole.begin(), whole.end());
+      tokens.ids.assign(generation.content.begin(), generation.content.end());
+      tokens.logprobs.assign(tokens.ids.size(), -1.0F);
+    }
+    co_return generation;
+  }
+  int drops_ids = -1, continued = 0;
+  std::vector<std::string> prompts;
+};
+
+TEST_F(RolloutTest, IdsGoOnFromTheLastPromptAfterACutOrALostTurn) {
+  with_tool(false);
+  config_.context = ContextPolicy::truncate;
+  for (const int drops_ids : {-1, 3}) {
+    auto model = std::make_shared<Continuing>();
+    model->drops_ids = drops_ids;
+    services_.policy = model;
+    config_.name = "run" + std::to_string(drops_ids);
+    const Trajectory played = play();
+    EXPECT_EQ(played.outcome.status, OutcomeStatus::answered);
+    // Turn 1; then, behind the cut of turn 2, turns 3 and 4, of which 4 is lost with turn 3.
+    EXPECT_EQ(model->continued, drops_ids == 3 ? 2 : 3);
+    EXPECT_FALSE(played.tokens);
+    EXPECT_EQ(json::serialize(played.observation.at("tokens_parted")), R"({"turn":2,"token":0})");
+  }
+}
+
+TEST_F(RolloutTest, ACutLeavesFewShotExamplesAloneAndMarksItsOwnObservation) {
+  with_tool(false);
+  config_.context = ContextPolicy::truncate;
+  auto task = std::make_shared<Task>(*task_);
+  Message shown{.role = "assistant", .content = json::string(kCall)};
+  shown.tool_calls.push_back({"c0", "count", {{"by", 2}}});
+  Message seen{.role = "tool", .content = json::string("example result")};
+  seen.tool_call_id = "c0";
+  const Message question{.role = "user", .content = json::string("count")};
+  task->prompt.reset();
+  task->messages = {question, shown, seen, question};
+  task_ = task;
+  auto model = std::make_shared<Continuing>();
+  services_.policy = model;
+  const Trajectory played = play();
+  EXPECT_NE(model->prompts.back().find("example result"), std::string::npos);
+  EXPECT_TRUE(played.turns[0]->observations[0].extra.contains("cut_before_turn"));
+  EXPECT_FALSE(played.turns[1]->observations[0].extra.contains("cut_before_turn"));
+}
+
 Async<Result<int>> called_off(const RolloutServices& services, TaskRef task) {
   RolloutPlan plan{.task = std::move(task)};
   auto played = co_await roll_out(services, std::move(plan));

@@ -43,6 +43,43 @@ TEST(TokenRecord, IdsThatPartAreReportedAndNeverGluedTogether) {
   EXPECT_EQ(json::serialize(record.parted()), R"({"turn":1,"token":1})");
 }
 
+TEST(TokenRecord, GoesOnFromThePromptThatParted) {
+  using Ids = std::vector<std::int32_t>;
+  TokenRecord record, again;
+  auto first = turn_tokens({1, 2}, {3});
+  record.add(0, first);
+  auto second = turn_tokens({1, 9, 4}, {5});
+  record.add(1, second);
+  EXPECT_EQ(record.ids(), (Ids{1, 9, 4, 5})) << "what the model saw last, not what it saw before";
+  auto third = turn_tokens({1, 9, 4, 5, 6}, {7});
+  record.add(2, third);
+  EXPECT_EQ(third.prompt_from, 4);
+  EXPECT_EQ(record.ids(), (Ids{1, 9, 4, 5, 6, 7}));
+  EXPECT_FALSE(record.tokens());
+  int turn = 0;
+  for (const auto& each : {first, second, third}) again.add_recorded(turn++, each);
+  EXPECT_EQ(again.ids(), record.ids());
+  EXPECT_EQ(again.parted(), record.parted());
+}
+
+TEST(TokenRecord, KnowsNothingToContinueAfterALossOrACut) {
+  for (const bool cut : {false, true}) {
+    TokenRecord record;
+    auto first = turn_tokens({1, 2}, {3});
+    record.add(0, first);
+    if (cut)
+      record.forget();
+    else
+      record.lose();
+    EXPECT_TRUE(record.ids().empty());
+    auto second = turn_tokens({1, 2, 3, 4}, {5});
+    record.add(1, second);
+    EXPECT_EQ(second.prompt_from, 0) << "the whole prompt is kept";
+    EXPECT_EQ(record.ids().size(), 5U);
+    EXPECT_FALSE(record.tokens());
+  }
+}
+
 TEST(TokenRecord, ARecordedTurnContinuesTheSame) {
   TokenRecord record, again;
   auto first = turn_tokens({1, 2}, {3});
