@@ -92,6 +92,7 @@ Assistant OpenAi::parse(Generation generation, const std::vector<ToolDefinition>
   }
   turn.finish_reason = std::move(generation.finish_reason);
   turn.tokens = std::move(generation.tokens);
+  turn.extra = std::move(generation.extra);
   return turn;
 }
 

@@ -438,6 +438,7 @@ void LlamaEngine::begin(LlamaJobRef job, const Match& match) {
     }
   }
   job->cached = match.length;
+  job->admitted = std::chrono::steady_clock::now();
   target->job = std::move(job);
   target->last_used = turn_;
   active_.push_back(target);
@@ -446,7 +447,7 @@ void LlamaEngine::begin(LlamaJobRef job, const Match& match) {
   Limiter::Usage& usage = gauge_->usage;
   --usage.waiting;
   usage.highest = std::max(usage.highest, ++usage.in_use);
-  usage.waited += std::chrono::steady_clock::now() - target->job->submitted;
+  usage.waited += target->job->admitted - target->job->submitted;
 }
 
 // First a token for everyone who generates, then prompts in the order they came.
@@ -496,8 +497,13 @@ void LlamaEngine::compute() {
   for (const Output& output : outputs_)
     on_output(*output.sequence, llama_get_logits_ith(context_, output.index), output.position);
   std::lock_guard lock(mutex_);
+  const auto now = std::chrono::steady_clock::now();
   for (std::size_t i = active_.size(); i-- > 0;) {
-    const LlamaJob& job = *active_[i]->job;
+    LlamaJob& job = *active_[i]->job;
+    const bool late = job.limit.count() > 0 && now - job.admitted > job.limit;
+    if (late && job.finish_reason.empty() && !job.error)
+      job.error = Error{ErrorKind::timeout, "the embedded model: no answer in " +
+                                                std::to_string(job.limit.count()) + " ms"};
     if (!job.finish_reason.empty() || job.error) end(*active_[i]);
   }
 }

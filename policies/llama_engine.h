@@ -27,6 +27,7 @@ struct LlamaJob {
   TokenIds ids;                 // the prompt, or all of the text to score or embed
   std::size_t score_from = 0;   // the first scored token; at least 1
   std::size_t most_tokens = 0;  // to generate
+  Milliseconds limit{0};        // of its time in the batch; 0: none
   std::vector<std::string> stop;
   std::unique_ptr<LlamaSampler> sampler;
 
@@ -40,7 +41,7 @@ struct LlamaJob {
   std::optional<Error> error;
 
   std::size_t told = 0;  // bytes of content given to on_text
-  std::chrono::steady_clock::time_point submitted;
+  std::chrono::steady_clock::time_point submitted, admitted;
 
   // What lives on the waiting coroutine's executor.
   struct Waiter {

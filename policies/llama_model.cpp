@@ -63,6 +63,7 @@ class LlamaModel final : public Model {
     job->ids = chat_.continued(request.seen_ids, request.seen_messages, request.messages);
     job->most_tokens = static_cast<std::size_t>(std::max(request.sampling.max_tokens, 1));
     job->stop = request.stop;
+    job->limit = request.limit;
     auto grammar = grammar_for(request.grammar);
     if (!grammar) co_return std::move(grammar).error();
     job->sampler = std::make_unique<LlamaSampler>(request.sampling, std::move(*grammar),

@@ -52,6 +52,9 @@ struct GenerateRequest {
   json::value json_schema;        // null = free. Needs Capabilities::json_schema
   bool want_tokens = true;        // ids and log-probabilities where the backend has them
   Asker asker;
+  // How long one answer may take, from when the model takes the request up: waiting for a place,
+  // or because a server asked to be left alone, does not count. 0: no such limit.
+  Milliseconds limit{0};
   // Called with each piece of text as it arrives, on the caller's executor; may be empty.
   std::function<void(std::string_view piece)> on_text;
 };
@@ -64,6 +67,8 @@ struct Generation {
   std::string finish_reason;               // stop | length | tool_calls | content_filter
   // prompt_ids is always the whole prompt here (prompt_from = 0).
   std::optional<TurnTokens> tokens;
+  std::vector<std::size_t> ends;  // byte of `content` each sampled id ends at; empty: not known
+  json::object extra;             // what else the record's turn keeps
   std::int64_t prompt_tokens = 0, cached_tokens = 0, completion_tokens = 0;
 };
 

@@ -96,15 +96,15 @@ class OpenAiModel final : public Model {
   Async<Result<std::shared_ptr<const Known>>> known();
   Async<Result<Known>> look();
   Status read_models(std::string_view body, Known& known) const;
-  bool forget_field(const Refusal& refusal, const GenerateRequest& request);
-  Wire wire_now(const Known& known) const;
+  bool forget_field(const Refusal& refusal, const Wire& sent);
+  Wire wire_now(const Known& known, const GenerateRequest& request) const;
 
-  Async<Result<Generation>> call_model(std::string target, std::string body, bool stream,
-                                       std::function<void(std::string_view)> on_text,
+  Async<Result<Generation>> call_model(std::string target, std::string body, Milliseconds limit,
+                                       bool stream, std::function<void(std::string_view)> on_text,
                                        Refusal* refusal);
   Async<Result<Generation>> continue_ids(std::shared_ptr<const GenerateRequest> request, Ids prompt,
-                                         Wire wire, bool stream);
-  Async<Result<Ids>> tokenize(std::string body);
+                                         Wire wire, bool stream, Refusal* refusal);
+  Async<Result<Ids>> tokenize(std::string body, Milliseconds limit = {});
   Async<Result<std::shared_ptr<const Template>>> chat_template(std::string model);
   Async<Result<Template>> look_at_template(std::string model);
   Async<std::optional<Ids>> exact_prompt(std::shared_ptr<const GenerateRequest> request,
@@ -250,30 +250,32 @@ Async<Result<Capabilities>> OpenAiModel::capabilities() {
   co_return can;
 }
 
-Wire OpenAiModel::wire_now(const Known& known) const {
+Wire OpenAiModel::wire_now(const Known& known, const GenerateRequest& request) const {
   Wire wire = known.wire;
-  wire.token_ids = wire.token_ids && !no_token_ids_;
-  wire.logprobs = wire.logprobs && !no_logprobs_;
+  wire.token_ids = wire.token_ids && request.want_tokens && !no_token_ids_;
+  wire.logprobs = wire.logprobs && request.want_tokens && !no_logprobs_;
   wire.max_completion_tokens = max_completion_tokens_;
   return wire;
 }
 
-// True when the refusal names a field that we can do without, which is left out from now on.
-bool OpenAiModel::forget_field(const Refusal& refusal, const GenerateRequest& request) {
+// True when the refusal names a field that was sent and that we can do without: it is left out from
+// now on. Many requests may be under way with it, so each is judged by what it carried itself.
+bool OpenAiModel::forget_field(const Refusal& refusal, const Wire& sent) {
   const auto names = [&](const char* word) {
     return refusal.message.find(word) != std::string::npos;
   };
   if (refusal.status != 400 && refusal.status != 422) return false;
-  if (names("max_completion_tokens") && !max_completion_tokens_.exchange(true)) return true;
-  if (!request.want_tokens) return false;
-  if (names("return_token_ids") && !no_token_ids_.exchange(true)) return true;
-  if (names("logprobs") && !no_logprobs_.exchange(true)) return true;
+  if (names("max_completion_tokens") && !sent.max_completion_tokens)
+    return max_completion_tokens_ = true;
+  if (names("return_token_ids") && sent.token_ids) return no_token_ids_ = true;
+  if (names("logprobs") && sent.logprobs) return no_logprobs_ = true;
   return false;
 }
 
 // ---- generating ----
 
-Async<Result<Generation>> OpenAiModel::call_model(std::string target, std::string body, bool stream,
+Async<Result<Generation>> OpenAiModel::call_model(std::string target, std::string body,
+                                                  Milliseconds limit, bool stream,
                                                   std::function<void(std::string_view)> on_text,
                                                   Refusal* refusal) {
   struct State {
@@ -291,6 +293,7 @@ Async<Result<Generation>> OpenAiModel::call_model(std::string target, std::strin
   call.target = std::move(target);
   call.body = std::move(body);
   call.retries = settings().retries;
+  call.limit = limit;
   call.begin = [state, on_text] {
     *state = State();
     state->reader = AnswerReader(on_text);
@@ -325,14 +328,14 @@ Async<Result<Generation>> OpenAiModel::call_model(std::string target, std::strin
 }
 
 Async<Result<Generation>> OpenAiModel::continue_ids(std::shared_ptr<const GenerateRequest> request,
-                                                    Ids prompt, Wire wire, bool stream) {
+                                                    Ids prompt, Wire wire, bool stream,
+                                                    Refusal* refusal) {
   std::string body = openai::completions_body(*request, prompt, wire, stream);
   // The completions route does not separate reasoning: while it may, pieces are held back.
   std::function<void(std::string_view)> on_text;
   if (!splits_reasoning_) on_text = request->on_text;
-  Refusal refusal;
-  auto turn = co_await call_model(server_->path("/completions"), std::move(body), stream,
-                                  std::move(on_text), &refusal);
+  auto turn = co_await call_model(server_->path("/completions"), std::move(body), request->limit,
+                                  stream, std::move(on_text), refusal);
   if (!turn) co_return std::move(turn).error();
   if (splits_reasoning_) {
     std::string_view text = turn->content;
@@ -370,18 +373,18 @@ Async<Result<Generation>> OpenAiModel::generate(GenerateRequest given) {
   if (!request->seen_ids.empty() && request->want_tokens)
     prompt = co_await exact_prompt(request, (*known)->wire.model);
   for (;;) {
-    const Wire wire = wire_now(**known);
+    const Wire wire = wire_now(**known, *request);
     Refusal refusal;
     Result<Generation> turn = internal_error("");
     if (prompt) {
-      turn = co_await continue_ids(request, *prompt, wire, stream);
+      turn = co_await continue_ids(request, *prompt, wire, stream, &refusal);
     } else {
       std::string body = openai::chat_body(*request, wire, stream);
-      turn = co_await call_model(server_->path("/chat/completions"), std::move(body), stream,
-                                 request->on_text, &refusal);
+      turn = co_await call_model(server_->path("/chat/completions"), std::move(body),
+                                 request->limit, stream, request->on_text, &refusal);
     }
     if (!turn) {
-      if (forget_field(refusal, *request)) continue;
+      if (forget_field(refusal, wire)) continue;
       if (refusal.message.find("tool choice requires") != std::string::npos)
         co_return missing(server_->base() +
                           " does not parse tool calls: start vLLM with --enable-auto-tool-choice "
@@ -399,7 +402,7 @@ Async<Result<Generation>> OpenAiModel::generate(GenerateRequest given) {
 
 // ---- exact ids ----
 
-Async<Result<Ids>> OpenAiModel::tokenize(std::string body) {
+Async<Result<Ids>> OpenAiModel::tokenize(std::string body, Milliseconds limit) {
   Ids ids;
   Call call;
   call.target = server_->root_path("/tokenize");
@@ -515,9 +518,9 @@ Async<Result<Score>> OpenAiModel::score_by_ids(ScoreRequest request, std::string
   GenerateRequest asked;
   asked.sampling.temperature = 0;
   asked.sampling.max_tokens = 1;
-  asked.want_tokens = false;
   Wire wire;
   wire.model = model;
+  wire.token_ids = wire.logprobs = false;
   wire.extra_body = settings().extra_body;
   wire.extra_body["prompt_logprobs"] = 0;
   Score score;

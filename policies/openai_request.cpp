@@ -184,7 +184,7 @@ void write_sampling(Body& body, const GenerateRequest& request, const Wire& wire
     if (wire.dialect == Dialect::vllm) body.raw("include_stop_str_in_output", "true");
     if (wire.dialect == Dialect::sglang) body.raw("no_stop_trim", "true");
   }
-  if (request.want_tokens && wire.token_ids) body.raw("return_token_ids", "true");
+  if (wire.token_ids) body.raw("return_token_ids", "true");
   write_constraint(body, request, wire);
   if (stream) {
     body.raw("stream", "true");
@@ -206,7 +206,7 @@ std::string chat_body(const GenerateRequest& request, const Wire& wire, bool str
   if (!request.tools.empty() && body.key("tools")) append_tools(body.out(), request.tools);
   body.number(wire.max_completion_tokens ? "max_completion_tokens" : "max_tokens",
               static_cast<std::int64_t>(request.sampling.max_tokens));
-  if (request.want_tokens && wire.logprobs) body.raw("logprobs", "true");
+  if (wire.logprobs) body.raw("logprobs", "true");
   write_sampling(body, request, wire, stream);
   return std::move(body).end();
 }
@@ -219,7 +219,7 @@ std::string completions_body(const GenerateRequest& request,
   body.text("model", wire.model);
   if (body.key("prompt")) body.out() += fmt::format("[{}]", fmt::join(prompt, ","));
   body.number("max_tokens", static_cast<std::int64_t>(request.sampling.max_tokens));
-  if (request.want_tokens && wire.logprobs) body.raw("logprobs", "0");
+  if (wire.logprobs) body.raw("logprobs", "0");
   write_sampling(body, request, wire, stream);
   return std::move(body).end();
 }

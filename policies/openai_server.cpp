@@ -261,6 +261,7 @@ Async<Result<HttpReply>> Server::ask(Call call, Refusal* refusal) {
     request.target = call.target;
     request.body = body;
     request.whole = settings_.timeout;
+    if (call.limit.count() > 0) request.whole = std::min(request.whole, call.limit);
     request.on_body = call.on_body;
     auto reply = co_await http_->send(std::move(request));
     Failure failure;

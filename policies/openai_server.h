@@ -38,6 +38,7 @@ struct Call {
   std::string target;
   std::string body;
   int retries = 0;
+  Milliseconds limit{0};  // of each try, when shorter than the server's `timeout_ms`; 0: none
   // Judges a 2xx answer: an `unavailable` Error counts as a failed try.
   std::function<Status(HttpReply& reply)> accept;
   std::function<void()> begin;                            // before each try; may be empty

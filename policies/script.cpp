@@ -254,7 +254,12 @@ class ScriptModel final : public Model {
     const Rule* rule = pick(request.asker, prompt, nullptr,
                             [](const Rule& each) { return each.answers_generate(); });
     if (!rule) co_return no_rule(request.asker, prompt, "content or tool_calls");
-    if (rule->delay > Milliseconds(0)) co_await sleep_for(rule->delay);
+    const bool late = request.limit > Milliseconds(0) && rule->delay > request.limit;
+    const Milliseconds delay = late ? request.limit : rule->delay;
+    if (delay > Milliseconds(0)) co_await sleep_for(delay);
+    if (late)
+      co_return Error{ErrorKind::timeout,
+                      name_ + ": no answer in " + std::to_string(delay.count()) + " ms"};
     if (rule->error) co_return unavailable(*rule->error);
     co_return answer(*rule, request);
   }

@@ -142,6 +142,7 @@ Assistant TextualFormat::parse(Generation generation,
   turn.finish_reason = std::move(generation.finish_reason);
   if (!turn.tool_calls.empty() && turn.finish_reason == "stop") turn.finish_reason = "tool_calls";
   turn.tokens = std::move(generation.tokens);
+  turn.extra = std::move(generation.extra);
   if (said.forged_outputs > 0) turn.extra["forged_output"] = said.forged_outputs;
   return turn;
 }

@@ -79,7 +79,7 @@ class Rollout {
   Async<Status> resume();
   Async<std::optional<Outcome>> next_turn();
   Async<Result<Generation>> generate();
-  Async<Result<Generation>> generate_once(GenerateRequest request, Milliseconds limit);
+  Async<Result<Generation>> generate_once(GenerateRequest request);
   bool cut_oldest_observation();
   Async<std::vector<Observation>> act(const Assistant& assistant);
   Async<Observation> call_tool(ToolCall call);
@@ -331,8 +331,8 @@ Async<Result<Generation>> Rollout::generate() {
       request.grammar = services_.format->grammar(definitions_, config_.grammar_chars);
     request.asker = {.task_id = task_->id, .sample = record_.sample, .turn = index};
 
-    const Milliseconds limit = std::min(limits_.model, wall_left());
-    auto generation = co_await generate_once(std::move(request), limit);
+    request.limit = limits_.model;
+    auto generation = co_await generate_once(std::move(request));
     if (!generation) {
       const bool full = generation.error().message.find(kContextFull) != std::string::npos;
       if (full && config_.context == ContextPolicy::truncate && cut_oldest_observation()) continue;
@@ -351,8 +351,10 @@ Async<Result<Generation>> Rollout::generate() {
   }
 }
 
-// One call with its deadline, ended early when a supervisor stops the rollout.
-Async<Result<Generation>> Rollout::generate_once(GenerateRequest request, Milliseconds limit) {
+// One call, ended early when a supervisor stops the rollout or its wall time is spent. The model
+// itself keeps `request.limit`, so that waiting for a place is not taken for a slow model.
+Async<Result<Generation>> Rollout::generate_once(GenerateRequest request) {
+  const Milliseconds limit = wall_left();
   auto work = services_.policy->generate(std::move(request));
   asio::steady_timer timer(strand_, limit);
   alarm_ = &timer;

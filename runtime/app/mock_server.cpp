@@ -348,9 +348,12 @@ asio::awaitable<bool> MockServer::Shared::generate(std::shared_ptr<Stream> strea
   std::string answer;
   bool keep = true;
   const std::string& fault = options.fault;
-  if (fault == "refuse_token_ids" && body.find("return_token_ids") != std::string::npos) {
-    answer = error_reply(400, "Unrecognized request argument supplied: return_token_ids");
-  } else if (fault != "bad_arguments" && fault != "refuse_token_ids" && takes_fault()) {
+  if (!options.refuses.empty() &&
+      body.find("\"" + options.refuses + "\":") != std::string::npos) {
+    const bool renamed = options.refuses == "max_tokens";
+    answer = error_reply(400, "Unsupported parameter: '" + options.refuses + "'." +
+                                  (renamed ? " Use 'max_completion_tokens' instead." : ""));
+  } else if (fault != "bad_arguments" && takes_fault()) {
     keep = !fault.starts_with("half") && fault != "close" && fault != "silent";
     auto failed = fault_answer(fault, streamed);
     if (fault == "silent") {

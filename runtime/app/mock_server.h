@@ -25,10 +25,11 @@ struct MockOptions {
   bool hermes = false;     // tool calls as <tool_call> text instead of native ones
   bool token_ids = false;  // behaves as vLLM with return_token_ids, /tokenize, prompt_logprobs
   // none 401 403 404 429 500 garbage half_stream half_body close silent context bad_arguments
-  // refuse_token_ids stream_error
+  // stream_error
   std::string fault = "none";
   int fault_times = -1;                  // this many requests fail, then all is well; -1: all fail
   int retry_after = 1;                   // seconds, of 429
+  std::string refuses;                   // a field of the request that it answers with 400
   std::string key;                       // an API key it insists on
   std::string tls_certificate, tls_key;  // PEM files; both or none
 };

@@ -264,7 +264,7 @@ TEST(OpenAi, BrokenToolArgumentsAreAParseError) {
 }
 
 TEST(OpenAi, LeavesOutAFieldTheServerRefuses) {
-  MockServer server({.tool_turns = 0, .fault = "refuse_token_ids"});
+  MockServer server({.tool_turns = 0, .refuses = "return_token_ids"});
   auto model = model_at(server);
   EXPECT_TRUE(await(model->generate(ask())));
   EXPECT_EQ(server.generations(), 2U);
@@ -323,10 +323,36 @@ TEST(OpenAi, SendsTheKeyOfTheNamedVariable) {
   EXPECT_EQ(unset.error().kind, ErrorKind::missing);
 }
 
-Async<std::vector<Result<Generation>>> ask_many(ModelRef model, int many) {
+Async<std::vector<Result<Generation>>> ask_many(ModelRef model, int many, Milliseconds limit = {}) {
   std::vector<Async<Result<Generation>>> all;
-  for (int i = 0; i < many; ++i) all.push_back(model->generate(ask()));
+  auto request = ask();
+  request.limit = limit;
+  for (int i = 0; i < many; ++i) all.push_back(model->generate(request));
   co_return co_await gather(std::move(all));
+}
+
+TEST(OpenAi, EveryRequestUnderWaySurvivesARefusedField) {
+  for (const char* field : {"return_token_ids", "logprobs", "max_tokens"}) {
+    MockServer server({.delay = 100ms, .tool_turns = 0, .refuses = field});
+    auto turns = await(ask_many(model_at(server), 64));
+    int answered = 0;
+    for (const auto& turn : turns) answered += turn.ok();
+    EXPECT_EQ(answered, 64) << field;
+    EXPECT_GT(server.most_at_once(), 32U) << field;
+  }
+}
+
+TEST(OpenAi, WaitingForAPlaceIsNotTakenForASlowServer) {
+  MockServer server({.delay = 60ms, .tool_turns = 0});
+  auto settings = quick();
+  settings["max_in_flight"] = 1;
+  auto turns = await(ask_many(model_at(server, settings), 16, 400ms));
+  for (const auto& turn : turns) EXPECT_TRUE(turn) << turn.error().message;
+  MockServer slow({.delay = 3s, .tool_turns = 0});
+  turns = await(ask_many(model_at(slow), 1, 100ms));
+  ASSERT_FALSE(turns[0]);
+  EXPECT_EQ(turns[0].error().kind, ErrorKind::timeout);
+  EXPECT_THAT(turns[0].error().message, HasSubstr("no answer in 100 ms"));
 }
 
 TEST(OpenAi, NeverHasMoreInFlightThanAllowed) {
