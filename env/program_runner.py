@@ -370,7 +370,7 @@ def native(c):
 
 
 def harness_object():
-    """The half of the harness that is the same for all programs, compiled once."""
+    """The half of the harness that is the same for all programs: brought along, or made to take home."""
     if not os.path.exists("harness.o"):
         with open("harness.cpp", "w") as out:
             out.write("#define PROCTOR_HARNESS_BODY\n" + job["harness"])
@@ -448,6 +448,8 @@ def run_native(number, source):
 
 
 def run_all():
+    if job["harness"]:
+        harness_object()
     until = time.monotonic() + job["seconds"]  # the rest is done by the next execution
     for number in range(job["first"], len(job["programs"])):
         if time.monotonic() > until:

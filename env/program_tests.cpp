@@ -6,6 +6,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
+#include <mutex>
+#include <utility>
 
 #include "runtime/core/determinism.h"
 
@@ -17,6 +20,10 @@ extern const char kProgramHarness[];  // env/program_harness.h
 namespace {
 
 constexpr double kSecondsPerExecution = 60;
+// Programs of one execution, so that a job spreads over the slots: a native one is compiled, one in
+// Python is a fork. Not by the number of slots, since executions are counted in records.
+constexpr std::size_t kNativePrograms = 8, kPythonPrograms = 64;
+constexpr const char* kHarnessObject = "harness.o";
 
 std::string spaces_trimmed(std::string_view text) {
   std::string out;
@@ -108,6 +115,10 @@ bool by_arguments(const ProgramJob& job) {
   return !job.inputs.empty() ? job.inputs.front().args.has_value() : !job.entry_point.empty();
 }
 
+bool needs_harness(const ProgramJob& job) {
+  return job.language != Language::python && by_arguments(job) && !job.inputs.empty();
+}
+
 ExecutionRequest request_for(const ProgramJob& job, std::size_t first, const std::string& mark) {
   const bool native = job.language != Language::python;
   json::array programs, inputs, limits;
@@ -126,7 +137,6 @@ ExecutionRequest request_for(const ProgramJob& job, std::size_t first, const std
   // The longest that the last program may take, begun when the time for new ones is over.
   const double seconds = (native ? 240 : 20) + (longest + 6) * job.most_timeouts +
                          0.2 * static_cast<double>(job.inputs.size());
-  const bool harness = native && by_arguments(job) && !job.inputs.empty();
 
   ExecutionRequest request;
   request.language = Language::python;
@@ -138,7 +148,7 @@ ExecutionRequest request_for(const ProgramJob& job, std::size_t first, const std
       {"language", to_string(job.language)},
       {"entry_point", job.entry_point},
       {"by_arguments", by_arguments(job)},
-      {"harness", harness
+      {"harness", needs_harness(job)
                       ? "#define PROCTOR_ENTRY_POINT " + job.entry_point + "\n" + kProgramHarness
                       : std::string()},
       {"programs", std::move(programs)},
@@ -265,10 +275,38 @@ bool passes(const ProgramTest& test, const ProgramRun& run) {
   return spaces_trimmed(run.value) == spaces_trimmed(test.output);
 }
 
-Async<Result<std::vector<ProgramReport>>> run_programs(SandboxPool* sandbox, ProgramJob job,
-                                                       std::int64_t* executions) {
-  PROCTOR_CHECK(sandbox != nullptr);
-  std::vector<ProgramReport> reports(job.programs.size());
+namespace {
+
+// The half of the harness that is the same for all programs, compiled once a process. In an execution
+// of its own: where programs run, one of them could have changed it.
+Async<Result<std::string>> harness_object(SandboxPool* sandbox, ProgramJob job) {
+  static std::mutex mutex;
+  static std::string compiled;
+  {
+    const std::lock_guard lock(mutex);
+    if (!compiled.empty()) co_return compiled;
+  }
+  job.programs.clear();
+  ExecutionRequest request = request_for(job, 0, "");
+  request.get = {kHarnessObject};
+  auto ran = co_await sandbox->run(std::move(request));
+  if (!ran) co_return std::move(ran).error();
+  if (ran->files[kHarnessObject].empty())
+    co_return internal_error("no harness: " + ran->error + tail(ran->err));
+  const std::lock_guard lock(mutex);
+  compiled = ran->files[kHarnessObject];
+  co_return compiled;
+}
+
+struct Ran {
+  std::vector<ProgramReport> reports;
+  std::int64_t executions = 0;
+};
+
+Async<Result<Ran>> run_some(SandboxPool* sandbox, ProgramJob job, std::string harness) {
+  Ran done;
+  std::vector<ProgramReport>& reports = done.reports;
+  reports.resize(job.programs.size());
   std::string all;
   for (const std::string& program : job.programs) all += program + '\0';
   const std::string mark = "@" + hex64(hash64(all)) + " ";
@@ -276,21 +314,53 @@ Async<Result<std::vector<ProgramReport>>> run_programs(SandboxPool* sandbox, Pro
   std::size_t first = 0;
   while (first < reports.size()) {
     ExecutionRequest request = request_for(job, first, mark);
+    if (!harness.empty()) request.files[kHarnessObject] = harness;
     auto ran = co_await sandbox->run(std::move(request));
-    if (!ran) co_return std::move(ran).error().in("running programs");
-    if (executions) ++*executions;
+    if (!ran) co_return std::move(ran).error();
+    ++done.executions;
     if (ran->ending == Ending::sandbox_error)
-      co_return internal_error("running programs: the sandbox failed: " + ran->error);
+      co_return internal_error("the sandbox failed: " + ran->error);
     const Progress progress = read_frames(ran->out, mark, job, first, reports);
     if (progress.next == first && !progress.begun)
-      co_return internal_error(std::string("running programs: nothing ran (") +
-                               to_string(ran->ending) + "): " + tail(ran->err));
+      co_return internal_error(std::string("nothing ran (") + to_string(ran->ending) +
+                               "): " + tail(ran->err));
     first = progress.next;
     if (!progress.begun) continue;
     // It took the whole execution down with it: killed by a limit counts as out of time.
     ProgramReport& report = reports[first++];
     if (report.compiled && report.runs.size() < job.inputs.size())
       report.runs.push_back({.ending = RunEnding::timeout, .detail = to_string(ran->ending)});
+  }
+  co_return done;
+}
+
+}  // namespace
+
+Async<Result<std::vector<ProgramReport>>> run_programs(SandboxPool* sandbox, ProgramJob job,
+                                                       std::int64_t* executions) {
+  PROCTOR_CHECK(sandbox != nullptr);
+  std::string harness;
+  if (needs_harness(job)) {
+    auto compiled = co_await harness_object(sandbox, job);
+    if (!compiled) co_return std::move(compiled).error().in("running programs");
+    harness = std::move(*compiled);
+  }
+  const std::vector<std::string> programs = std::exchange(job.programs, {});
+  const std::size_t most = job.language == Language::python ? kPythonPrograms : kNativePrograms;
+  std::vector<Async<Result<Ran>>> works;
+  for (std::size_t at = 0; at < programs.size(); at += most) {
+    ProgramJob some = job;
+    const auto first = programs.begin() + static_cast<std::ptrdiff_t>(at);
+    some.programs.assign(first, first + static_cast<std::ptrdiff_t>(
+                                            std::min(most, programs.size() - at)));
+    works.push_back(run_some(sandbox, std::move(some), harness));
+  }
+  auto results = co_await gather(std::move(works));
+  std::vector<ProgramReport> reports;
+  for (auto& ran : results) {
+    if (!ran) co_return std::move(ran).error().in("running programs");
+    if (executions) *executions += ran->executions;
+    std::move(ran->reports.begin(), ran->reports.end(), std::back_inserter(reports));
   }
   co_return reports;
 }
@@ -342,6 +412,16 @@ std::optional<std::string> last_code_block(std::string_view text) {
   }
   // A block that was never closed is what a turn cut off at its limit leaves.
   return open && !open->empty() ? open : last;
+}
+
+std::string program_of_answer(std::string_view content, const std::string& answer) {
+  constexpr std::string_view kOpen = "<answer>", kClose = "</answer>";
+  if (const std::size_t open = content.rfind(kOpen); open != std::string_view::npos) {
+    content.remove_prefix(open + kOpen.size());
+    content = content.substr(0, content.find(kClose));
+  }
+  if (auto block = last_code_block(content)) return *block;
+  return last_code_block(answer).value_or(answer);
 }
 
 }  // namespace proctor

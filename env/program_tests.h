@@ -1,8 +1,8 @@
-// Runs programs against inputs in the sandbox, many in one execution, and tells how each went.
+// Runs programs against inputs in the sandbox, several in one execution, and tells how each went.
 //
 // What is expected of a program never enters the sandbox: results come out and are compared here,
 // so that a program can only pass by computing the right values. Blind spot: the programs of one
-// job share an execution, so one of them may disturb its neighbours (never flatter itself).
+// job may share an execution, so one of them may disturb its neighbours (never flatter itself).
 #pragma once
 
 #include <map>
@@ -82,7 +82,8 @@ struct ProgramJob {
 // By value; of printed text trailing white space is ignored.
 bool passes(const ProgramTest& test, const ProgramRun& run);
 
-// One report a program, in order. An Error when the sandbox fails. Counts its executions in
+// One report a program, in order; many programs are spread over the sandbox's slots. An Error when
+// the sandbox fails. Counts its executions in
 // `executions` where given; the pointer must outlive the call.
 Async<Result<std::vector<ProgramReport>>> run_programs(SandboxPool* sandbox, ProgramJob job,
                                                        std::int64_t* executions = nullptr);
@@ -92,5 +93,9 @@ std::string canonical_value(const json::value& value);
 
 // The last fenced code block of a text, without its fences; nothing when there is none.
 std::optional<std::string> last_code_block(std::string_view text);
+
+// The program that a last turn answers with: the last code block of what stands in its last
+// <answer>, or of all of it where it has none; else the answer as its format read it.
+std::string program_of_answer(std::string_view content, const std::string& answer);
 
 }  // namespace proctor

@@ -1,4 +1,4 @@
-// unit_tests — runs the answer's last code block (or the whole answer) against gold.tests.
+// unit_tests — runs the last turn's program (program_of_answer) against gold.tests.
 //
 // Right only when every test passes; the share that passed is a metric. What is expected never
 // enters the sandbox. Blind spot: a program may learn the tests' inputs while it runs, as any
@@ -29,7 +29,9 @@ class UnitTests final : public Checker {
     ProgramJob job;
     job.language = task->language;
     job.entry_point = task->entry_point;
-    job.programs.push_back(last_code_block(answer).value_or(answer));
+    const std::string said =
+        so_far->turns.empty() ? "" : so_far->turns.back()->assistant.content;
+    job.programs.push_back(program_of_answer(said, answer));
     for (const ProgramTest& test : task->tests) job.inputs.push_back(test.given);
     job.limits = {limit_};
     job.memory = memory_;

@@ -115,6 +115,7 @@ class PrlCoder final : public Supervisor {
 
   bool has_on_turn() const override { return from_calls_; }
   bool has_on_finished() const override { return true; }
+  int patience() const override { return 20; }
 
   Async<Result<void>> prepare() override {
     if (!sandbox_) co_return missing("prlcoder: needs a sandbox to run programs in");
@@ -208,10 +209,10 @@ class PrlCoder final : public Supervisor {
   }
 
   static std::optional<std::string> answered(const Trajectory& whole) {
-    if (auto block = last_code_block(whole.turns.back()->assistant.content)) return block;
-    const std::string answer = whole.outcome.answer.value_or("");
-    if (answer.find_first_not_of(" \t\r\n") == std::string::npos) return std::nullopt;
-    return answer;
+    std::string program = program_of_answer(whole.turns.back()->assistant.content,
+                                            whole.outcome.answer.value_or(""));
+    if (program.find_first_not_of(" \t\r\n") == std::string::npos) return std::nullopt;
+    return program;
   }
 
   Async<Result<FindingsRef>> findings_of(TrajectoryRef trajectory, std::string program,

@@ -57,7 +57,13 @@ struct SupervisorServices {
   std::function<std::shared_ptr<Judge>(const std::string& role)> judge;  // one a role and run
   Rollouts* rollouts = nullptr;
   std::uint64_t seed = 1;
+  Milliseconds deadline = 60s;  // of one hook call
   std::string alias;  // label name of the instance being made, set by make_supervisor
+
+  // Until when a hook that begins now may wait for a judge and still say that it was too slow.
+  std::chrono::steady_clock::time_point end_of_waiting() const {
+    return std::chrono::steady_clock::now() + deadline * 9 / 10;
+  }
 };
 
 class Supervisor {
@@ -85,6 +91,9 @@ class Supervisor {
   // True when its labels of a trajectory are worth something only together: a failure in one hook
   // then withdraws them all, and takes the trajectory out of its group.
   virtual bool all_or_nothing() const { return false; }
+  // Its hooks get so many times the configured deadline: for one whose work is long and waits in a
+  // queue (compiling), and bounded by itself.
+  virtual int patience() const { return 1; }
   virtual std::string version() const { return "1"; }
 };
 using SupervisorRef = std::shared_ptr<Supervisor>;

@@ -30,6 +30,7 @@ class PlainPool final : public SandboxPool {
     execution.ending = status == 0 ? Ending::ok : Ending::nonzero_exit;
     execution.out = content_of(folder / ".out");
     execution.err = content_of(folder / ".err");
+    for (const auto& file : request.get) execution.files[file] = content_of(folder / file);
     std::filesystem::remove_all(folder);
     co_return execution;
   }

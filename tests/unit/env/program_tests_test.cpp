@@ -219,6 +219,53 @@ TEST(LastCodeBlock, IsTheLastFencedOne) {
   EXPECT_EQ(last_code_block("```inline``` only"), std::nullopt);
 }
 
+// As formats read the answers: (what stands in <answer>, the answer).
+TEST(ProgramOfAnswer, IsTheSameHoweverItIsFenced) {
+  const std::string code = "def add(a, b):\n    return a + b";
+  const std::vector<std::pair<std::string, std::string>> answers = {
+      {code, code},
+      {"```python\n" + code + "\n```\n", code},
+      {"```python\n" + code + "\n```", code},
+      {"```python\n" + code, "```python\n" + code},
+      {"\n```python\n" + code + "\n```\n", code},
+      {"```python\n" + code + "\n```\nIt adds.", "```python\n" + code + "\n```\nIt adds."}};
+  for (const auto& [inside, answer] : answers) {
+    std::string program = program_of_answer(
+        "First I try:\n```\nx = 1\n```\n<answer>" + inside + "</answer>", answer);
+    if (program.ends_with('\n')) program.pop_back();
+    EXPECT_EQ(program, code) << inside;
+  }
+  EXPECT_EQ(program_of_answer("So:\n```\nx = 1\n```\n", "anything"), "x = 1\n");
+  EXPECT_EQ(program_of_answer("", "```\nx = 1\n```"), "x = 1\n");
+}
+
+TEST(RunPrograms, SpreadsManyProgramsOverExecutions) {
+  std::vector<std::string> programs;
+  for (int i = 0; i < 100; ++i)
+    programs.push_back("def f(x):\n    return x + " + std::to_string(i) + "\n");
+  PlainPool pool;
+  std::int64_t executions = 0;
+  ProgramJob job = python(programs, {args({1})});
+  auto reports = await(run_programs(&pool, std::move(job), &executions));
+  ASSERT_TRUE(reports) << reports.error().message;
+  ASSERT_EQ(reports->size(), 100u);
+  EXPECT_EQ(executions, 2);
+  for (int i = 0; i < 100; ++i)
+    EXPECT_EQ((*reports)[static_cast<std::size_t>(i)].runs.at(0).value, std::to_string(i + 1));
+}
+
+TEST(RunPrograms, BuildsTheHarnessOnceAndWhereNoProgramRuns) {
+  ProgramJob job;
+  job.language = Language::cpp;
+  job.entry_point = "f";
+  job.programs = {"int f(int x) { return x; }\n"};
+  job.inputs = {args({1})};
+  run(job);
+  PlainPool pool;
+  ASSERT_TRUE(await(run_programs(&pool, job)));
+  EXPECT_EQ(pool.runs, 1);
+}
+
 TEST(CanonicalValue, ReadsEqualNumbersEqually) {
   EXPECT_EQ(canonical_value(json::parse("[1.0, {\"b\": 2, \"a\": 1.5}]")),
             canonical_value(json::parse("[1, {\"a\": 1.50, \"b\": 2.0}]")));

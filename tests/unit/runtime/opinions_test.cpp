@@ -24,6 +24,16 @@ class Puppet final : public Supervisor {
   Play play_;
 };
 
+class Patient final : public Supervisor {
+ public:
+  bool has_on_finished() const override { return true; }
+  int patience() const override { return 100; }
+  Async<Result<Opinion>> on_finished(TrajectoryRef) override {
+    co_await sleep_for(100ms);
+    co_return Opinion{};
+  }
+};
+
 SupervisorInstance puppet(Puppet::Play play) {
   return {"puppet", "alias", std::make_shared<Puppet>(std::move(play))};
 }
@@ -68,6 +78,11 @@ TEST(Opinions, CarryTheAliasAndTheTurnThatWasJudged) {
   EXPECT_EQ(answer.opinion.labels[0].supervisor, "alias");
   EXPECT_EQ(answer.opinion.labels[0].turn, 1);
   EXPECT_EQ(answer.opinion.decision, Decision::stop);
+}
+
+TEST(Opinions, MayTakeAsLongAsTheSupervisorHasPatience) {
+  const SupervisorInstance patient{"patient", "patient", std::make_shared<Patient>()};
+  EXPECT_FALSE(await(ask_supervisor(patient, Hook::on_finished, two_turns(), 20ms)).failure);
 }
 
 TEST(Opinions, AreAFailureAndNoDecisionWhenALabelIsBad) {

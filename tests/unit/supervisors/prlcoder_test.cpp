@@ -232,6 +232,15 @@ TEST(PrlCoder, CallsExecutedLinesOfAPassingProgramCorrect) {
   EXPECT_GT(labels.front().cost.executions, 0);
 }
 
+TEST(PrlCoder, RunsAProgramThatIsTheReferenceAsOne) {
+  const json::object options = {{"probes", "none"}, {"operators", "none"}};
+  const auto same = labels_of(score_task(), kScore, options);
+  EXPECT_EQ(same.front().cost.executions, 1);
+  EXPECT_EQ(find(same, "line", 0)->verdict, "correct");
+  const auto other = labels_of(score_task(), kScore + std::string("# x\n"), options);
+  EXPECT_EQ(other.front().cost.executions, 2);
+}
+
 TEST(PrlCoder, LabelsTheOneLineThatDiffersFromTheReference) {
   const auto labels =
       labels_of(score_task(), replaced(kScore, "s += x", "s -= x"), {{"probes", "none"}});
