@@ -215,6 +215,7 @@ Server::Failure Server::judge_status(const Call& call, const HttpReply& reply,
     default:
       break;
   }
+  if (reply.status == 501) return {missing(answered + ": it cannot do what was asked")};
   if (reply.status >= 500) return {unavailable(answered), true, reply.retry_after};
   if (reply.status / 100 == 3)
     return {missing(answered + ": it redirects; write the URL it redirects to")};
@@ -227,9 +228,13 @@ Server::Failure Server::judge_status(const Call& call, const HttpReply& reply,
 Async<void> Server::wait_for_rate_limit() {
   for (;;) {
     const std::chrono::nanoseconds until(not_before_ns_.load(std::memory_order_relaxed));
-    const auto left = until - std::chrono::steady_clock::now().time_since_epoch();
+    const std::chrono::nanoseconds left =
+        until - std::chrono::steady_clock::now().time_since_epoch();
     if (left <= std::chrono::nanoseconds(0)) co_return;
-    co_await sleep_for(left);
+    // A little longer for each, so that they do not all come back in the same instant.
+    Rng rng(derive_seed(hash64(settings_.model), waits_++));
+    const double longer = 1 + 0.25 * rng.uniform();
+    co_await sleep_for(std::chrono::duration_cast<std::chrono::nanoseconds>(left * longer));
   }
 }
 

@@ -164,6 +164,7 @@ class HttpClient::Watch : public std::enable_shared_from_this<Watch> {
   void guard(int fd, SteadyTime deadline) {
     std::lock_guard lock(mutex_);
     fd_ = fd;
+    fired_ = false;
     deadline_ = deadline;
     if (waiting_ && timer_.expiry() <= deadline) return;  // it will look again when it fires
     wait();
@@ -194,6 +195,7 @@ class HttpClient::Watch : public std::enable_shared_from_this<Watch> {
   }
   void look() {
     std::lock_guard lock(mutex_);
+    waiting_ = false;
     if (ended_ || fired_) return;
     if (std::chrono::steady_clock::now() < deadline_) return wait();
     fired_ = true;
@@ -338,17 +340,22 @@ Async<Result<HttpClient::ConnectionPtr>> HttpClient::open_socket(std::shared_ptr
   }
   auto connection = std::make_unique<Connection>(executor);
   const LetGo let_go{*watch};
+  std::ptrdiff_t left = std::ssize(endpoints);
   for (const tcp::endpoint& endpoint : endpoints) {
+    // An address that swallows packets leaves the others their share of the time.
+    const auto now = std::chrono::steady_clock::now();
+    const SteadyTime share = left > 1 ? now + (deadline - now) / left : deadline;
+    --left;
     watch->let_go();
     connection->socket.close(error);
     connection->socket.open(endpoint.protocol(), error);
     if (error) break;
-    watch->guard(connection->socket.native_handle(), deadline);
+    watch->guard(connection->socket.native_handle(), share);
     co_await connection->socket.async_connect(endpoint,
                                               asio::redirect_error(asio::use_awaitable, error));
     if (error == asio::error::operation_aborted) throw boost::system::system_error(error);
-    if (watch->fired()) co_return no_connection();
-    if (!error) break;
+    if (watch->fired() && left == 0) co_return no_connection();
+    if (!error && !watch->fired()) break;
   }
   if (error == boost::system::errc::too_many_files_open)
     co_return internal_error(origin_ +

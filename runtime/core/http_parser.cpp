@@ -66,9 +66,17 @@ std::size_t HttpReplyParser::on_body_impl(string_view body, error_code& ec) {
 
 std::optional<std::chrono::seconds> parse_retry_after(std::string_view value,
                                                       std::chrono::system_clock::time_point now) {
-  if (!value.empty() && value.size() < 10 &&
-      value.find_first_not_of("0123456789") == std::string_view::npos)
-    return std::chrono::seconds(std::stol(std::string(value)));
+  const auto is_number = [](std::string_view text) {
+    return !text.empty() && text.size() < 10 &&
+           text.find_first_not_of("0123456789") == std::string_view::npos;
+  };
+  // A fraction is no HTTP, but sent: rounded up, since too early is worse.
+  const std::size_t point = std::min(value.find('.'), value.size());
+  const std::string_view fraction = value.substr(point);
+  if (is_number(value.substr(0, point)) && (fraction.empty() || is_number(fraction.substr(1)))) {
+    const bool more = fraction.find_first_of("123456789") != std::string_view::npos;
+    return std::chrono::seconds(std::stol(std::string(value.substr(0, point))) + (more ? 1 : 0));
+  }
   std::tm time{};
   if (!strptime(std::string(value).c_str(), "%a, %d %b %Y %H:%M:%S GMT", &time))
     return std::nullopt;

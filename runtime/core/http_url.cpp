@@ -1,7 +1,9 @@
 // URLs, header values and proxy variables of the HTTP client.
 #include <openssl/evp.h>
 
+#include <boost/asio/ip/address.hpp>
 #include <cstdlib>
+#include <optional>
 
 #include "runtime/core/http_client.h"
 
@@ -24,10 +26,37 @@ bool is_loopback(const std::string& host) {
          host.starts_with("127.");
 }
 
-// One entry of NO_PROXY: "*", "host", ".domain", "domain" (with its subdomains), "host:port".
+// "10.0.0.0/8" or "fd00::/8"; nothing: the entry is no block of addresses.
+std::optional<bool> in_block(const std::string& entry, const std::string& host) {
+  const std::size_t slash = entry.find('/');
+  if (slash == std::string::npos || !is_digits(entry.substr(slash + 1))) return std::nullopt;
+  boost::system::error_code wrong;
+  const auto bytes_of = [&wrong](const std::string& text) {
+    const auto address = asio::ip::make_address(text, wrong);
+    std::string bytes;
+    if (wrong) return bytes;
+    if (address.is_v4())
+      for (const auto byte : address.to_v4().to_bytes()) bytes += static_cast<char>(byte);
+    else
+      for (const auto byte : address.to_v6().to_bytes()) bytes += static_cast<char>(byte);
+    return bytes;
+  };
+  const std::string block = bytes_of(entry.substr(0, slash));
+  if (block.empty() || entry.size() - slash > 4) return std::nullopt;
+  const std::string address = bytes_of(host);
+  const auto bits = static_cast<std::size_t>(std::stoi(entry.substr(slash + 1)));
+  if (address.size() != block.size() || bits > 8 * block.size()) return false;
+  for (std::size_t bit = 0; bit < bits; ++bit)
+    if ((address[bit / 8] ^ block[bit / 8]) & (0x80 >> bit % 8)) return false;
+  return true;
+}
+
+// One entry of NO_PROXY: "*", "host", ".domain", "domain" (with its subdomains), "host:port", or a
+// block of addresses.
 bool excepts(std::string_view entry, const HttpUrl& url) {
   std::string text = lower(entry);
   if (text == "*") return true;
+  if (const auto inside = in_block(text, url.host)) return *inside;
   if (const std::size_t colon = text.rfind(':');
       colon != std::string::npos && text.find(':') == colon && is_digits(text.substr(colon + 1))) {
     if (text.substr(colon + 1) != url.port) return false;

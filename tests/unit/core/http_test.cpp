@@ -84,6 +84,12 @@ TEST_F(Proxy, IsPassedByForExceptionsAndLoopback) {
     EXPECT_FALSE(of(direct)) << direct;
   for (const char* through : {"http://notone.test/", "http://three.test/", "http://five.test/"})
     EXPECT_TRUE(of(through)) << through;
+  setenv("NO_PROXY", "10.0.0.0/8,192.168.4.0/22,fd00::/8", 1);
+  for (const char* direct : {"http://10.1.2.3/", "http://192.168.7.1/", "http://[fd12::1]/"})
+    EXPECT_FALSE(of(direct)) << direct;
+  for (const char* through : {"http://11.1.2.3/", "http://192.168.8.1/", "http://[fe80::1]/",
+                              "http://ten.test/"})
+    EXPECT_TRUE(of(through)) << through;
   setenv("NO_PROXY", "*", 1);
   EXPECT_FALSE(of("http://five.test/"));
 }
@@ -108,6 +114,9 @@ TEST(RetryAfter, ReadsSecondsAndDates) {
   EXPECT_EQ(parse_retry_after("Sun, 06 Nov 1994 08:50:07 GMT", now), std::chrono::seconds(30));
   EXPECT_EQ(parse_retry_after("Sun, 06 Nov 1994 08:00:00 GMT", now), std::chrono::seconds(0));
   EXPECT_GT(parse_retry_after("Sun, 06 Nov 8999 08:50:07 GMT", now), std::chrono::hours(24));
+  EXPECT_EQ(parse_retry_after("0.5", now), std::chrono::seconds(1));
+  EXPECT_EQ(parse_retry_after("2.0", now), std::chrono::seconds(2));
+  EXPECT_EQ(parse_retry_after("1.5s", now), std::nullopt);
   EXPECT_EQ(parse_retry_after("soon", now), std::nullopt);
   EXPECT_EQ(parse_retry_after("", now), std::nullopt);
 }
