@@ -29,6 +29,8 @@ class OpenAi final : public Format {
 Message rendered_turn(const Message& message, int turn, std::map<std::string, std::string>& ids) {
   Message rendered = message;
   rendered.extra.clear();
+  if (message.text().find("</think>") != std::string::npos)
+    rendered.reasoning.reset();  // the text holds it
   ids.clear();
   for (std::size_t i = 0; i < rendered.tool_calls.size(); ++i) {
     ToolCall& call = rendered.tool_calls[i];

@@ -1,8 +1,8 @@
 // openai — models behind an OpenAI-compatible server: vLLM, SGLang, llama-server, OpenAI itself.
 //
 // What a server can do is learnt from its model list and its first answers; a field it refuses is
-// left out from then on. On vLLM a text format continues the exact ids of the turns before: only
-// the new messages are tokenised (POST /tokenize), and /v1/completions gets ids instead of text.
+// left out from then on. On vLLM and llama-server a text format continues the exact ids of the turns
+// before: only the new messages are tokenised, and ids go out instead of text.
 // Blind spot: exact continuation takes the chat template to close a turn the same way every time.
 #include <algorithm>
 #include <mutex>
@@ -34,35 +34,18 @@ struct Once {
   std::shared_ptr<Flight> flight;  // guarded by mutex
 };
 
+// A server that is there says what it is at once; one that hangs is not waited for like an answer.
+constexpr Milliseconds kLookLimit{15'000};
+
 struct Known {
   Wire wire;
   std::int64_t context = 0;
-};
-
-// How the chat template goes around a turn, in ids.
-struct Template {
-  Ids closing;  // what stands behind an assistant's text
-  Ids dummy;    // a conversation of one question and one answer
-  bool usable = false;
 };
 
 std::size_t characters(std::string_view text) {
   return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) {
     return (static_cast<unsigned char>(c) & 0xc0) != 0x80;
   }));
-}
-
-bool starts_with(const Ids& ids, const Ids& head) {
-  return ids.size() >= head.size() && std::equal(head.begin(), head.end(), ids.begin());
-}
-
-std::vector<Message> dummy_conversation() {
-  std::vector<Message> messages(2);
-  messages[0].role = "user";
-  messages[0].content = "a";
-  messages[1].role = "assistant";
-  messages[1].content = "a";
-  return messages;
 }
 
 bool is_text_only(const std::vector<Message>& messages, std::size_t from) {
@@ -101,15 +84,14 @@ class OpenAiModel final : public Model {
 
   Async<Result<Generation>> call_model(std::string target, std::string body, Milliseconds limit,
                                        bool stream, std::function<void(std::string_view)> on_text,
-                                       Refusal* refusal);
+                                       Refusal* refusal, std::optional<Ids> prompt = {});
   Async<Result<Generation>> continue_ids(std::shared_ptr<const GenerateRequest> request, Ids prompt,
                                          Wire wire, bool stream, Refusal* refusal);
   Async<Result<Ids>> tokenize(std::string body, Milliseconds limit = {});
-  Async<Result<std::shared_ptr<const Template>>> chat_template(std::string model);
-  Async<Result<Template>> look_at_template(std::string model);
-  Async<std::optional<Ids>> exact_prompt(std::shared_ptr<const GenerateRequest> request,
-                                         std::string model);
-  Async<Result<Score>> score_by_ids(ScoreRequest request, std::string model);
+  Async<Result<Ids>> conversation_ids(std::vector<Message> messages, Wire wire, Milliseconds limit);
+  Async<Result<Ids>> ids_behind_a_turn(std::vector<Message> added, Wire wire, Milliseconds limit);
+  Async<std::optional<Ids>> exact_prompt(std::shared_ptr<const GenerateRequest> request, Wire wire);
+  Async<Result<Score>> score_by_ids(ScoreRequest request, Wire wire);
   Async<Result<Score>> score_by_echo(ScoreRequest request, std::string model);
 
   template <class T>
@@ -118,7 +100,6 @@ class OpenAiModel final : public Model {
   const std::unique_ptr<openai::Server> server_;
   Limiter limiter_;
   mutable Once<Known> known_;
-  Once<Template> template_;
   // Learnt from answers; each only ever changes once.
   std::atomic<bool> no_token_ids_{false}, no_logprobs_{false}, no_tokenize_{false};
   std::atomic<bool> max_completion_tokens_{false}, gives_ids_{false}, splits_reasoning_{false};
@@ -175,7 +156,9 @@ Status OpenAiModel::read_models(std::string_view body, Known& known) const {
     if (!wanted || found) continue;
     found = true;
     known.wire.model = names.back();
+    const auto* meta = entry->if_contains("meta");  // of llama-server
     const auto* length = entry->if_contains("max_model_len");
+    if (!length && meta && meta->is_object()) length = meta->get_object().if_contains("n_ctx");
     if (length && length->is_int64()) known.context = length->get_int64();
   }
   // llama-server and SGLang answer for any name.
@@ -196,6 +179,7 @@ Async<Result<Known>> OpenAiModel::look() {
   Call models;
   models.method = "GET";
   models.target = server_->path("/models");
+  models.limit = kLookLimit;
   models.retries = std::min(settings().retries, 2);
   std::string listed;
   models.accept = [this, &known](HttpReply& reply) {
@@ -210,6 +194,7 @@ Async<Result<Known>> OpenAiModel::look() {
     Call version;
     version.method = "GET";
     version.target = server_->root_path("/version");
+    version.limit = kLookLimit;
     auto answer = co_await server_->ask(std::move(version));
     if (answer)
       for (const char* old : {"\"0.6.", "\"0.7.", "\"0.8.", "\"0.9.", "\"0.10."})
@@ -242,7 +227,7 @@ Async<Result<Capabilities>> OpenAiModel::capabilities() {
   Capabilities can;
   can.native_tools = can.embed = can.json_schema = can.images = true;  // if the model behind it can
   can.token_ids =
-      (gives_ids_ || dialect == Dialect::vllm) && (*known)->wire.token_ids && !no_token_ids_;
+      (gives_ids_ || dialect == Dialect::vllm || dialect == Dialect::llama_server) && (*known)->wire.token_ids && !no_token_ids_;
   can.logprobs = !no_logprobs_;
   can.grammar = dialect != Dialect::generic;
   can.score = settings().score != "auto" || (dialect == Dialect::vllm && !no_tokenize_);
@@ -277,7 +262,7 @@ bool OpenAiModel::forget_field(const Refusal& refusal, const Wire& sent) {
 Async<Result<Generation>> OpenAiModel::call_model(std::string target, std::string body,
                                                   Milliseconds limit, bool stream,
                                                   std::function<void(std::string_view)> on_text,
-                                                  Refusal* refusal) {
+                                                  Refusal* refusal, std::optional<Ids> prompt) {
   struct State {
     AnswerReader reader;
     SseParser events;
@@ -294,14 +279,19 @@ Async<Result<Generation>> OpenAiModel::call_model(std::string target, std::strin
   call.body = std::move(body);
   call.retries = settings().retries;
   call.limit = limit;
-  call.begin = [state, on_text] {
+  call.begin = [state, on_text, prompt = std::move(prompt)] {
     *state = State();
-    state->reader = AnswerReader(on_text);
+    state->reader = AnswerReader(on_text, prompt);
   };
   call.told = [state] { return state->reader.told(); };
   if (stream)
     call.on_body = [state, on_event](std::string_view piece) -> Status {
-      if (!std::exchange(state->begun, true)) state->is_whole = piece.starts_with('{');
+      if (!state->begun) {
+        const std::size_t start = piece.find_first_not_of(" \t\r\n\xEF\xBB\xBF");
+        if (start == std::string_view::npos) return {};
+        state->begun = true;
+        state->is_whole = piece[start] == '{';
+      }
       if (!state->is_whole) return state->events.take(piece, on_event);
       state->whole += piece;
       return {};
@@ -314,7 +304,9 @@ Async<Result<Generation>> OpenAiModel::call_model(std::string target, std::strin
       taken = state->events.take(reply.body + "\n\n", on_event);
     else if (!stream)
       taken = state->reader.take_whole(reply.body);
-    else if (!state->reader.streamed())
+    else  // the last event may lack its blank line
+      taken = state->events.take("\n\n", on_event);
+    if (taken && stream && !state->is_whole && !state->reader.streamed())
       taken = unavailable("the answer is no event stream");
     if (!taken) return taken;
     auto generation = state->reader.finish();
@@ -330,12 +322,17 @@ Async<Result<Generation>> OpenAiModel::call_model(std::string target, std::strin
 Async<Result<Generation>> OpenAiModel::continue_ids(std::shared_ptr<const GenerateRequest> request,
                                                     Ids prompt, Wire wire, bool stream,
                                                     Refusal* refusal) {
+  // llama-server cuts the log-probabilities of a stop string off unless it streams.
+  const bool llama = wire.dialect == Dialect::llama_server;
+  stream = stream || llama;
+  const std::string target = llama ? server_->root_path("/completion")
+                                   : server_->path("/completions");
   std::string body = openai::completions_body(*request, prompt, wire, stream);
   // The completions route does not separate reasoning: while it may, pieces are held back.
   std::function<void(std::string_view)> on_text;
   if (!splits_reasoning_) on_text = request->on_text;
-  auto turn = co_await call_model(server_->path("/completions"), std::move(body), request->limit,
-                                  stream, std::move(on_text), refusal);
+  auto turn = co_await call_model(target, std::move(body), request->limit, stream,
+                                  std::move(on_text), refusal, std::move(prompt));
   if (!turn) co_return std::move(turn).error();
   if (splits_reasoning_) {
     std::string_view text = turn->content;
@@ -347,9 +344,6 @@ Async<Result<Generation>> OpenAiModel::continue_ids(std::shared_ptr<const Genera
     }
     if (request->on_text) request->on_text(turn->content);
   }
-  // Some servers leave prompt_token_ids out here; they are what was sent.
-  if (turn->tokens && turn->tokens->prompt_ids.empty() && !turn->tokens->ids.empty())
-    turn->tokens->prompt_ids = std::move(prompt);
   co_return turn;
 }
 
@@ -369,9 +363,8 @@ Async<Result<Generation>> OpenAiModel::generate(GenerateRequest given) {
   const auto request = std::make_shared<const GenerateRequest>(std::move(given));
   const bool stream = settings().stream == "true" ||
                       (settings().stream == "auto" && static_cast<bool>(request->on_text));
-  std::optional<Ids> prompt;
-  if (!request->seen_ids.empty() && request->want_tokens)
-    prompt = co_await exact_prompt(request, (*known)->wire.model);
+  Wire first = wire_now(**known, *request);
+  const auto prompt = co_await exact_prompt(request, std::move(first));
   for (;;) {
     const Wire wire = wire_now(**known, *request);
     Refusal refusal;
@@ -406,6 +399,7 @@ Async<Result<Ids>> OpenAiModel::tokenize(std::string body, Milliseconds limit) {
   Ids ids;
   Call call;
   call.target = server_->root_path("/tokenize");
+  call.limit = limit;
   call.body = std::move(body);
   call.retries = settings().retries;
   call.accept = [&ids](HttpReply& reply) -> Status {
@@ -425,70 +419,84 @@ Async<Result<Ids>> OpenAiModel::tokenize(std::string body, Milliseconds limit) {
   co_return ids;
 }
 
-// From "a" answered by "a": what stands behind the answer's text closes a turn.
-Async<Result<Template>> OpenAiModel::look_at_template(std::string model) {
-  Template shape;
-  auto conversation = dummy_conversation();
-  std::string body = openai::tokenize_body(conversation, false, model);
-  auto dummy = co_await tokenize(std::move(body));
-  if (!dummy) co_return std::move(dummy).error();
-  conversation.pop_back();
-  body = openai::tokenize_body(conversation, true, model);
-  auto opened = co_await tokenize(std::move(body));
-  if (!opened) co_return std::move(opened).error();
-  body = openai::tokenize_text_body("a", model);
-  auto text = co_await tokenize(std::move(body));
-  if (!text) co_return std::move(text).error();
-  Ids head = *opened;
-  head.insert(head.end(), text->begin(), text->end());
-  shape.usable = starts_with(*dummy, head);
-  if (shape.usable)
-    shape.closing.assign(dummy->begin() + static_cast<std::ptrdiff_t>(head.size()), dummy->end());
-  shape.dummy = std::move(*dummy);
-  co_return shape;
+// The ids of a conversation with the next turn opened, by the server's own chat template.
+Async<Result<Ids>> OpenAiModel::conversation_ids(std::vector<Message> messages, Wire wire,
+                                                 Milliseconds limit) {
+  std::string body = openai::tokenize_body(messages, wire);
+  if (wire.dialect == Dialect::llama_server) {
+    std::string text;
+    Call call;
+    call.target = server_->root_path("/apply-template");
+    call.body = std::move(body);
+    call.retries = settings().retries;
+    call.limit = limit;
+    call.accept = [&text](HttpReply& reply) -> Status {
+      auto root = parse_json(reply.body);
+      const auto* object = root ? root->if_object() : nullptr;
+      const auto* prompt = object ? object->if_contains("prompt") : nullptr;
+      if (!prompt || !prompt->is_string()) return missing("the answer has no prompt");
+      text = std::string(prompt->get_string());
+      return {};
+    };
+    auto reply = co_await server_->ask(std::move(call));
+    if (!reply) co_return std::move(reply).error();
+    body = openai::tokenize_text_body(text, wire);
+  }
+  co_return co_await tokenize(std::move(body), limit);
 }
 
-Async<Result<std::shared_ptr<const Template>>> OpenAiModel::chat_template(std::string model) {
-  auto work = look_at_template(std::move(model));
-  co_return co_await once(&template_, std::move(work));
+// What continues a turn: its closing, the new messages and the opening of the next. Two
+// conversations that differ in nothing but the answer's only letter end in it both.
+Async<Result<Ids>> OpenAiModel::ids_behind_a_turn(std::vector<Message> added, Wire wire,
+                                                  Milliseconds limit) {
+  std::vector<Async<Result<Ids>>> works;
+  for (const char* answer : {"a", "b"}) {
+    std::vector<Message> messages(2);
+    messages[0].role = "user";
+    messages[0].content = "a";
+    messages[1].role = "assistant";
+    messages[1].content = answer;
+    messages.insert(messages.end(), added.begin(), added.end());
+    works.push_back(conversation_ids(std::move(messages), wire, limit));
+  }
+  auto both = co_await gather(std::move(works));
+  for (auto& each : both)
+    if (!each) co_return std::move(each).error();
+  const Ids &one = *both[0], &other = *both[1];
+  const auto [from, ignored] =
+      std::mismatch(one.rbegin(), one.rend(), other.rbegin(), other.rend());
+  co_return Ids(from.base(), one.end());
 }
 
-// The ids seen so far, the turn closed, the new messages and the opening of the next turn; nothing
-// when this server or its template does not allow it, and text goes out instead.
+// The ids seen so far and what continues them, or (where the server takes chats as text only) those
+// of the whole conversation. Nothing where the server does not allow it: text goes out instead.
 Async<std::optional<Ids>> OpenAiModel::exact_prompt(std::shared_ptr<const GenerateRequest> request,
-                                                    std::string model) {
-  const std::size_t seen = request->seen_messages;
-  if (no_tokenize_ || no_token_ids_ || !gives_ids_ || !request->tools.empty() || seen == 0 ||
-      seen > request->messages.size() || request->messages[seen - 1].role != "assistant" ||
-      !is_text_only(request->messages, seen))
+                                                    Wire wire) {
+  const auto& messages = request->messages;
+  const std::size_t seen = request->seen_ids.empty() ? 0 : request->seen_messages;
+  const bool llama = wire.dialect == Dialect::llama_server;
+  if (no_tokenize_ || !wire.token_ids || !(llama || (gives_ids_ && seen > 0)) ||
+      !request->tools.empty() || !request->json_schema.is_null() || seen > messages.size() ||
+      (seen > 0 && messages[seen - 1].role != "assistant") || !is_text_only(messages, seen))
     co_return std::nullopt;
-  auto shape = co_await chat_template(model);
-  if (!shape) {
-    if (shape.error().kind != ErrorKind::unavailable && shape.error().kind != ErrorKind::timeout)
+  std::vector<Message> added(messages.begin() + static_cast<std::ptrdiff_t>(seen), messages.end());
+  auto work = seen > 0 ? ids_behind_a_turn(std::move(added), wire, request->limit)
+                       : conversation_ids(std::move(added), wire, request->limit);
+  auto behind = co_await std::move(work);
+  if (!behind) {
+    if (behind.error().kind != ErrorKind::unavailable && behind.error().kind != ErrorKind::timeout)
       no_tokenize_ = true;
     co_return std::nullopt;
   }
-  if (!(*shape)->usable) co_return std::nullopt;
-  auto conversation = dummy_conversation();
-  conversation.insert(conversation.end(),
-                      request->messages.begin() + static_cast<std::ptrdiff_t>(seen),
-                      request->messages.end());
-  std::string body = openai::tokenize_body(conversation, true, model);
-  auto extended = co_await tokenize(std::move(body));
-  const Ids& dummy = (*shape)->dummy;
-  if (!extended || !starts_with(*extended, dummy)) co_return std::nullopt;
-  Ids prompt = request->seen_ids;
+  if (behind->empty()) co_return std::nullopt;
+  Ids prompt = seen > 0 ? request->seen_ids : Ids();
   // The model may have sampled the first ids of the closing itself, its end of turn mostly.
-  const Ids& closing = (*shape)->closing;
-  std::size_t sampled = std::min(closing.size(), prompt.size());
-  while (sampled > 0 &&
-         !std::equal(closing.begin(), closing.begin() + static_cast<std::ptrdiff_t>(sampled),
+  std::size_t sampled = std::min(behind->size(), prompt.size());
+  while (!std::equal(behind->begin(), behind->begin() + static_cast<std::ptrdiff_t>(sampled),
                      prompt.end() - static_cast<std::ptrdiff_t>(sampled)))
     --sampled;
-  prompt.insert(prompt.end(), closing.begin() + static_cast<std::ptrdiff_t>(sampled),
-                closing.end());
-  prompt.insert(prompt.end(), extended->begin() + static_cast<std::ptrdiff_t>(dummy.size()),
-                extended->end());
+  prompt.insert(prompt.end(), behind->begin() + static_cast<std::ptrdiff_t>(sampled),
+                behind->end());
   co_return prompt;
 }
 
@@ -496,16 +504,16 @@ Async<std::optional<Ids>> OpenAiModel::exact_prompt(std::shared_ptr<const Genera
 
 // The opened turn's ids, then the text's: those behind what the text shares with its own prefix
 // belong to the continuation, a token across the border included.
-Async<Result<Score>> OpenAiModel::score_by_ids(ScoreRequest request, std::string model) {
-  std::string body = openai::tokenize_body(request.messages, true, model);
+Async<Result<Score>> OpenAiModel::score_by_ids(ScoreRequest request, Wire wire) {
+  std::string body = openai::tokenize_body(request.messages, wire);
   auto opened = co_await tokenize(std::move(body));
   if (!opened) co_return std::move(opened).error();
-  body = openai::tokenize_text_body(request.assistant_prefix + request.continuation, model);
+  body = openai::tokenize_text_body(request.assistant_prefix + request.continuation, wire);
   auto text = co_await tokenize(std::move(body));
   if (!text) co_return std::move(text).error();
   Result<Ids> prefix = Ids();
   if (!request.assistant_prefix.empty()) {
-    body = openai::tokenize_text_body(request.assistant_prefix, model);
+    body = openai::tokenize_text_body(request.assistant_prefix, wire);
     prefix = co_await tokenize(std::move(body));
   }
   if (!prefix) co_return std::move(prefix).error();
@@ -518,10 +526,7 @@ Async<Result<Score>> OpenAiModel::score_by_ids(ScoreRequest request, std::string
   GenerateRequest asked;
   asked.sampling.temperature = 0;
   asked.sampling.max_tokens = 1;
-  Wire wire;
-  wire.model = model;
   wire.token_ids = wire.logprobs = false;
-  wire.extra_body = settings().extra_body;
   wire.extra_body["prompt_logprobs"] = 0;
   Score score;
   score.prompt_tokens = static_cast<std::int64_t>(prompt.size());
@@ -581,7 +586,8 @@ Async<Result<Score>> OpenAiModel::score(ScoreRequest request) {
     co_return missing("the server " + server_->base() +
                       " gives no log-probabilities of given text; use vLLM or an embedded model as "
                       "scorer, or the setting score: echo where /v1/completions can echo");
-  co_return co_await score_by_ids(std::move(request), model);
+  Wire wire = (*known)->wire;
+  co_return co_await score_by_ids(std::move(request), std::move(wire));
 }
 
 Async<Result<std::vector<float>>> OpenAiModel::embed(std::string text) {

@@ -4,8 +4,10 @@
 // Blind spot: only the first choice is read.
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 
 #include "policies/openai_wire.h"
+#include "runtime/core/unicode.h"
 
 namespace proctor::openai {
 namespace {
@@ -56,6 +58,41 @@ float as_logprob(const json::value& value) {
   return static_cast<float>(std::clamp(number, -1e9, 0.0));
 }
 
+// What some servers write and JSON does not have: a byte order mark, NaN and Infinity (which become
+// null), halves of surrogate pairs and bytes that are no UTF-8 (which become U+FFFD).
+std::string mended(std::string_view text) {
+  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
+  const auto unit = [text](std::size_t at) -> unsigned long {  // of "\uXXXX"; 0: none
+    if (text.substr(at, 2) != "\\u" || at + 6 > text.size()) return 0;
+    return std::strtoul(std::string(text.substr(at + 2, 4)).c_str(), nullptr, 16);
+  };
+  std::string out;
+  bool in_string = false;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::string_view rest = text.substr(at);
+    std::size_t length = 1;
+    if (!in_string) {
+      for (std::string_view word : {"NaN", "-Infinity", "Infinity"})
+        if (rest.starts_with(word)) length = word.size();
+      in_string = rest[0] == '"';
+      out += length > 1 ? "null" : rest.substr(0, 1);
+    } else if (rest[0] == '\\') {
+      const bool high = unit(at) >= 0xd800 && unit(at) < 0xdc00;
+      const bool pair = high && unit(at + 6) >= 0xdc00 && unit(at + 6) < 0xe000;
+      const bool half = !pair && unit(at) >= 0xd800 && unit(at) < 0xe000;
+      length = pair ? 12 : half ? 6 : std::min<std::size_t>(2, rest.size());
+      out += half ? "\\ufffd" : rest.substr(0, length);
+    } else {
+      const Character character = decode(text, at);
+      length = character.bytes;
+      append_utf8(out, character.point);
+      in_string = rest[0] != '"';
+    }
+    at += length;
+  }
+  return out;
+}
+
 struct Parsed {
   alignas(16) unsigned char buffer[16384];
   json::monotonic_resource memory{buffer, sizeof buffer};
@@ -68,6 +105,7 @@ Result<const json::object*> parse_object(std::string_view text, Parsed& into) {
   json::parse_options options;
   options.max_depth = 64;
   into.value = json::parse(text, error, &into.memory, options);
+  if (error) into.value = json::parse(mended(text), error, &into.memory, options);
   if (error) return unavailable("the answer is no JSON (" + error.message() + ")");
   const auto* object = into.value.if_object();
   if (!object) return unavailable("the answer is no JSON object");
@@ -116,21 +154,28 @@ void AnswerReader::take_text(const json::value* content) {
 }
 
 void AnswerReader::take_calls(const json::array& calls, bool delta) {
-  std::size_t position = 0;
   for (const json::value& item : calls) {
     const auto* object = item.if_object();
     if (!object) continue;
     const std::string_view id = find_text(*object, "id");
-    std::size_t index = position++;
+    const auto* function = find_object(*object, "function");
+    std::size_t index = calls_.size();
     if (const auto given = find_integer(*object, "index"); given && *given >= 0)
       index = static_cast<std::size_t>(*given);
-    else if (delta)
-      index = id.empty() && !calls_.empty() ? calls_.size() - 1 : calls_.size();
-    if (index >= kMostCalls) continue;
-    if (index >= calls_.size()) calls_.resize(index + 1);
-    Call& call = calls_[index];
+    else if (id.empty() && !calls_.empty())
+      index = calls_.back().index;
+    // A piece goes on with the last call of its index, unless it names another one: some servers
+    // give all calls the same index.
+    auto place = std::find_if(calls_.rbegin(), calls_.rend(),
+                              [index](const Call& call) { return call.index == index; });
+    const bool named = function && !find_text(*function, "name").empty();
+    if (!delta || place == calls_.rend() || (named && !id.empty() && place->id != id)) {
+      if (calls_.size() >= kMostCalls) continue;
+      calls_.push_back({.index = index});
+      place = calls_.rbegin();
+    }
+    Call& call = *place;
     if (!id.empty()) call.id = id;
-    const auto* function = find_object(*object, "function");
     if (!function) continue;
     call.name += find_text(*function, "name");
     if (const auto* arguments = find(*function, "arguments")) {
@@ -153,8 +198,6 @@ void AnswerReader::take_logprobs(const json::object& logprobs) {
       const auto* value = object ? find(*object, "logprob") : nullptr;
       if (!value) continue;
       logprobs_.push_back(as_logprob(*value));
-      if (const auto id = find_integer(*object, "id"))
-        logprob_ids_.push_back(static_cast<std::int32_t>(*id));
     }
   } else if (const auto* values = find_array(logprobs, "token_logprobs")) {
     for (const json::value& value : *values) logprobs_.push_back(as_logprob(value));
@@ -168,6 +211,22 @@ void AnswerReader::take_usage(const json::object& usage) {
     generation_.cached_tokens = find_integer(*details, "cached_tokens").value_or(0);
 }
 
+// llama-server's own /completion. It takes the stop string off the text and says which it was.
+void AnswerReader::take_completion(const json::object& root) {
+  any_choice_ = true;
+  take_text(find(root, "content"));
+  if (auto ids = read_ids(root, "tokens")) ids_.insert(ids_.end(), ids->begin(), ids->end());
+  if (const auto* list = find_array(root, "completion_probabilities"))
+    take_logprobs(json::object{{"content", *list}});
+  if (root.at("stop") != true) return;
+  add_text(find_text(root, "stopping_word"));
+  generation_.finish_reason = find_text(root, "stop_type") == "limit" ? "length" : "stop";
+  generation_.prompt_tokens = find_integer(root, "tokens_evaluated").value_or(0);
+  generation_.completion_tokens = find_integer(root, "tokens_predicted").value_or(0);
+  if (const auto* timings = find_object(root, "timings"))
+    generation_.cached_tokens = find_integer(*timings, "cache_n").value_or(0);
+}
+
 Status AnswerReader::take(const json::object& root, bool delta) {
   if (const auto* error = find(root, "error")) {
     const auto* object = error->if_object();
@@ -175,6 +234,10 @@ Status AnswerReader::take(const json::object& root, bool delta) {
     return unavailable("the server reports: " + one_line(message, 400));
   }
   if (const auto* usage = find_object(root, "usage")) take_usage(*usage);
+  if (find(root, "stop") && find(root, "content")) {
+    take_completion(root);
+    return {};
+  }
   const auto* choices = find_array(root, "choices");
   if (!choices || choices->empty()) return {};  // the chunk with usage alone
   const auto* choice = choices->front().if_object();
@@ -222,8 +285,11 @@ Status AnswerReader::take_event(std::string_view data) {
 
 // Arguments that are no JSON object make the turn a parse error, which the policy gets to read.
 void AnswerReader::close_calls() {
+  std::stable_sort(calls_.begin(), calls_.end(),
+                   [](const Call& a, const Call& b) { return a.index < b.index; });
+  json::array broken;
   for (Call& call : calls_) {
-    if (call.name.empty() && call.arguments.empty() && !call.object) continue;  // a gap in indexes
+    if (call.name.empty() && call.arguments.empty() && !call.object) continue;
     ToolCall made;
     made.id = call.id.empty() ? "c" + std::to_string(generation_.tool_calls.size()) : call.id;
     made.name = call.name;
@@ -232,9 +298,12 @@ void AnswerReader::close_calls() {
     } else if (call.arguments.find_first_not_of(" \t\r\n") != std::string::npos) {
       auto parsed = parse_json(call.arguments);
       if (!parsed || !parsed->is_object()) {
+        // The text goes nowhere else: neither the server nor the conversation keeps it.
         generation_.parse_error = "the arguments of the call to '" + call.name +
                                   "' are no JSON object" +
-                                  (parsed ? "" : ": " + parsed.error().message);
+                                  (parsed ? "" : ": " + parsed.error().message) +
+                                  "; they were: " + one_line(call.arguments, 400);
+        broken.push_back({{"name", call.name}, {"arguments", call.arguments}});
         continue;
       }
       made.arguments = std::move(parsed->get_object());
@@ -245,6 +314,7 @@ void AnswerReader::close_calls() {
     }
     generation_.tool_calls.push_back(std::move(made));
   }
+  if (!broken.empty()) generation_.extra["broken_calls"] = std::move(broken);
 }
 
 Result<Generation> AnswerReader::finish() {
@@ -254,21 +324,24 @@ Result<Generation> AnswerReader::finish() {
   }
   if (streamed_ && !done_ && generation_.finish_reason.empty())
     return unavailable("the event stream ended in the middle of the answer");
+  for (const char* reason : {"abort", "error", "cancelled"})
+    if (generation_.finish_reason == reason)
+      return unavailable("the server gave the answer up (" + generation_.finish_reason + ")");
   close_calls();
   if (generation_.finish_reason.empty())
     generation_.finish_reason = calls_.empty() ? "stop" : "tool_calls";
   // Servers that parse tool calls out of text say "stop" at times.
   if (!generation_.tool_calls.empty() && generation_.finish_reason == "stop")
     generation_.finish_reason = "tool_calls";
-  if (ids_.empty() && logprob_ids_.size() == logprobs_.size()) ids_ = logprob_ids_;
-  if (!ids_.empty() && logprobs_.size() != ids_.size()) logprobs_.clear();
-  if (prompt_ids_ && !ids_.empty()) {
+  // Ids count only when they are all there; log-probabilities only beside ids.
+  const auto sampled = static_cast<std::size_t>(generation_.completion_tokens);
+  const bool all = sampled == 0 || ids_.size() == sampled;
+  if (logprobs_.size() != ids_.size()) logprobs_.clear();
+  if (prompt_ids_ && !ids_.empty() && all) {
     auto& tokens = generation_.tokens.emplace();
     tokens.prompt_ids = std::move(*prompt_ids_);
     tokens.ids = std::move(ids_);
     tokens.logprobs = std::move(logprobs_);
-  } else if (!logprobs_.empty()) {
-    generation_.tokens.emplace().logprobs = std::move(logprobs_);
   }
   return std::move(generation_);
 }

@@ -53,7 +53,7 @@ void append_value(std::string& out, const json::value& value) {
 // Writes one object field by field; a key of `extra` takes the place of the same key here.
 class Body {
  public:
-  explicit Body(const json::object& extra) : extra_(extra) { out_ += '{'; }
+  explicit Body(json::object extra) : extra_(std::move(extra)) { out_ += '{'; }
   // Space for the key; false when extra_body has it.
   bool key(std::string_view name) {
     if (extra_.contains(name)) return false;
@@ -87,15 +87,19 @@ class Body {
   std::string& out() { return out_; }
 
  private:
-  const json::object& extra_;
+  const json::object extra_;
   std::string out_;
 };
 
-void append_message(std::string& out, const Message& message) {
+void append_message(std::string& out, const Message& message, bool with_reasoning) {
   out += "{\"role\":";
   append_string(out, message.role);
   out += ",\"content\":";
   append_value(out, message.content);
+  if (with_reasoning && message.reasoning) {
+    out += ",\"reasoning_content\":";
+    append_string(out, *message.reasoning);
+  }
   if (message.role == "tool" && !message.tool_call_id.empty()) {
     out += ",\"tool_call_id\":";
     append_string(out, message.tool_call_id);
@@ -117,11 +121,12 @@ void append_message(std::string& out, const Message& message) {
   out += '}';
 }
 
-void append_messages(std::string& out, const std::vector<Message>& messages) {
+void append_messages(std::string& out, const std::vector<Message>& messages,
+                     bool with_reasoning = false) {
   out += '[';
   for (const Message& message : messages) {
     if (&message != &messages.front()) out += ',';
-    append_message(out, message);
+    append_message(out, message, with_reasoning);
   }
   out += ']';
 }
@@ -169,9 +174,18 @@ void write_constraint(Body& body, const GenerateRequest& request, const Wire& wi
 void write_sampling(Body& body, const GenerateRequest& request, const Wire& wire, bool stream) {
   const Sampling& sampling = request.sampling;
   body.number("temperature", sampling.temperature);
-  if (sampling.top_p != 1.0) body.number("top_p", sampling.top_p);
-  if (sampling.top_k != 0) body.number("top_k", static_cast<std::int64_t>(sampling.top_k));
-  if (sampling.min_p != 0) body.number("min_p", sampling.min_p);
+  // What is off is sent as off: servers have defaults of their own, or take them from the model's
+  // generation_config, and the record says how was sampled.
+  body.number("top_p", sampling.top_p);
+  if (wire.dialect != Dialect::generic) {
+    body.number("top_k", static_cast<std::int64_t>(sampling.top_k > 0 ? sampling.top_k : -1));
+    body.number("min_p", sampling.min_p);
+    const bool llama = wire.dialect == Dialect::llama_server;
+    body.number(llama ? "repeat_penalty" : "repetition_penalty", 1.0);
+  } else {
+    if (sampling.top_k > 0) body.number("top_k", static_cast<std::int64_t>(sampling.top_k));
+    if (sampling.min_p > 0) body.number("min_p", sampling.min_p);
+  }
   // 31 bits, which every server takes.
   body.number("seed", static_cast<std::int64_t>(sampling.seed & 0x7fffffff));
   if (!request.stop.empty() && body.key("stop")) {
@@ -184,7 +198,8 @@ void write_sampling(Body& body, const GenerateRequest& request, const Wire& wire
     if (wire.dialect == Dialect::vllm) body.raw("include_stop_str_in_output", "true");
     if (wire.dialect == Dialect::sglang) body.raw("no_stop_trim", "true");
   }
-  if (wire.token_ids) body.raw("return_token_ids", "true");
+  if (wire.token_ids && wire.dialect != Dialect::llama_server)
+    body.raw("return_token_ids", "true");
   write_constraint(body, request, wire);
   if (stream) {
     body.raw("stream", "true");
@@ -202,11 +217,15 @@ std::string chat_body(const GenerateRequest& request, const Wire& wire, bool str
       size += text->size() + text->size() / 16 + 64;
   body.out().reserve(size);
   body.text("model", wire.model);
-  if (body.key("messages")) append_messages(body.out(), request.messages);
+  // The template decides which reasoning of former turns the model sees again.
+  const bool with_reasoning = wire.dialect != Dialect::generic;
+  if (body.key("messages")) append_messages(body.out(), request.messages, with_reasoning);
   if (!request.tools.empty() && body.key("tools")) append_tools(body.out(), request.tools);
   body.number(wire.max_completion_tokens ? "max_completion_tokens" : "max_tokens",
               static_cast<std::int64_t>(request.sampling.max_tokens));
   if (wire.logprobs) body.raw("logprobs", "true");
+  // Without it llama-server lists twenty alternatives for every token.
+  if (wire.logprobs && wire.dialect == Dialect::llama_server) body.raw("top_logprobs", "1");
   write_sampling(body, request, wire, stream);
   return std::move(body).end();
 }
@@ -218,30 +237,38 @@ std::string completions_body(const GenerateRequest& request,
   body.out().reserve(512 + prompt.size() * 7);
   body.text("model", wire.model);
   if (body.key("prompt")) body.out() += fmt::format("[{}]", fmt::join(prompt, ","));
-  body.number("max_tokens", static_cast<std::int64_t>(request.sampling.max_tokens));
-  if (wire.logprobs) body.raw("logprobs", "0");
+  const bool llama = wire.dialect == Dialect::llama_server;  // its own /completion
+  body.number(llama ? "n_predict" : "max_tokens",
+              static_cast<std::int64_t>(request.sampling.max_tokens));
+  if (wire.logprobs) llama ? body.raw("n_probs", "1") : body.raw("logprobs", "0");
+  if (wire.token_ids && llama) body.raw("return_tokens", "true");
   write_sampling(body, request, wire, stream);
   return std::move(body).end();
 }
 
-std::string tokenize_body(const std::vector<Message>& messages, bool add_generation_prompt,
-                          const std::string& model) {
-  std::string out = "{\"model\":";
-  append_string(out, model);
-  out += ",\"messages\":";
-  append_messages(out, messages);
-  out += add_generation_prompt ? ",\"add_generation_prompt\":true}"
-                               : ",\"add_generation_prompt\":false}";
-  return out;
+std::string tokenize_body(const std::vector<Message>& messages, const Wire& wire) {
+  json::object as_in_chats;
+  for (const char* name : {"chat_template", "chat_template_kwargs"})
+    if (const auto* given = wire.extra_body.if_contains(name)) as_in_chats[name] = *given;
+  Body body(as_in_chats);
+  body.text("model", wire.model);
+  if (body.key("messages")) append_messages(body.out(), messages);
+  body.raw("add_generation_prompt", "true");
+  return std::move(body).end();
 }
 
-std::string tokenize_text_body(const std::string& text, const std::string& model) {
-  std::string out = "{\"model\":";
-  append_string(out, model);
-  out += ",\"prompt\":";
-  append_string(out, text);
-  out += ",\"add_special_tokens\":false}";
-  return out;
+std::string tokenize_text_body(const std::string& text, const Wire& wire) {
+  Body body(json::object{});
+  body.text("model", wire.model);
+  if (wire.dialect == Dialect::llama_server) {
+    body.text("content", text);
+    body.raw("add_special", "true");
+    body.raw("parse_special", "true");
+  } else {
+    body.text("prompt", text);
+    body.raw("add_special_tokens", "false");
+  }
+  return std::move(body).end();
 }
 
 }  // namespace proctor::openai

@@ -33,10 +33,10 @@ std::string chat_body(const GenerateRequest& request, const Wire& wire, bool str
 std::string completions_body(const GenerateRequest& request,
                              const std::vector<std::int32_t>& prompt, const Wire& wire,
                              bool stream);
-// For POST /tokenize: messages by the server's chat template, or plain text.
-std::string tokenize_body(const std::vector<Message>& messages, bool add_generation_prompt,
-                          const std::string& model);
-std::string tokenize_text_body(const std::string& text, const std::string& model);
+// For POST /tokenize (and llama-server's /apply-template): messages by the server's chat template,
+// the next turn opened; or plain text.
+std::string tokenize_body(const std::vector<Message>& messages, const Wire& wire);
+std::string tokenize_text_body(const std::string& text, const Wire& wire);
 
 // What an error answer says, in one line: error.message, message, detail, or the text's beginning.
 std::string error_message(std::string_view body);
@@ -44,8 +44,10 @@ std::string error_message(std::string_view body);
 // One answer of chat/completions or completions, whole or event by event.
 class AnswerReader {
  public:
-  explicit AnswerReader(std::function<void(std::string_view)> on_text = {})
-      : on_text_(std::move(on_text)) {}
+  // `prompt`: the ids that were sent, for servers that do not give them back.
+  explicit AnswerReader(std::function<void(std::string_view)> on_text = {},
+                        std::optional<std::vector<std::int32_t>> prompt = {})
+      : on_text_(std::move(on_text)), prompt_ids_(std::move(prompt)) {}
 
   Status take_whole(std::string_view body);
   Status take_event(std::string_view data);
@@ -57,6 +59,7 @@ class AnswerReader {
 
  private:
   struct Call {
+    std::size_t index = 0;
     std::string id, name, arguments;
     std::optional<json::object> object;  // some servers give arguments unquoted
   };
@@ -66,6 +69,7 @@ class AnswerReader {
   void take_ids(const json::object& root, const json::object& choice);
   void take_logprobs(const json::object& logprobs);
   void take_usage(const json::object& usage);
+  void take_completion(const json::object& root);
   void add_text(std::string_view piece);
   void close_calls();
 
@@ -78,7 +82,6 @@ class AnswerReader {
   std::vector<Call> calls_;
   std::optional<std::vector<std::int32_t>> prompt_ids_;
   std::vector<std::int32_t> ids_;
-  std::vector<std::int32_t> logprob_ids_;  // llama-server gives ids beside log-probabilities
   std::vector<float> logprobs_;
 };
 

@@ -51,12 +51,14 @@ std::string text_of(const Ids& ids) {
   return text;
 }
 
-Ids chat_ids(const json::array& messages, bool open_turn) {
+Ids chat_ids(const json::array& messages, bool open_turn, bool thinking) {
   Ids ids;
   for (const json::value& message : messages) {
     ids.push_back(kOpen);
     const auto& content = message.at("content");
     append_text(ids, std::string(message.at("role").as_string()) + "\n");
+    if (thinking && &message == &messages.back() && message.at("role") == "assistant")
+      append_text(ids, "<think>\n\n</think>\n\n");
     append_text(ids, content.is_string() ? std::string_view(content.get_string()) : "");
     ids.push_back(kClose);
     append_text(ids, "\n");
@@ -180,7 +182,7 @@ std::string MockServer::Shared::completion(const std::string& body, bool chat, b
   std::size_t turn = 0;
   if (chat) {
     turn = count(body, "\"role\":\"assistant\"");
-    if (ids_wanted) prompt = chat_ids(json::parse(body).at("messages").as_array(), true);
+    if (ids_wanted) prompt = chat_ids(json::parse(body).at("messages").as_array(), true, false);
   } else {
     const json::value parsed = json::parse(body);
     const json::value& given = parsed.at("prompt");
@@ -294,7 +296,8 @@ std::string MockServer::Shared::tokenize(std::string_view body) {
   const json::value parsed = json::parse(body);
   Ids ids;
   if (const auto* messages = parsed.as_object().if_contains("messages"))
-    ids = chat_ids(messages->as_array(), parsed.at("add_generation_prompt").as_bool());
+    ids = chat_ids(messages->as_array(), parsed.at("add_generation_prompt").as_bool(),
+                   options.thinking);
   else
     append_text(ids, parsed.at("prompt").as_string());
   const json::value answer = {{"tokens", as_json(ids)}, {"count", ids.size()}};

@@ -46,9 +46,34 @@ TEST(ChatBody, SaysWhatWasAsked) {
   EXPECT_EQ(body.at("seed"), 5);
   EXPECT_EQ(body.at("include_stop_str_in_output"), true);
   EXPECT_EQ(body.at("return_token_ids"), true);
-  EXPECT_FALSE(body.contains("top_p"));
-  EXPECT_FALSE(body.contains("top_k"));
   EXPECT_FALSE(body.contains("stream"));
+}
+
+TEST(ChatBody, SaysWhatIsOffSoThatTheServersDefaultsDoNotCount) {
+  const auto sent = [](Dialect dialect) {
+    return body_of(small_request(), {.model = "m", .dialect = dialect});
+  };
+  for (const Dialect dialect : {Dialect::vllm, Dialect::sglang, Dialect::llama_server}) {
+    const auto body = sent(dialect);
+    EXPECT_EQ(body.at("top_p"), 1);
+    EXPECT_EQ(body.at("top_k"), -1);
+    EXPECT_EQ(body.at("min_p"), 0);
+    const bool llama = dialect == Dialect::llama_server;
+    EXPECT_EQ(body.at(llama ? "repeat_penalty" : "repetition_penalty"), 1);
+    EXPECT_EQ(body.contains("top_logprobs"), llama);
+  }
+  const auto body = sent(Dialect::generic);
+  EXPECT_EQ(body.at("top_p"), 1);
+  EXPECT_FALSE(body.contains("top_k") || body.contains("min_p"));
+}
+
+TEST(ChatBody, GivesReasoningBackWhereTemplatesKnowIt) {
+  auto request = small_request();
+  request.messages.push_back({.role = "assistant", .content = "4", .reasoning = "2 and 2"});
+  const auto vllm = body_of(request, {.model = "m", .dialect = Dialect::vllm});
+  EXPECT_EQ(vllm.at("messages").at_pointer("/1/reasoning_content"), "2 and 2");
+  const auto other = body_of(request, {.model = "m"});
+  EXPECT_FALSE(other.at("messages").at_pointer("/1").as_object().contains("reasoning_content"));
 }
 
 TEST(ChatBody, ExtraBodyTakesThePlaceOfOurs) {
@@ -118,6 +143,56 @@ TEST(Answer, JoinsACallThatCameInPieces) {
   EXPECT_EQ(turn->tool_calls[1].id, "b");
   EXPECT_EQ(turn->prompt_tokens, 5);
   EXPECT_EQ(turn->cached_tokens, 2);
+}
+
+TEST(Answer, KeepsCallsApartThatShareAnIndex) {
+  AnswerReader reader;
+  for (
+      const char* data :
+      {R"({"choices":[{"delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"one","arguments":""}}]}}]})",
+       R"({"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"arguments":"{\"k\":1}"}}]}}]})",
+       R"({"choices":[{"delta":{"tool_calls":[{"index":0,"id":"b","function":{"name":"two","arguments":"{\"k\""}}]}}]})",
+       R"({"choices":[{"finish_reason":"stop","delta":{"tool_calls":[{"index":0,"function":{"arguments":":2}"}}]}}]})"})
+    ASSERT_TRUE(reader.take_event(data)) << data;
+  auto turn = reader.finish();
+  ASSERT_TRUE(turn);
+  ASSERT_EQ(turn->tool_calls.size(), 2U) << turn->parse_error.value_or("");
+  EXPECT_EQ(turn->tool_calls[0].arguments.at("k"), 1);
+  EXPECT_EQ(turn->tool_calls[1].arguments.at("k"), 2);
+}
+
+TEST(Answer, ShowsArgumentsThatCannotBeRead) {
+  auto turn = read(R"({"choices":[{"message":{"tool_calls":[{"id":"x","function":
+    {"name":"python","arguments":"{\"code\": print"}}]}}]})");
+  ASSERT_TRUE(turn);
+  EXPECT_THAT(turn->parse_error.value_or(""), HasSubstr("they were: {\"code\": print"));
+  EXPECT_EQ(turn->extra.at("broken_calls").at_pointer("/0/arguments"), "{\"code\": print");
+}
+
+TEST(Answer, ReadsWhatIsAlmostJson) {
+  auto turn = read("\xEF\xBB\xBF{\"choices\":[{\"message\":{\"content\":\"a\\ud83db\\ud83d\\ude80\xFF"
+                   "\\n\"},\"finish_reason\":\"stop\",\"logprobs\":{\"content\":[{\"logprob\":NaN}]}}]}");
+  ASSERT_TRUE(turn) << turn.error().message;
+  EXPECT_EQ(turn->content, "a\uFFFDb\U0001F680\uFFFD\n");
+  EXPECT_FALSE(read("\xEF\xBB\xBF{\"choices\":["));
+}
+
+TEST(Answer, ThatTheServerGaveUpIsNone) {
+  for (const char* reason : {"abort", "error", "cancelled"}) {
+    auto turn = read(R"({"choices":[{"message":{"content":"On"},"finish_reason":")" +
+                     std::string(reason) + "\"}]}");
+    ASSERT_FALSE(turn) << reason;
+    EXPECT_EQ(turn.error().kind, ErrorKind::unavailable);
+  }
+}
+
+TEST(Answer, HasNoTokensUnlessAllIdsAreThere) {
+  const std::string ids = R"({"prompt_token_ids":[1],"choices":[{"token_ids":[3],
+    "logprobs":{"content":[{"logprob":-0.5}]},"message":{"content":"x"}}],"usage":)";
+  EXPECT_TRUE(read(ids + R"({"completion_tokens":1}})")->tokens);
+  EXPECT_FALSE(read(ids + R"({"completion_tokens":9}})")->tokens);
+  EXPECT_FALSE(read(R"({"choices":[{"logprobs":{"content":[{"id":7,"logprob":-0.5}]},
+    "message":{"content":"x"}}]})")->tokens) << "no ids, no log-probabilities";
 }
 
 TEST(Answer, FindsTokenIdsWhereServersPutThem) {
