@@ -8,7 +8,6 @@
 #include <fstream>
 #include <random>
 
-#include "env/suite.h"
 #include "policies/markup.h"
 #include "runtime/core/paths.h"
 #include "runtime/run_config.h"
@@ -613,7 +612,7 @@ TEST(FormatGrammar, AllowsOnlyTurnsThatParse) {
 
 TEST(FormatGrammar, AllowsTheFewShotTurnsThatAPolicySees) {
   const RunConfig defaults;
-  for (const std::string& name : built_in_suites()) {
+  for (const std::string name : {"code", "math", "qa"}) {
     std::ifstream lines(home_directory() + "/env/suites/" + name + "/few_shot.jsonl");
     std::vector<Message> conversation;
     for (std::string line; std::getline(lines, line);) {
