@@ -7,7 +7,7 @@ namespace proctor {
 
 Result<TrajectoryRef> ExportRecord::trajectory() {
   if (!read_) {
-    auto value = parse_json(text_);
+    auto value = parse_json(text_, kRecordLevels);
     if (!value) return std::move(value).error().in(where_);
     auto trajectory = read_trajectory(*value);
     if (!trajectory) return std::move(trajectory).error().in(where_);

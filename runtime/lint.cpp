@@ -264,7 +264,7 @@ std::vector<std::string> Linter::check(const std::string& where, std::string_vie
     ++report_.wrong;
     return std::vector<std::string>{complaint};
   };
-  auto value = parse_json(text);
+  auto value = parse_json(text, kRecordLevels);
   if (!value) return one(where + ": " + value.error().message);
   const auto* object = value->if_object();
   const auto* id = object ? object->if_contains("id") : nullptr;
@@ -312,15 +312,16 @@ std::vector<std::string> Linter::missing_parents() const {
 namespace {
 
 // What a store says besides its records; reading the journal proves that it can be gone on from.
-Status look_into_store(const std::string& directory, Linter& linter) {
+Result<std::vector<Error>> look_into_store(const std::string& directory, Linter& linter) {
   auto store = Store::open(directory, Store::Access::read);
   if (!store) return std::move(store).error();
   auto rows = (*store)->rows();
   if (!rows) return std::move(rows).error();
   linter.expect(std::move(*rows));
-  auto unfinished = (*store)->unfinished();
+  std::vector<Error> unreadable;
+  auto unfinished = (*store)->unfinished(&unreadable);
   if (!unfinished) return std::move(unfinished).error();
-  return {};
+  return unreadable;
 }
 
 }  // namespace
@@ -329,8 +330,12 @@ Result<LintReport> lint(const std::string& path, std::size_t complaints_per_reco
                         const std::function<bool(const std::string& complaint)>& wrong) {
   Linter linter(std::max<std::size_t>(complaints_per_record, 1));
   const bool store = path != "-" && std::filesystem::exists(path + "/trajectories.db");
-  if (store)
-    if (auto looked = look_into_store(path, linter); !looked) return std::move(looked).error();
+  std::vector<Error> unreadable;
+  if (store) {
+    auto looked = look_into_store(path, linter);
+    if (!looked) return std::move(looked).error();
+    unreadable = std::move(*looked);
+  }
   bool go_on = true;
   auto read = for_each_record(path, [&](const SourceRecord& record) -> Status {
     for (const auto& complaint : linter.check(record.where, record.text)) {
@@ -343,7 +348,9 @@ Result<LintReport> lint(const std::string& path, std::size_t complaints_per_reco
   if (!go_on) return report;
   if (!read) return std::move(read).error();
   if (!store) return report;  // a file may hold a part of a run only
-  for (const auto& complaint : linter.missing_parents()) {
+  std::vector<std::string> complaints = linter.missing_parents();
+  for (const auto& error : unreadable) complaints.push_back(error.message);
+  for (const auto& complaint : complaints) {
     ++report.wrong;
     if (!wrong(complaint)) break;
   }

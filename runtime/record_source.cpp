@@ -43,7 +43,7 @@ Status for_each_record(const std::string& path,
 Status for_each_trajectory(const std::string& path,
                            const std::function<Status(Trajectory trajectory)>& each) {
   return for_each_record(path, [&each](const SourceRecord& record) -> Status {
-    auto value = parse_json(record.text);
+    auto value = parse_json(record.text, kRecordLevels);
     if (!value) return std::move(value).error().in(record.where);
     auto trajectory = read_trajectory(*value);
     if (!trajectory) return std::move(trajectory).error().in(record.where);

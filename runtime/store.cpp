@@ -118,7 +118,7 @@ struct JournalledTurn {
 };
 
 Status add_supervision(std::string_view text, JournalledTurn& journalled) {
-  auto value = parse_json(text);
+  auto value = parse_json(text, kRecordLevels);
   if (!value) return std::move(value).error();
   const auto* object = value->if_object();
   if (!object || !object->contains("turn")) return bad_input("no supervision record");
@@ -128,6 +128,7 @@ Status add_supervision(std::string_view text, JournalledTurn& journalled) {
   turn->observations = std::move(journalled.turn.observations);
   turn->candidates = std::move(journalled.turn.candidates);
   turn->chosen = journalled.turn.chosen;
+  for (const auto& pair : journalled.turn.extra) turn->extra.emplace(pair.key(), pair.value());
   journalled.turn = std::move(*turn);
   if (const auto* labels = object->if_contains("labels"); labels && labels->is_array())
     for (const auto& item : labels->get_array()) {
@@ -140,7 +141,7 @@ Status add_supervision(std::string_view text, JournalledTurn& journalled) {
 }
 
 Result<JournalledTurn> read_journalled(const Statement& row) {
-  auto value = parse_json(row.text(1));
+  auto value = parse_json(row.text(1), kRecordLevels);
   if (!value) return std::move(value).error();
   auto turn = read_turn(*value, "turn");
   if (!turn) return std::move(turn).error();
@@ -191,7 +192,7 @@ class SqliteStore final : public Store {
   Result<std::vector<TrajectoryRow>> rows() override;
   Result<std::vector<std::string>> labelled_groups() override;
   Result<std::optional<Trajectory>> read(const std::string& id) override;
-  Result<std::vector<Trajectory>> unfinished() override;
+  Result<std::vector<Trajectory>> unfinished(std::vector<Error>* unreadable) override;
   Result<std::size_t> unfinished_count() override;
   Result<std::vector<int>> unsupervised(const std::string& id) override;
   Status for_each(const std::function<Status(Trajectory)>& each) override;
@@ -319,7 +320,7 @@ Result<std::optional<Trajectory>> SqliteStore::read(const std::string& id) {
   auto text = text_of(*number);
   if (!text) return damaged(std::move(text).error(), id);
   if (!*text) return damaged(bad_input("its record is gone"), id);
-  auto value = parse_json(**text);
+  auto value = parse_json(**text, kRecordLevels);
   if (!value) return damaged(std::move(value).error(), id);
   auto trajectory = read_trajectory(*value);
   if (!trajectory) return damaged(std::move(trajectory).error(), id);
@@ -355,7 +356,7 @@ Status SqliteStore::for_each_text(
 
 Status SqliteStore::for_each(const std::function<Status(Trajectory)>& each) {
   return for_each_text([&](const std::string& id, std::string_view text) -> Status {
-    auto value = parse_json(text);
+    auto value = parse_json(text, kRecordLevels);
     if (!value) return damaged(std::move(value).error(), id);
     auto trajectory = read_trajectory(*value);
     if (!trajectory) return damaged(std::move(trajectory).error(), id);
@@ -366,7 +367,7 @@ Status SqliteStore::for_each(const std::function<Status(Trajectory)>& each) {
 Result<Trajectory> SqliteStore::read_start(std::string_view packed) {
   auto text = unpacker_.unpack(packed);
   if (!text) return std::move(text).error();
-  auto value = parse_json(*text);
+  auto value = parse_json(*text, kRecordLevels);
   if (!value) return std::move(value).error();
   return read_trajectory(*value);
 }
@@ -386,21 +387,28 @@ Result<std::vector<JournalledTurn>> SqliteStore::journal_of(std::int64_t rollout
   return turns;
 }
 
-Result<std::vector<Trajectory>> SqliteStore::unfinished() {
+Result<std::vector<Trajectory>> SqliteStore::unfinished(std::vector<Error>* unreadable) {
+  const auto leave_out = [&](Error error, const std::string& id) {
+    if (unreadable) unreadable->push_back(damaged(std::move(error), id));
+  };
   std::vector<std::pair<std::int64_t, Trajectory>> begun;
   auto listed = each_row("SELECT number, id, start FROM rollouts ORDER BY number",
                          [&](const Statement& row) -> Status {
                            auto start = read_start(row.text(2));
-                           if (!start)
-                             return damaged(std::move(start).error(), std::string(row.text(1)));
-                           begun.emplace_back(row.integer(0), std::move(*start));
+                           if (start)
+                             begun.emplace_back(row.integer(0), std::move(*start));
+                           else
+                             leave_out(std::move(start).error(), std::string(row.text(1)));
                            return {};
                          });
   if (!listed) return std::move(listed).error();
   std::vector<Trajectory> unfinished;
   for (auto& [number, trajectory] : begun) {
     auto journal = journal_of(number);
-    if (!journal) return damaged(std::move(journal).error(), trajectory.id);
+    if (!journal) {
+      leave_out(std::move(journal).error(), trajectory.id);
+      continue;
+    }
     for (auto& journalled : *journal) {
       const auto index = static_cast<std::size_t>(journalled.turn.index);
       // Behind a gap nothing can be gone on from.

@@ -82,8 +82,9 @@ class Store {
   virtual Result<std::vector<TrajectoryRow>> rows() = 0;  // finished ones, by task and sample
   virtual Result<std::vector<std::string>> labelled_groups() = 0;
   virtual Result<std::optional<Trajectory>> read(const std::string& id) = 0;
-  // Those that began and were not finished, with their journalled turns and the turns' labels.
-  virtual Result<std::vector<Trajectory>> unfinished() = 0;
+  // Those that began and were not finished, with their journalled turns and the turns' labels. One
+  // that cannot be read is left out, and named in `unreadable`.
+  virtual Result<std::vector<Trajectory>> unfinished(std::vector<Error>* unreadable = nullptr) = 0;
   virtual Result<std::size_t> unfinished_count() = 0;
   // The turns of an unfinished trajectory that append_supervision was not called for.
   virtual Result<std::vector<int>> unsupervised(const std::string& id) = 0;

@@ -12,10 +12,14 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <limits>
 #include <memory>
+#include <utility>
 
 namespace proctor {
 namespace {
+
+constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 
 const char* kind_name(const json::value& value) {
   switch (value.kind()) {
@@ -211,6 +215,19 @@ std::optional<std::int64_t> Fields::optional_integer(std::string_view name) {
   return std::nullopt;
 }
 
+std::optional<int> Fields::optional_small(std::string_view name) {
+  const auto number = optional_integer(name);
+  if (!number) return std::nullopt;
+  if (std::in_range<int>(*number)) return static_cast<int>(*number);
+  complain(name, std::to_string(*number) + " is too large; at most " +
+                     std::to_string(std::numeric_limits<int>::max()));
+  return std::nullopt;
+}
+
+int Fields::small_or(std::string_view name, int fallback) {
+  return optional_small(name).value_or(fallback);
+}
+
 std::int64_t Fields::integer(std::string_view name) {
   const bool there = has(name);
   auto value = optional_integer(name);
@@ -287,9 +304,10 @@ json::value Fields::any(std::string_view name) {
 }
 
 Status read_jsonl(const std::string& path,
-                  const std::function<Status(json::value value, std::size_t line)>& each) {
-  return read_lines(path, [&each](std::string_view text, std::size_t line) -> Status {
-    auto value = parse_json(text);
+                  const std::function<Status(json::value value, std::size_t line)>& each,
+                  std::size_t most_levels) {
+  return read_lines(path, [&](std::string_view text, std::size_t line) -> Status {
+    auto value = parse_json(text, most_levels);
     if (!value) return std::move(value).error();
     return each(std::move(*value), line);
   });
@@ -304,6 +322,7 @@ Status read_lines(const std::string& path,
   std::size_t line = 0;
   const auto take = [&](std::string_view text) -> Status {
     ++line;
+    if (line == 1 && text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
     if (text.find_first_not_of(" \t\r") == std::string_view::npos) return {};
     auto status = each(text, line);
     if (!status) return std::move(status).error().in(shown + ":" + std::to_string(line));

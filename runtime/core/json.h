@@ -15,9 +15,14 @@ namespace proctor {
 
 namespace json = boost::json;
 
-// Parses one JSON text; depth is limited to 64 and duplicate keys keep the last value. The message
-// says what is wrong and at which byte: "invalid JSON at byte 17: syntax error".
-Result<json::value> parse_json(std::string_view text);
+// How deep lists and objects may lie in each other. What others wrote (a model, a task, a server)
+// becomes a part of a record, so a record is allowed more: whatever was taken in can be read again.
+inline constexpr std::size_t kForeignLevels = 48;
+inline constexpr std::size_t kRecordLevels = 256;
+
+// Parses one JSON text; duplicate keys keep the last value, a number beyond all doubles is refused.
+// The message says what is wrong and at which byte: "invalid JSON at byte 17: syntax error".
+Result<json::value> parse_json(std::string_view text, std::size_t most_levels = kForeignLevels);
 
 // A finite double, or null: NaN and infinities are not JSON.
 json::value number_or_null(double value);
@@ -39,6 +44,9 @@ class Fields {
   std::int64_t integer(std::string_view name);
   std::int64_t integer_or(std::string_view name, std::int64_t fallback);
   std::optional<std::int64_t> optional_integer(std::string_view name);
+  // The same where only an int fits.
+  int small_or(std::string_view name, int fallback);
+  std::optional<int> optional_small(std::string_view name);
   double number_or(std::string_view name, double fallback);
   std::optional<double> optional_number(std::string_view name);
   bool boolean_or(std::string_view name, bool fallback);
@@ -68,9 +76,11 @@ class Fields {
 };
 
 // Calls `each` for every line of JSON text in the file ("-" is stdin; ".zst" is decompressed);
-// blank lines are skipped. The first error ends it and reads "FILE:LINE: what is wrong".
+// blank lines and a byte order mark are skipped. The first error ends it and reads "FILE:LINE: what
+// is wrong".
 Status read_jsonl(const std::string& path,
-                  const std::function<Status(json::value value, std::size_t line)>& each);
+                  const std::function<Status(json::value value, std::size_t line)>& each,
+                  std::size_t most_levels = kForeignLevels);
 // The same for lines as they are.
 Status read_lines(const std::string& path,
                   const std::function<Status(std::string_view text, std::size_t line)>& each);

@@ -67,14 +67,18 @@ class Builder {
     stack_.push_uint64(value);
     return true;
   }
-  bool on_double(double value, Text text, Code&) {
+  bool on_double(double value, Text text, Code& error) {
     number_.append(text.data(), text.size());
     double exact = 0;
     const char* end = number_.data() + number_.size();
     const auto [stopped, code] = std::from_chars(number_.data(), end, exact);
-    // Too large or too small for a double: infinity or 0, as Boost has it.
+    // Too small for a double: 0, as Boost has it. Too large: it would be written as null.
     if (code == std::errc() && stopped == end) value = exact;
     number_.clear();
+    if (!std::isfinite(value)) {
+      error = json::error::exponent_overflow;
+      return false;
+    }
     stack_.push_double(value);
     return true;
   }
@@ -96,9 +100,9 @@ class Builder {
 
 }  // namespace
 
-Result<json::value> parse_json(std::string_view text) {
+Result<json::value> parse_json(std::string_view text, std::size_t most_levels) {
   json::parse_options options;
-  options.max_depth = 64;
+  options.max_depth = most_levels;
   json::basic_parser<Builder> parser(options);
   json::error_code error;
   const std::size_t read = parser.write_some(false, text.data(), text.size(), error);

@@ -208,7 +208,11 @@ void append(std::string& out, const json::array& array) {
 }
 
 void append(std::string& out, const ToolCall& call) {
-  Object(out).field("id", call.id).field("name", call.name).field("arguments", call.arguments);
+  Object(out)
+      .field("id", call.id)
+      .field("name", call.name)
+      .field("arguments", call.arguments)
+      .rest(call.extra);
 }
 
 void append(std::string& out, const Message& message) {
@@ -276,7 +280,8 @@ void append(std::string& out, const Usage& usage) {
   Object(out)
       .field("wall_ms", usage.wall_ms)
       .field("cpu_ms", usage.cpu_ms)
-      .field("peak_memory_bytes", usage.peak_memory_bytes);
+      .field("peak_memory_bytes", usage.peak_memory_bytes)
+      .rest(usage.extra);
 }
 
 void append(std::string& out, const Cost& cost) {
@@ -285,7 +290,8 @@ void append(std::string& out, const Cost& cost) {
       .field("prompt_tokens", cost.prompt_tokens)
       .field("completion_tokens", cost.completion_tokens)
       .field("executions", cost.executions)
-      .field("wall_ms", cost.wall_ms);
+      .field("wall_ms", cost.wall_ms)
+      .rest(cost.extra);
 }
 
 void append(std::string& out, const Timing& timing) {
@@ -293,7 +299,8 @@ void append(std::string& out, const Timing& timing) {
       .field("started", timing.started)
       .field("model_ms", timing.model_ms)
       .field("tools_ms", timing.tools_ms)
-      .field("supervise_ms", timing.supervise_ms);
+      .field("supervise_ms", timing.supervise_ms)
+      .rest(timing.extra);
 }
 
 void append(std::string& out, const Observation& observation) {
@@ -319,7 +326,10 @@ void append(std::string& out, const Outcome& outcome) {
 }
 
 void append(std::string& out, const Parent& parent) {
-  Object(out).field("trajectory_id", parent.trajectory_id).field("turns", parent.turns);
+  Object(out)
+      .field("trajectory_id", parent.trajectory_id)
+      .field("turns", parent.turns)
+      .rest(parent.extra);
 }
 
 struct Scores {
@@ -346,6 +356,7 @@ void append(std::string& out, const Action& action) {
     object.nothing("by");
   else
     object.field("by", action.turn.decided_by);
+  object.rest(action.turn.action_extra);
 }
 
 }  // namespace

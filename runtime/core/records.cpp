@@ -2,6 +2,7 @@
 #include "runtime/core/records.h"
 
 #include <array>
+#include <cmath>
 
 namespace proctor {
 namespace {
@@ -95,7 +96,10 @@ std::vector<T> read_numbers(Fields& fields, std::string_view name) {
     boost::system::error_code error;
     T number{};
     if (value.is_number()) number = value.to_number<T>(error);
-    if (!value.is_number() || error) {
+    bool fits = value.is_number() && !error;
+    // A double beyond all floats becomes an infinity without an error.
+    if constexpr (std::is_floating_point_v<T>) fits = fits && std::isfinite(number);
+    if (!fits) {
       fields.complain(name, "item " + std::to_string(values.size()) + " is no fitting number");
       return values;
     }
@@ -177,17 +181,36 @@ Result<TurnTokens> read_turn_tokens(const json::object& object, const std::strin
 }
 
 json::object to_json(const Usage& usage) {
-  return {{"wall_ms", number_or_null(usage.wall_ms)},
-          {"cpu_ms", number_or_null(usage.cpu_ms)},
-          {"peak_memory_bytes", usage.peak_memory_bytes}};
+  json::object object{{"wall_ms", number_or_null(usage.wall_ms)},
+                      {"cpu_ms", number_or_null(usage.cpu_ms)},
+                      {"peak_memory_bytes", usage.peak_memory_bytes}};
+  put_rest(object, usage.extra);
+  return object;
 }
 
 json::object to_json(const Cost& cost) {
-  return {{"model_calls", cost.model_calls},
-          {"prompt_tokens", cost.prompt_tokens},
-          {"completion_tokens", cost.completion_tokens},
-          {"executions", cost.executions},
-          {"wall_ms", number_or_null(cost.wall_ms)}};
+  json::object object{{"model_calls", cost.model_calls},
+                      {"prompt_tokens", cost.prompt_tokens},
+                      {"completion_tokens", cost.completion_tokens},
+                      {"executions", cost.executions},
+                      {"wall_ms", number_or_null(cost.wall_ms)}};
+  put_rest(object, cost.extra);
+  return object;
+}
+
+json::object to_json(const Timing& timing) {
+  json::object object{{"started", timing.started},
+                      {"model_ms", number_or_null(timing.model_ms)},
+                      {"tools_ms", number_or_null(timing.tools_ms)},
+                      {"supervise_ms", number_or_null(timing.supervise_ms)}};
+  put_rest(object, timing.extra);
+  return object;
+}
+
+json::object to_json(const Parent& parent) {
+  json::object object{{"trajectory_id", parent.trajectory_id}, {"turns", parent.turns}};
+  put_rest(object, parent.extra);
+  return object;
 }
 
 json::object to_json(const Tokens& tokens) {
@@ -256,7 +279,9 @@ std::string Task::question() const {
 }
 
 json::object to_json(const ToolCall& call) {
-  return {{"id", call.id}, {"name", call.name}, {"arguments", call.arguments}};
+  json::object object{{"id", call.id}, {"name", call.name}, {"arguments", call.arguments}};
+  put_rest(object, call.extra);
+  return object;
 }
 
 Result<ToolCall> read_tool_call(const json::value& value, const std::string& path) {
@@ -278,6 +303,13 @@ Result<ToolCall> read_tool_call(const json::value& value, const std::string& pat
     call.arguments = std::move(parsed->get_object());
   } else {
     call.arguments = fields.object_or_empty("arguments");
+  }
+  const bool wrapped = inner != &object;
+  for (const auto& pair : object) {
+    const std::string_view key = pair.key();
+    const bool known = key == "id" || (wrapped ? key == "function" || key == "type"
+                                               : key == "name" || key == "arguments");
+    if (!known) call.extra.emplace(pair.key(), pair.value());
   }
   if (!outer.status()) return outer.status().error();
   if (!fields.status()) return fields.status().error();
@@ -409,6 +441,7 @@ Result<Observation> read_observation(const json::value& value, const std::string
     observation.usage.wall_ms = inner.number_or("wall_ms", 0);
     observation.usage.cpu_ms = inner.number_or("cpu_ms", 0);
     observation.usage.peak_memory_bytes = inner.integer_or("peak_memory_bytes", 0);
+    observation.usage.extra = inner.rest();
     if (!inner.status()) return inner.status().error();
   }
   observation.extra = fields.rest();
@@ -428,11 +461,9 @@ json::object to_json(const Turn& turn) {
   object["scores"] = std::move(scores);
   json::object action{{"decision", to_string(turn.decision)}, {"by", nullptr}};
   if (!turn.decided_by.empty()) action["by"] = turn.decided_by;
+  put_rest(action, turn.action_extra);
   object["action"] = std::move(action);
-  object["timing"] = {{"started", turn.timing.started},
-                      {"model_ms", number_or_null(turn.timing.model_ms)},
-                      {"tools_ms", number_or_null(turn.timing.tools_ms)},
-                      {"supervise_ms", number_or_null(turn.timing.supervise_ms)}};
+  object["timing"] = to_json(turn.timing);
   put_rest(object, turn.extra);
   return object;
 }
@@ -441,7 +472,7 @@ Result<Turn> read_turn(const json::value& value, const std::string& path) {
   OBJECT_OR_RETURN(object, value, path);
   Fields fields(object, path);
   Turn turn;
-  turn.index = static_cast<int>(fields.integer_or("index", 0));
+  turn.index = fields.small_or("index", 0);
   turn.weights_version = fields.optional_text("weights_version");
   const auto* said = fields.optional_object("assistant");
   if (!said) {
@@ -456,7 +487,7 @@ Result<Turn> read_turn(const json::value& value, const std::string& path) {
     turn.candidates = read_list<Assistant>(fields, "candidates", read_assistant);
   else
     fields.any("candidates");
-  if (auto chosen = fields.optional_integer("chosen")) turn.chosen = static_cast<int>(*chosen);
+  turn.chosen = fields.optional_small("chosen");
   if (const auto* scores = fields.optional_object("scores"))
     for (const auto& pair : *scores)
       if (pair.value().is_number()) turn.scores[pair.key()] = pair.value().to_number<double>();
@@ -464,6 +495,7 @@ Result<Turn> read_turn(const json::value& value, const std::string& path) {
     Fields inner(*action, fields.path_of("action"));
     turn.decision = read_enum(inner, "decision", kDecision, Decision::proceed);
     turn.decided_by = inner.text_or("by", "");
+    turn.action_extra = inner.rest();
     if (!inner.status()) return inner.status().error();
   }
   if (const auto* timing = fields.optional_object("timing")) {
@@ -472,6 +504,7 @@ Result<Turn> read_turn(const json::value& value, const std::string& path) {
     turn.timing.model_ms = inner.number_or("model_ms", 0);
     turn.timing.tools_ms = inner.number_or("tools_ms", 0);
     turn.timing.supervise_ms = inner.number_or("supervise_ms", 0);
+    turn.timing.extra = inner.rest();
     if (!inner.status()) return inner.status().error();
   }
   turn.extra = fields.rest();
@@ -501,25 +534,22 @@ json::object to_json(const Label& label) {
 Result<Label> read_label(const json::value& value, const std::string& path) {
   OBJECT_OR_RETURN(object, value, path);
   Fields fields(object, path);
-  const auto small = [&](std::string_view name) -> std::optional<int> {
-    auto number = fields.optional_integer(name);
-    if (!number) return std::nullopt;
-    return static_cast<int>(*number);
-  };
   Label label;
   label.supervisor = fields.text("supervisor");
   label.name = fields.text("name");
   label.level = read_enum(fields, "level", kLabelLevel, LabelLevel::turn);
-  label.turn = small("turn");
-  label.step = small("step");
-  label.line = small("line");
-  label.tool_call = small("tool_call");
-  if (const auto* token = fields.optional_array("token")) {
-    if (token->size() == 2 && (*token)[0].is_int64() && (*token)[1].is_int64())
-      label.token = {static_cast<int>((*token)[0].get_int64()),
-                     static_cast<int>((*token)[1].get_int64())};
+  label.turn = fields.optional_small("turn");
+  label.step = fields.optional_small("step");
+  label.line = fields.optional_small("line");
+  label.tool_call = fields.optional_small("tool_call");
+  if (fields.has("token")) {
+    const auto range = read_numbers<std::int32_t>(fields, "token");
+    if (range.size() == 2)
+      label.token = {range[0], range[1]};
     else
       fields.complain("token", "expected [first, past the last]");
+  } else {
+    fields.any("token");
   }
   label.value = fields.optional_number("value");
   label.verdict = fields.optional_text("verdict");
@@ -532,6 +562,7 @@ Result<Label> read_label(const json::value& value, const std::string& path) {
     label.cost.completion_tokens = inner.integer_or("completion_tokens", 0);
     label.cost.executions = inner.integer_or("executions", 0);
     label.cost.wall_ms = inner.number_or("wall_ms", 0);
+    label.cost.extra = inner.rest();
     if (!inner.status()) return inner.status().error();
   }
   label.extra = fields.rest();
@@ -570,9 +601,7 @@ json::object to_json(const Trajectory& trajectory) {
                       {"group_id", trajectory.group_id},
                       {"sample", trajectory.sample},
                       {"parent", nullptr}};
-  if (trajectory.parent)
-    object["parent"] = {{"trajectory_id", trajectory.parent->trajectory_id},
-                        {"turns", trajectory.parent->turns}};
+  if (trajectory.parent) object["parent"] = to_json(*trajectory.parent);
   object["task"] = trajectory.task ? to_json(*trajectory.task) : json::object{};
   object["policy"] = trajectory.policy;
   object["prefix"] = trajectory.prefix ? list_json(*trajectory.prefix) : json::array{};
@@ -602,11 +631,12 @@ Result<Trajectory> read_trajectory(const json::value& value, const std::string& 
   trajectory.run_id = fields.text_or("run_id", "");
   trajectory.task_id = fields.text_or("task_id", "");
   trajectory.group_id = fields.text_or("group_id", "");
-  trajectory.sample = static_cast<int>(fields.integer_or("sample", 0));
+  trajectory.sample = fields.small_or("sample", 0);
   if (const auto* parent = fields.optional_object("parent")) {
     Fields inner(*parent, fields.path_of("parent"));
-    trajectory.parent =
-        Parent{inner.text("trajectory_id"), static_cast<int>(inner.integer_or("turns", 0))};
+    Parent from{inner.text("trajectory_id"), inner.small_or("turns", 0)};
+    from.extra = inner.rest();
+    trajectory.parent = std::move(from);
     if (!inner.status()) return inner.status().error();
   }
   auto task = std::make_shared<Task>();

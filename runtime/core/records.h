@@ -25,6 +25,7 @@ struct ToolCall {
   std::string id;
   std::string name;
   json::object arguments;
+  json::object extra = {};
 
   bool operator==(const ToolCall&) const = default;
 };
@@ -92,6 +93,7 @@ struct Usage {
   double wall_ms = 0;
   double cpu_ms = 0;
   std::int64_t peak_memory_bytes = 0;
+  json::object extra = {};
 };
 
 enum class ObservationStatus { ok, error, timeout, denied };
@@ -113,6 +115,7 @@ struct Timing {
   double model_ms = 0;
   double tools_ms = 0;
   double supervise_ms = 0;
+  json::object extra = {};
 };
 
 struct Turn {
@@ -125,6 +128,7 @@ struct Turn {
   std::map<std::string, double> scores;  // short summary of the turn's labels: "igpo.gain"
   Decision decision = Decision::proceed;
   std::string decided_by;
+  json::object action_extra;  // beside decision and by
   Timing timing;
   json::object extra;
 };
@@ -138,6 +142,7 @@ struct Cost {
   std::int64_t completion_tokens = 0;
   std::int64_t executions = 0;
   double wall_ms = 0;
+  json::object extra = {};
 
   Cost& operator+=(const Cost& other);
 };
@@ -192,6 +197,7 @@ struct Outcome {
 struct Parent {
   std::string trajectory_id;
   int turns = 0;  // shared turns, repeated in this record
+  json::object extra = {};
 };
 
 struct Trajectory {

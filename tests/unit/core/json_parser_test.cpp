@@ -28,7 +28,9 @@ TEST(JsonParser, KeepsTheKindsOfNumbers) {
   EXPECT_TRUE(parse_json("18446744073709551615")->is_uint64());
   EXPECT_TRUE(parse_json("7.0")->is_double());
   EXPECT_TRUE(parse_json("123456789012345678901234567890")->is_double());
-  EXPECT_TRUE(parse_json("1e999"));
+  EXPECT_FALSE(parse_json("1e999"));
+  EXPECT_FALSE(parse_json("[-1e999]"));
+  EXPECT_EQ(parse_json("1e-999")->as_double(), 0);
 }
 
 TEST(JsonParser, SaysWhatIsWrongAndWhere) {
@@ -36,8 +38,10 @@ TEST(JsonParser, SaysWhatIsWrongAndWhere) {
                           "{\"a\" 1}", "\"\\u12\"", "\"\xff\""})
     EXPECT_FALSE(parse_json(bad)) << bad;
   EXPECT_NE(parse_json("[1, x]").error().message.find("byte 4"), std::string::npos);
-  EXPECT_FALSE(parse_json(std::string(65, '[') + std::string(65, ']')));
-  EXPECT_TRUE(parse_json(std::string(60, '[') + std::string(60, ']')));
+  EXPECT_FALSE(parse_json(std::string(49, '[') + std::string(49, ']')));
+  EXPECT_TRUE(parse_json(std::string(48, '[') + std::string(48, ']')));
+  EXPECT_TRUE(parse_json(std::string(256, '[') + std::string(256, ']'), kRecordLevels));
+  EXPECT_FALSE(parse_json(std::string(257, '[') + std::string(257, ']'), kRecordLevels));
   EXPECT_TRUE(parse_json(" {\"a\": [true, false, null, \"\\u00e9\"]} \n"));
   EXPECT_EQ(parse_json("{\"a\":1,\"a\":2}")->at("a"), 2);
 }

@@ -35,12 +35,12 @@ Trajectory everything() {
   task->metadata["n"] = 1;
   task->extra["task_extra"] = true;
   whole.task = task;
-  whole.parent = Parent{"p", 2};
+  whole.parent = Parent{"p", 2, {{"why", "branch"}}};
   whole.prefix = std::make_shared<const std::vector<Message>>(
       std::vector<Message>{{.role = "assistant",
                             .content = nullptr,
                             .reasoning = "because",
-                            .tool_calls = {{"c0", "search", {{"query", "x"}}}},
+                            .tool_calls = {{"c0", "search", {{"query", "x"}}, {{"index", 0}}}},
                             .extra = {{"e", 1}}},
                            {.role = "tool",
                             .content = json::array{json::object{{"text", "y"}}},
@@ -60,14 +60,15 @@ Trajectory everything() {
   turn.assistant.extra["x"] = json::array{};
   turn.observations[0].status = ObservationStatus::timeout;
   turn.observations[0].data = {{"hits", json::array{1, 2.5, nullptr, false, "s"}}};
-  turn.observations[0].usage = {1.5, 0.25, 4096};
+  turn.observations[0].usage = {1.5, 0.25, 4096, {{"gpu_ms", 2}}};
   turn.observations[0].extra["x"] = json::object{};
   turn.candidates = std::vector<Assistant>{turn.assistant};
   turn.chosen = 0;
   turn.scores = {{"igpo.gain", 0.5}, {"bad", std::numeric_limits<double>::quiet_NaN()}};
   turn.decision = Decision::critique;
   turn.decided_by = "igpo";
-  turn.timing = {"2026-01-01T00:00:00.000Z", 1.5, 2, 0};
+  turn.action_extra["why"] = "doubt";
+  turn.timing = {"2026-01-01T00:00:00.000Z", 1.5, 2, 0, {{"queue_ms", 3}}};
   turn.extra["state"] = "s";
   whole.turns.push_back(std::make_shared<const Turn>(turn));
   Label label = make_label("igpo", 0, 0.75);
@@ -77,7 +78,7 @@ Trajectory everything() {
   label.token = {1, 4};
   label.rationale = "line\nbreak\ttab \x01 \x7f \\ \xc3\xa9";
   label.evidence = {{"big", std::numeric_limits<std::uint64_t>::max()}, {"small", -1e-300}};
-  label.cost = {1, 2, 3, 4, 5.5};
+  label.cost = {1, 2, 3, 4, 5.5, {{"usd", 0.5}}};
   label.extra["more"] = 1;
   whole.labels = {label, make_label("other", 1, 1)};
   whole.tokens = Tokens{{1, 2}, {0, 1}, {0.F, -0.25F}, {-1, 0}, {0, 1}, {0, 0.5}, {{"k", 1}}};

@@ -3,11 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include "runtime/core/record_writer.h"
+
 namespace proctor {
 namespace {
 
-TEST(Records, ATrajectoryComesBackEqualUnknownFieldsIncluded) {
-  const char* text = R"({"schema":"proctor.trajectory/1","id":"t","run_id":"r","task_id":"a",
+const char* const kWhole = R"({"schema":"proctor.trajectory/1","id":"t","run_id":"r","task_id":"a",
     "group_id":"g","sample":2,"parent":{"trajectory_id":"p","turns":1},
     "task":{"id":"a","suite":"qa","prompt":"Q","messages":null,"tools":["search"],"gold":{"answers":["x"]},
             "media":[],"metadata":{},"new_field":1},
@@ -27,11 +28,54 @@ TEST(Records, ATrajectoryComesBackEqualUnknownFieldsIncluded) {
     "tokens":{"ids":[1,2,3],"loss_mask":[0,0,1],"logprobs":[0E0,0E0,-5E-1],"turn":[-1,-1,0],"rewards":[],
       "advantages":[],"texts":["a","b","c"]},
     "created":"now","versions":{},"somebody_elses":[1,2]})";
-  auto value = parse_json(text);
+
+// Puts a number nobody knows into every object.
+void mark(json::value& value, bool into = true) {
+  if (auto* array = value.if_array())
+    for (auto& item : *array) mark(item);
+  auto* object = value.if_object();
+  if (!object) return;
+  for (auto& pair : *object)
+    mark(pair.value(), pair.key() != "tokens" || !object->contains("finish_reason"));
+  if (into) object->emplace("mark", 7);
+}
+
+TEST(Records, ATrajectoryComesBackEqualUnknownFieldsIncluded) {
+  auto value = parse_json(kWhole);
   ASSERT_TRUE(value) << value.error().message;
   auto read = read_trajectory(*value);
   ASSERT_TRUE(read) << read.error().message;
   EXPECT_EQ(canonical_json(to_json(*read)), canonical_json(*value));
+}
+
+TEST(Records, AFieldNobodyKnowsIsKeptInEveryObject) {
+  auto value = parse_json(kWhole);
+  ASSERT_TRUE(value) << value.error().message;
+  mark(*value);
+  auto read = read_trajectory(*value);
+  ASSERT_TRUE(read) << read.error().message;
+  EXPECT_EQ(canonical_json(to_json(*read)), canonical_json(*value));
+  std::string written;
+  append_json(written, *read);
+  EXPECT_EQ(canonical_json(*parse_json(written)), canonical_json(*value));
+}
+
+TEST(Records, ANumberThatDoesNotFitIsRefusedAndNotCut) {
+  const auto complaint = [](const char* text) {
+    auto read = read_trajectory(*parse_json(text));
+    return read ? std::string("taken") : read.error().message;
+  };
+  EXPECT_EQ(complaint(R"({"id":"t","sample":4294967297})"),
+            "sample: 4294967297 is too large; at most 2147483647");
+  EXPECT_NE(
+      complaint(R"({"id":"t","turns":[{"index":4294967296,"assistant":{}}]})").find("too large"),
+      std::string::npos);
+  EXPECT_NE(
+      complaint(R"({"id":"t","labels":[{"supervisor":"s","name":"n","token":[0,4294967296]}]})")
+          .find("no fitting number"),
+      std::string::npos);
+  EXPECT_EQ(complaint(R"({"id":"t","tokens":{"ids":[1],"logprobs":[-1e300]}})"),
+            "tokens.logprobs: item 0 is no fitting number");
 }
 
 TEST(Records, AComplaintNamesThePathOfTheBadField) {
