@@ -5,6 +5,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <csignal>
+#include <iostream>
 #include <map>
 #include <set>
 #include <thread>
@@ -48,6 +49,7 @@ class Run {
   std::unique_ptr<EventLog> log_;
   std::vector<RolloutPlan> plans_;
   std::size_t total_ = 0, done_before_ = 0;
+  Limiter labelling_{assembly_.config().concurrency};  // groups
   bool has_group_hooks_ = false;
   std::mutex mutex_;  // guards all below but the last two
   std::map<std::string, Group> groups_;
@@ -66,6 +68,11 @@ Status Run::open_store() {
   store_ = std::move(*store);
   assembly_.services().store = store_.get();
   log_ = std::make_unique<EventLog>(out + "/log.jsonl");
+  if (create_ && assembly_.config().tasks_file == "-") {
+    std::string tasks;
+    for (const auto& task : assembly_.tasks()) tasks += json::serialize(to_json(*task)) + "\n";
+    return write_file(out + "/tasks.jsonl", tasks);
+  }
   return {};
 }
 
@@ -76,8 +83,13 @@ Status Run::plan() {
     auto rows = store_->rows();
     if (!rows) return std::move(rows).error();
     for (const auto& row : *rows) finished.insert(row.id);
-    auto unfinished = store_->unfinished();
+    std::vector<Error> unreadable;
+    auto unfinished = store_->unfinished(&unreadable);
     if (!unfinished) return std::move(unfinished).error();
+    for (const auto& error : unreadable) {
+      std::cerr << "proctor: " << error.message << "; it begins anew\n";
+      log_->event("journal.unreadable", {{"why", error.message}});
+    }
     for (auto& trajectory : *unfinished) {
       std::string id = trajectory.id;
       journals.emplace(std::move(id), std::move(trajectory));
@@ -196,6 +208,9 @@ Async<void> Run::member_finished(TrajectoryRef trajectory) {
 
 // Every group hook in the configuration's order, over the members as they lie in the store.
 Async<Status> Run::label_group(std::string id, std::vector<std::string> members) {
+  // A rollout's place is given back before its group is labelled: groups have a bound of their own.
+  auto place = co_await labelling_.acquire();
+  if (!place) co_return std::move(place).error();
   std::vector<Trajectory> records;
   for (const auto& member : members) {
     auto record = store_->read(member);
@@ -283,11 +298,14 @@ Result<RunResult> Run::execute() {
   std::exception_ptr thrown;
   auto body = play();
   auto guard = asio::make_work_guard(context_);
-  asio::co_spawn(context_, std::move(body), [&](std::exception_ptr failure, Status result) {
-    thrown = failure;
-    status = std::move(result);
-    guard.reset();
-  });
+  // On a strand like the rollouts: with several threads, what it waits for must not be touched by
+  // two of them at once.
+  asio::co_spawn(asio::make_strand(context_), std::move(body),
+                 [&](std::exception_ptr failure, Status result) {
+                   thrown = failure;
+                   status = std::move(result);
+                   guard.reset();
+                 });
   std::vector<std::thread> threads;
   for (int i = 1; i < assembly_.config().io_threads; ++i)
     threads.emplace_back([this] { context_.run(); });
@@ -315,6 +333,9 @@ Result<RunResult> Run::execute() {
   summary["wall_s"] = seconds;
   summary["turns_per_s"] = static_cast<double>(counters.turns) / std::max(seconds, 1e-9);
   summary["in_flight"] = assembly_.in_flight();
+  const Limiter::Usage labelling = labelling_.usage();
+  summary["in_flight"].as_object()["groups"] = {{"highest", labelling.highest},
+                                                {"capacity", labelling.capacity}};
   const StoreUsage usage = store_->usage();
   summary["store"] = {{"commits", usage.commits},
                       {"rows", usage.rows},

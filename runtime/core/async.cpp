@@ -26,6 +26,22 @@ Async<void> sleep_for(std::chrono::nanoseconds time) {
   co_await timer.async_wait(asio::use_awaitable);
 }
 
+void Deadline::restart(Milliseconds limit) {
+  limit_ = limit;
+  timer_.expires_after(limit);  // wakes whoever waits, to wait again
+}
+
+Async<void> Deadline::passed() {
+  while (timer_.expiry() > std::chrono::steady_clock::now()) {
+    boost::system::error_code woken;
+    auto token = asio::redirect_error(asio::use_awaitable, woken);
+    co_await timer_.async_wait(token);
+    const auto state = co_await asio::this_coro::cancellation_state;
+    if (state.cancelled() != asio::cancellation_type::none)
+      throw boost::system::system_error(asio::error::operation_aborted);
+  }
+}
+
 // A waiter sleeps on a timer of its own, which lives on the waiting coroutine's executor; whoever
 // frees a lease hands it over by posting there, so the timer is only ever touched on its executor.
 struct Limiter::Waiter {

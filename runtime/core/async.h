@@ -54,23 +54,49 @@ bool is_cancellation(const std::exception_ptr& error);
 // Waits; throws the cancellation exception when called off.
 Async<void> sleep_for(std::chrono::nanoseconds time);
 
+// A moment that can be put off while somebody waits for it. All calls on one executor (a strand).
+class Deadline {
+ public:
+  Deadline(const asio::any_io_executor& executor, Milliseconds limit)
+      : timer_(executor, limit), limit_(limit) {}
+  // `limit` from now on, instead of what it was.
+  void restart(Milliseconds limit);
+  Milliseconds limit() const { return limit_; }
+  // Throws the cancellation exception when called off.
+  Async<void> passed();
+
+ private:
+  asio::steady_timer timer_;
+  Milliseconds limit_;
+};
+
 // The work's result, or a timeout Error "WHAT: no answer in N ms" after cancelling it. Returns only
 // when the work has really ended, so nothing of it runs on behind the caller's back.
 template <class T>
-Async<Result<T>> with_deadline(Async<Result<T>> work, Milliseconds limit, std::string what) {
+Async<Result<T>> with_deadline(Async<Result<T>> work, std::shared_ptr<Deadline> deadline,
+                               std::string what) {
   auto executor = co_await asio::this_coro::executor;
-  asio::steady_timer timer(executor, limit);
+  auto alarm = deadline->passed();
   auto both = asio::experimental::make_parallel_group(
-      asio::co_spawn(executor, std::move(work), asio::deferred), timer.async_wait(asio::deferred));
-  auto [order, failure, result, timer_error] =
+      asio::co_spawn(executor, std::move(work), asio::deferred),
+      asio::co_spawn(executor, std::move(alarm), asio::deferred));
+  auto [order, failure, result, called_off] =
       co_await both.async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
-  if (order[0] == 1 && !timer_error) {
-    // The timer came first. A result that arrived while the work was being cancelled is dropped.
+  if (order[0] == 1 && !called_off) {
+    // The alarm came first. A result that arrived while the work was being cancelled is dropped.
     co_return Error{ErrorKind::timeout,
-                    what + ": no answer in " + std::to_string(limit.count()) + " ms"};
+                    what + ": no answer in " + std::to_string(deadline->limit().count()) + " ms"};
   }
   if (failure) std::rethrow_exception(failure);
   co_return std::move(result);
+}
+
+template <class T>
+Async<Result<T>> with_deadline(Async<Result<T>> work, Milliseconds limit, std::string what) {
+  auto executor = co_await asio::this_coro::executor;
+  auto deadline = std::make_shared<Deadline>(executor, limit);
+  auto both = with_deadline(std::move(work), std::move(deadline), std::move(what));
+  co_return co_await std::move(both);
 }
 
 // Runs all side by side on the caller's executor and returns their values in order. When the caller

@@ -62,10 +62,14 @@ void Nursery::spawn(const asio::any_io_executor& where, Async<void> child) {
     if (thrown && !state->failure && !is_cancellation(thrown)) state->failure = thrown;
     if (state->children.empty()) asio::post(state->owner, [state] { state->bell.cancel(); });
   };
-  asio::co_spawn(where, std::move(child),
-                 asio::bind_cancellation_slot(entry->signal.slot(), std::move(done)));
-  if (cancelled)
-    asio::post(where, [entry] { entry->signal.emit(asio::cancellation_type::terminal); });
+  // The signal is only ever touched on `where`: `cancel` may be called while this goes on.
+  asio::dispatch(
+      where, [where, entry, cancelled, child = std::move(child), done = std::move(done)]() mutable {
+        asio::co_spawn(where, std::move(child),
+                       asio::bind_cancellation_slot(entry->signal.slot(), std::move(done)));
+        if (cancelled)
+          asio::post(where, [entry] { entry->signal.emit(asio::cancellation_type::terminal); });
+      });
 }
 
 void Nursery::cancel() {

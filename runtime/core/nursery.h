@@ -33,6 +33,7 @@ class Event {
 
 class Nursery {
  public:
+  // `owner` and every `where` run one thing at a time: strands, or contexts of one thread.
   explicit Nursery(asio::any_io_executor owner);
   // Joined before: a nursery that dies with children is a bug (the process ends).
   ~Nursery();
