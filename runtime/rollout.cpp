@@ -3,6 +3,7 @@
 #include "runtime/rollout.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "runtime/core/determinism.h"
@@ -16,6 +17,8 @@ namespace {
 using Steady = std::chrono::steady_clock;
 
 constexpr const char* kContextFull = "context_full";
+// In a journalled turn's `extra`: what the rollout had spent when the turn was over.
+constexpr const char* kSpent = "spent";
 
 struct Spent {
   std::int64_t prompt_tokens = 0, cached_tokens = 0, completion_tokens = 0, wasted_tokens = 0;
@@ -82,15 +85,18 @@ class Rollout {
   Async<Result<Generation>> generate_once(GenerateRequest request);
   bool cut_oldest_observation();
   Async<std::vector<Observation>> act(const Assistant& assistant);
+  Async<std::vector<Observation>> act_until_stopped(const Assistant& assistant);
   Async<Observation> call_tool(ToolCall call);
+  Async<Observation> run_tool(ToolCall call);
   Async<std::vector<Observation>> call_in_order(std::vector<ToolCall> calls);
-  Async<void> judge_finished_turn();
   Async<Status> record_turn(std::shared_ptr<Turn> turn);
   Async<void> journal_start(TrajectoryRef start);
   Async<void> journal_turn(TurnRef turn);
   Async<void> take_findings(bool journal);
   Async<Result<TrajectoryRef>> finish(Outcome outcome);
   std::optional<Outcome> exhausted() const;
+  json::object spent_json() const;
+  void restore_spent(const json::object& spent);
   Milliseconds wall_left() const;
   void interrupt();
   TrajectoryRef snapshot() const { return std::make_shared<const Trajectory>(record_); }
@@ -130,6 +136,14 @@ void Rollout::begin(int sample, std::optional<Trajectory> so_far) {
     record_ = std::move(*so_far);
     record_.task = task_;
     resumed_turns_ = static_cast<int>(record_.turns.size());
+    for (auto& turn : record_.turns) {
+      const auto* spent = turn->extra.if_contains(kSpent);
+      if (!spent || !spent->is_object()) continue;
+      restore_spent(spent->get_object());
+      auto bare = std::make_shared<Turn>(*turn);
+      bare->extra.erase(kSpent);
+      turn = std::move(bare);
+    }
   } else {
     record_.id = trajectory_id(config_.name, task_->id, sample);
     record_.run_id = config_.name;
@@ -154,6 +168,31 @@ void Rollout::begin(int sample, std::optional<Trajectory> so_far) {
   context_->rollout_id = record_.id;
   context_->task = task_;
   context_->seed = derive_seed(config_.seed, "tools", task_->id, std::uint64_t(record_.sample));
+}
+
+json::object Rollout::spent_json() const {
+  return {{"prompt_tokens", spent_.prompt_tokens},
+          {"cached_tokens", spent_.cached_tokens},
+          {"completion_tokens", spent_.completion_tokens},
+          {"wasted_tokens", spent_.wasted_tokens},
+          {"tool_calls", spent_.tool_calls},
+          {"executions", spent_.executions},
+          {"cost", spent_.cost},
+          {"wall_ms", to_ms(services_.clock->steady() - started_)}};
+}
+
+// Of an earlier process: its time counts as if this rollout had begun that much earlier.
+void Rollout::restore_spent(const json::object& spent) {
+  Fields fields(spent, kSpent);
+  spent_.prompt_tokens = fields.integer_or("prompt_tokens", 0);
+  spent_.cached_tokens = fields.integer_or("cached_tokens", 0);
+  spent_.completion_tokens = fields.integer_or("completion_tokens", 0);
+  spent_.wasted_tokens = fields.integer_or("wasted_tokens", 0);
+  spent_.tool_calls = fields.small_or("tool_calls", 0);
+  spent_.executions = fields.small_or("executions", 0);
+  spent_.cost = fields.number_or("cost", 0);
+  const std::chrono::duration<double, std::milli> used(fields.number_or("wall_ms", 0));
+  started_ = services_.clock->steady() - std::chrono::duration_cast<Steady::duration>(used);
 }
 
 Milliseconds Rollout::wall_left() const {
@@ -196,19 +235,17 @@ Async<Status> Rollout::resume() {
     conversation_.push_back(as_message(turn->assistant));
     // What the ids so far cover: all that was rendered for this turn, and the turn itself.
     seen_messages_ = services_.format->render(conversation_, definitions_).messages.size();
-    if (turn->assistant.tokens) {
-      tokens_.add_recorded(turn->index, *turn->assistant.tokens);
-      spent_.completion_tokens += static_cast<std::int64_t>(turn->assistant.tokens->ids.size());
-    }
+    if (turn->assistant.tokens) tokens_.add_recorded(turn->index, *turn->assistant.tokens);
     for (const auto& observation : turn->observations)
       conversation_.push_back(as_message(observation));
-    for (const auto& call : turn->assistant.tool_calls) {
-      ++spent_.tool_calls;
-      auto tool = services_.tools.find(call.name);
+    for (std::size_t i = 0; i < turn->observations.size(); ++i) {
+      // A call that was refused took no time and changed nothing.
+      if (i >= turn->assistant.tool_calls.size() || turn->observations[i].usage.wall_ms == 0)
+        continue;
+      ToolCall again = turn->assistant.tool_calls[i];
+      auto tool = services_.tools.find(again.name);
       if (tool == services_.tools.end() || !tool->second->stateful()) continue;
-      ToolCall again = call;
-      auto replayed = co_await call_tool(std::move(again));
-      --spent_.tool_calls;
+      auto replayed = co_await run_tool(std::move(again));
       ++replayed_;
     }
   }
@@ -257,7 +294,13 @@ Async<std::optional<Outcome>> Rollout::next_turn() {
   const auto model_started = Steady::now();
   auto generation = co_await generate();
   turn->timing.model_ms = to_ms(Steady::now() - model_started);
-  if (supervision_.stopped()) co_return ended(OutcomeStatus::stopped);
+  // A turn that does not become part of the record was sampled for nothing.
+  const std::int64_t sampled = generation ? generation->completion_tokens : 0;
+  const auto stopped = [&] {
+    spent_.wasted_tokens += sampled;
+    return ended(OutcomeStatus::stopped);
+  };
+  if (supervision_.stopped()) co_return stopped();
   if (!generation) {
     const Error& error = generation.error();
     if (error.message.find(kContextFull) != std::string::npos)
@@ -265,6 +308,13 @@ Async<std::optional<Outcome>> Rollout::next_turn() {
     if (error.kind == ErrorKind::timeout && wall_left().count() == 0)
       co_return ended(OutcomeStatus::stopped, error.message);
     co_return ended(OutcomeStatus::error, error.message);
+  }
+  if (generation->tokens) {
+    const auto& logprobs = generation->tokens->logprobs;
+    if (!std::all_of(logprobs.begin(), logprobs.end(), [](float p) { return std::isfinite(p); }))
+      co_return ended(
+          OutcomeStatus::error,
+          services_.policy->name() + ": gave a log-probability that is no finite number");
   }
   if (generation->tokens)
     tokens_.add(turn->index, *generation->tokens);
@@ -276,8 +326,8 @@ Async<std::optional<Outcome>> Rollout::next_turn() {
   const auto tools_started = Steady::now();
   std::optional<Outcome> outcome;
   if (!said.tool_calls.empty()) {
-    turn->observations = co_await act(said);
-    if (supervision_.stopped()) co_return ended(OutcomeStatus::stopped);
+    turn->observations = co_await act_until_stopped(said);
+    if (supervision_.stopped()) co_return stopped();
   } else if (said.parse_error) {
     ToolCall none{.id = "", .name = "format", .arguments = {}};
     turn->observations.push_back(refusal(none, ObservationStatus::error, *said.parse_error));
@@ -295,10 +345,7 @@ Async<std::optional<Outcome>> Rollout::next_turn() {
 
   // The turn before must be approved before this one becomes part of the record.
   co_await supervision_.decided();
-  if (supervision_.stopped()) {
-    spent_.wasted_tokens += said.tokens ? static_cast<std::int64_t>(said.tokens->ids.size()) : 0;
-    co_return ended(OutcomeStatus::stopped);
-  }
+  if (supervision_.stopped()) co_return stopped();
   if (auto status = co_await record_turn(std::move(turn)); !status) {
     Outcome failed = ended(OutcomeStatus::error, status.error().message);
     failed.extra["store"] = true;
@@ -393,6 +440,21 @@ bool Rollout::cut_oldest_observation() {
   return false;
 }
 
+// A stop calls the tools off as it does the model; what they gave is of no use then.
+Async<std::vector<Observation>> Rollout::act_until_stopped(const Assistant& assistant) {
+  auto work = act(assistant);
+  asio::steady_timer never(strand_, asio::steady_timer::time_point::max());
+  alarm_ = &never;
+  auto both = asio::experimental::make_parallel_group(
+      asio::co_spawn(strand_, std::move(work), asio::deferred), never.async_wait(asio::deferred));
+  auto [order, failure, observations, ignored] =
+      co_await both.async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
+  alarm_ = nullptr;
+  if (failure && !(supervision_.stopped() && is_cancellation(failure)))
+    std::rethrow_exception(failure);
+  co_return std::move(observations);
+}
+
 // The calls of one turn: side by side, but those with state one after another in their order.
 Async<std::vector<Observation>> Rollout::act(const Assistant& assistant) {
   bool waits = false;
@@ -458,15 +520,32 @@ Async<Observation> Rollout::call_tool(ToolCall call) {
   ++spent_.tool_calls;
   spent_.executions += tool->second->executes() ? 1 : 0;
   ++services_.counters->tool_calls;
+  auto work = run_tool(std::move(call));
+  co_return co_await std::move(work);
+}
 
+// Without asking the budgets. The deadline of a tool that executes begins when its place in the
+// sandbox is granted; waiting for that is bounded by the rollout's time alone.
+Async<Observation> Rollout::run_tool(ToolCall call) {
+  Tool& tool = *services_.tools.at(call.name);
   const auto begun = Steady::now();
-  auto work = tool->second->call(call, context_);
-  const Milliseconds limit = std::max(Milliseconds(1), std::min(limits_.tool, wall_left()));
+  const Milliseconds left = std::max(Milliseconds(1), wall_left());
+  auto deadline =
+      std::make_shared<Deadline>(strand_, tool.executes() ? left : std::min(limits_.tool, left));
+  auto context = std::make_shared<ToolContext>(*context_);
+  auto queued = std::make_shared<Milliseconds>(0);
+  context->started = [strand = strand_, deadline, queued, begun, left, own = limits_.tool] {
+    asio::post(strand, [=] {
+      *queued = std::chrono::duration_cast<Milliseconds>(Steady::now() - begun);
+      deadline->restart(std::min(own, std::max(left - *queued, Milliseconds(0))));
+    });
+  };
+  auto work = tool.call(call, context);
   Result<Observation> result = internal_error("");
-  if (tool->second->instant()) {
+  if (tool.instant()) {
     result = co_await std::move(work);
   } else {
-    result = co_await with_deadline(std::move(work), limit, call.name);
+    result = co_await with_deadline(std::move(work), deadline, call.name);
   }
   Observation observation;
   if (result) {
@@ -478,6 +557,7 @@ Async<Observation> Rollout::call_tool(ToolCall call) {
   }
   observation.tool_call_id = call.id;
   observation.name = call.name;
+  if (tool.executes()) observation.data["queued_ms"] = queued->count();
   if (observation.usage.wall_ms == 0) observation.usage.wall_ms = to_ms(Steady::now() - begun);
   co_return observation;
 }
@@ -490,11 +570,12 @@ Async<Status> Rollout::record_turn(std::shared_ptr<Turn> turn) {
   co_await journal_.join();
   if (!journal_status_) co_return journal_status_;
   co_await take_findings(true);
-  TurnRef done = std::move(turn);
-  record_.turns.push_back(done);
+  auto entry = std::make_shared<Turn>(*turn);
+  entry->extra[kSpent] = spent_json();
+  record_.turns.push_back(std::move(turn));
   ++services_.counters->turns;
   supervision_.turn_finished(snapshot());
-  journal_.spawn(strand_, journal_turn(std::move(done)));
+  journal_.spawn(strand_, journal_turn(std::move(entry)));
   co_return Status{};
 }
 
@@ -547,27 +628,25 @@ Async<Result<TrajectoryRef>> Rollout::finish(Outcome outcome) {
   if (auto parted = tokens_.parted(); !parted.is_null()) facts["tokens_parted"] = std::move(parted);
   if (replayed_ > 0) facts["replayed_executions"] = replayed_;
   if (!facts.empty()) record_.observation = std::move(facts);
-  record_.extra["usage"] = {{"turns", record_.turns.size()},
-                            {"prompt_tokens", spent_.prompt_tokens},
-                            {"cached_tokens", spent_.cached_tokens},
-                            {"completion_tokens", spent_.completion_tokens},
-                            {"wasted_tokens", spent_.wasted_tokens},
-                            {"tool_calls", spent_.tool_calls},
-                            {"executions", spent_.executions},
-                            {"cost", spent_.cost},
-                            {"wall_ms", to_ms(Steady::now() - started_)}};
+  json::object usage{{"turns", record_.turns.size()}};
+  for (auto& pair : spent_json()) usage[pair.key()] = std::move(pair.value());
+  record_.extra["usage"] = std::move(usage);
   services_.counters->wasted_tokens += spent_.wasted_tokens;
 
   auto checker = services_.checkers.find(task_->suite);
   if (checker != services_.checkers.end()) {
     auto whole = snapshot();
-    auto grade = co_await checker->second->check(std::move(whole));
+    auto work = checker->second->check(std::move(whole));
+    // It may wait for the sandbox behind all tools: the rollout's whole time, not that of one wait.
+    std::string what = "checker";
+    auto grade = co_await with_deadline(std::move(work), limits_.wall, std::move(what));
     if (grade) {
       record_.outcome.reward = grade->reward;
       record_.outcome.correct = grade->correct;
       record_.outcome.metrics = std::move(grade->metrics);
     } else {
       record_.outcome.metrics["checker_error"] = json::string(grade.error().message);
+      ++services_.counters->errors;
     }
   }
   auto whole = snapshot();
@@ -602,9 +681,14 @@ std::vector<ToolDefinition> tools_of(const RolloutServices& services, const Task
   const auto suite = services.suites.find(task.suite);
   const std::vector<std::string>* names = task.tools ? &*task.tools : nullptr;
   if (!names && suite != services.suites.end()) names = &suite->second.tools;
-  for (const auto& [name, tool] : services.tools)
+  for (const auto& [name, tool] : services.tools) {
+    const auto kept = services.tool_suites.find(name);
+    if (kept != services.tool_suites.end() &&
+        std::find(kept->second.begin(), kept->second.end(), task.suite) == kept->second.end())
+      continue;
     if (!names || std::find(names->begin(), names->end(), name) != names->end())
       definitions.push_back(tool->definition());
+  }
   return definitions;
 }
 

@@ -33,8 +33,9 @@ struct RolloutServices {
   Capabilities capabilities;
   FormatRef format;
   std::map<std::string, ToolRef> tools;
-  std::map<std::string, Suite> suites;          // by name
-  std::map<std::string, CheckerRef> checkers;   // by suite name
+  std::map<std::string, std::vector<std::string>> tool_suites;  // of tools kept to some suites
+  std::map<std::string, Suite> suites;                          // by name
+  std::map<std::string, CheckerRef> checkers;                   // by suite name
   std::map<std::string, RolloutLimits> limits;  // by suite name; else the configuration's
   std::vector<SupervisorInstance> supervisors;
   Store* store = nullptr;
@@ -50,7 +51,8 @@ struct RolloutPlan {
 
 // RUN-TASK-SAMPLE
 std::string trajectory_id(const std::string& run, const std::string& task, int sample);
-// The tools a task may use: its own list, else its suite's, else all of the run.
+// The tools a task may use: its own list, else its suite's, else all of the run; of these, those
+// that the run does not keep to other suites.
 std::vector<ToolDefinition> tools_of(const RolloutServices& services, const Task& task);
 const RolloutLimits& limits_of(const RolloutServices& services, const Task& task);
 // System and few-shot messages, then the question.

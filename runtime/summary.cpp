@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "runtime/core/text_table.h"
+#include "runtime/opinions.h"
 
 namespace proctor {
 namespace {
@@ -52,7 +53,10 @@ void Summary::add(const Trajectory& trajectory) {
   const Outcome& outcome = trajectory.outcome;
   ++line.statuses[to_string(outcome.status)];
   line.answered += outcome.status == OutcomeStatus::answered;
-  line.errors += outcome.status == OutcomeStatus::error;
+  const auto* ungraded = outcome.metrics.if_contains("checker_error");
+  line.errors += outcome.status == OutcomeStatus::error || ungraded;
+  if (ungraded && ungraded->is_string() && checker_error_.empty())
+    checker_error_ = trajectory.id + ": " + std::string(ungraded->get_string());
   if (outcome.correct) {
     ++line.graded;
     line.correct += *outcome.correct;
@@ -86,6 +90,17 @@ void Summary::add(const Trajectory& trajectory) {
     labels.failed += label.evidence.contains("error") ? 1 : 0;
     labels.cost += label.cost;
   }
+}
+
+std::int64_t Summary::errors() const {
+  std::int64_t sum = 0;
+  for (const auto& [name, line] : suites_) sum += line.errors;
+  return sum;
+}
+
+std::int64_t Summary::failed_supervisions() const {
+  const auto line = labels_.find({kOwnLabels, kFailedSupervision});
+  return line == labels_.end() ? 0 : line->second.labels;
 }
 
 json::object Summary::line_json(const std::string& name, const SuiteLine& line) {
@@ -149,6 +164,7 @@ std::string Summary::to_text() const {
          std::to_string(line.parse_errors), std::to_string(line.errors)});
   }
   std::string text = text_table(rows);
+  if (!checker_error_.empty()) text += "not graded: " + checker_error_ + "\n";
   if (labels_.empty()) return text;
   rows = {{"supervisor", "label", "level", "labels", "mean", "verdicts", "model calls",
            "executions", "failed"}};

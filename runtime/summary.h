@@ -19,7 +19,10 @@ class Summary {
  public:
   void add(const Trajectory& trajectory);
 
-  // {"suites": [...], "supervisors": [...], "totals": {...}}
+  // Rollouts that ended in `error`, and those whose checker failed.
+  std::int64_t errors() const;
+  std::int64_t failed_supervisions() const;
+  // {"suites": [...], "supervisors": [...]}
   json::object to_json() const;
   // Two tables for people: suites, then supervisors.
   std::string to_text() const;
@@ -44,6 +47,7 @@ class Summary {
 
   static json::object line_json(const std::string& name, const SuiteLine& line);
 
+  std::string checker_error_;  // the first
   std::map<std::string, SuiteLine> suites_;
   std::map<std::pair<std::string, std::string>, LabelLine> labels_;  // supervisor, label name
 };

@@ -375,6 +375,7 @@ Async<Result<Execution>> Core::execute(ExecutionRequest request) {
 Async<Result<Execution>> Core::run(ExecutionRequest request) {
   auto lease = co_await limiter_.acquire();
   if (!lease) co_return std::move(lease).error();
+  if (request.started) request.started();
   auto work = execute(std::move(request));
   co_return co_await asio::co_spawn(context_, std::move(work), asio::use_awaitable);
 }

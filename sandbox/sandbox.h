@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -65,6 +66,7 @@ struct ExecutionRequest {
   std::vector<std::string> arguments;
   Limits limits;
   std::vector<std::string> compiler_flags;  // c, cpp: instead of the defaults
+  std::function<void()> started = {};       // called once a slot is granted, on any thread
 };
 
 // A request as a record: {"lang","code"}, and, all optional, the limits, "network" ("none"),
@@ -111,7 +113,8 @@ class SandboxSession {
   virtual ~SandboxSession() = default;
   // One cell; the value of a last expression is shown as a notebook shows it. After a cell that ran
   // into a limit the session is dead and says so.
-  virtual Async<Result<Execution>> run(std::string code, Limits limits) = 0;
+  virtual Async<Result<Execution>> run(std::string code, Limits limits,
+                                       std::function<void()> started = {}) = 0;
   virtual bool alive() const = 0;
 };
 

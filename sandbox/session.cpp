@@ -16,9 +16,11 @@ class PythonSession final : public SandboxSession {
 
   ~PythonSession() override { close(); }
 
-  Async<Result<Execution>> run(std::string code, Limits limits) override {
+  Async<Result<Execution>> run(std::string code, Limits limits,
+                               std::function<void()> started) override {
     auto lease = co_await core_->limiter().acquire();
     if (!lease) co_return std::move(lease).error();
+    if (started) started();
     auto work = run_cell(core_, live_, std::move(code), limits);
     co_return co_await asio::co_spawn(core_->context(), std::move(work), asio::use_awaitable);
   }

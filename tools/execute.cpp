@@ -150,6 +150,7 @@ class Execute final : public Tool {
     request.language = language_;
     request.code = std::move(code);
     request.limits = limits_;
+    request.started = context->started;
     auto ran = co_await pool_.run(std::move(request));
     if (!ran) co_return std::move(ran).error().in(to_string(language_));
     co_return observe(*ran, limits_, max_bytes_);
@@ -160,7 +161,7 @@ class Execute final : public Tool {
 
   Async<Result<Observation>> run_cell(std::string code, std::string name,
                                       std::shared_ptr<ToolContext> context) {
-    std::any& state = context->state[to_string(language_)];
+    std::any& state = (*context->state)[to_string(language_)];
     if (!state.has_value()) state = std::make_shared<Sessions>();
     const auto sessions = std::any_cast<std::shared_ptr<Sessions>>(state);
     std::shared_ptr<SandboxSession> session;
@@ -179,7 +180,7 @@ class Execute final : public Tool {
       session = *opened;
       (*sessions)[name] = session;
     }
-    auto ran = co_await session->run(std::move(code), limits_);
+    auto ran = co_await session->run(std::move(code), limits_, context->started);
     if (!ran) co_return std::move(ran).error().in("python session");
     Observation observation = observe(*ran, limits_, max_bytes_);
     if (lost)

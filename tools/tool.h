@@ -27,10 +27,14 @@ struct ToolServices {
 // What belongs to one rollout. Tools with state between calls (a live interpreter) keep it in
 // `state` under their own name; it dies with the rollout.
 struct ToolContext {
+  using State = std::map<std::string, std::any>;
   std::string rollout_id;
   TaskRef task;
   std::uint64_t seed = 0;
-  std::map<std::string, std::any> state;
+  std::shared_ptr<State> state = std::make_shared<State>();
+  // Of this one call: a tool that executes says when its place in the sandbox is granted, from any
+  // thread; its deadline counts from then on.
+  std::function<void()> started = [] {};
 };
 
 class Tool {

@@ -61,7 +61,7 @@ def without_times(value):
     """A record as it would be at any other time, on any other machine."""
     if isinstance(value, dict):
         return {key: without_times(item) for key, item in value.items()
-                if key not in ("timing", "created", "usage") and not key.endswith("_ms")
+                if key not in ("timing", "created") and not key.endswith("_ms")
                 and key != "peak_memory_bytes"}
     if isinstance(value, list):
         return [without_times(item) for item in value]

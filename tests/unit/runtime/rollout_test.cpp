@@ -3,9 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 
+#include "runtime/summary.h"
 #include "tests/support/await.h"
 
 namespace proctor {
@@ -59,8 +61,9 @@ class Counter final : public Tool {
     ++calls;
     co_await sleep_for(delay_);
     int sum = static_cast<int>(call.arguments.at("by").as_int64());
-    if (auto& state = context->state["count"]; state.has_value()) sum += std::any_cast<int>(state);
-    context->state["count"] = sum;
+    if (auto& state = (*context->state)["count"]; state.has_value())
+      sum += std::any_cast<int>(state);
+    (*context->state)["count"] = sum;
     Observation observation;
     observation.content = std::to_string(sum);
     co_return observation;
@@ -454,6 +457,141 @@ TEST_F(RolloutTest, ACancelledRolloutLeavesItsJournal) {
   ASSERT_TRUE(unfinished);
   ASSERT_EQ(unfinished->size(), 1u);
   EXPECT_GE((*unfinished)[0].turns.size(), 2u);
+}
+
+TEST_F(RolloutTest, AResumedRolloutGoesOnWithItsBudgets) {
+  auto tool = with_tool(true);
+  says({kCall}, 15ms);
+  watched(1ms);
+  config_.limits.turns = 1000;
+  config_.models["policy"].settings = {{"price_in", 0.5}, {"price_out", 1}};
+  await(cancel_after(services_, task_, 600ms));
+  auto unfinished = store_->unfinished();
+  ASSERT_TRUE(unfinished);
+  ASSERT_EQ(unfinished->size(), 1u);
+  const int turns = static_cast<int>(unfinished->front().turns.size());
+  ASSERT_GE(turns, 2);
+  config_.limits.turns = turns + 1;
+  config_.limits.tool_calls = turns;
+  tool->calls = 0;
+  const Trajectory resumed = play(unfinished->front());
+  EXPECT_EQ(resumed.outcome.status, OutcomeStatus::max_turns);
+  // Replayed although the budget is spent, so that the state is there; the new call is denied.
+  EXPECT_EQ(tool->calls, turns);
+  ASSERT_EQ(resumed.turns.size(), static_cast<std::size_t>(turns) + 1);
+  EXPECT_EQ(resumed.turns.back()->observations[0].status, ObservationStatus::denied);
+  const auto& usage = resumed.extra.at("usage").as_object();
+  EXPECT_EQ(usage.at("tool_calls").as_int64(), turns);
+  EXPECT_EQ(usage.at("prompt_tokens").as_int64(), 100 * (turns + 1));
+  EXPECT_EQ(usage.at("completion_tokens").as_int64(), 10 * (turns + 1));
+  EXPECT_EQ(usage.at("cost").to_number<double>(), 60 * (turns + 1));
+  EXPECT_GE(usage.at("wall_ms").to_number<double>(), 15 * (turns + 1));
+  for (const auto& turn : resumed.turns) EXPECT_TRUE(turn->extra.empty());
+}
+
+TEST_F(RolloutTest, AStopCancelsTheToolsOfTheSpeculatedTurn) {
+  with_tool(false, 1h);
+  says({"I think first.", kCall});
+  watched(100ms, 0);
+  const auto started = Steady::now();
+  const Trajectory played = play();
+  EXPECT_LT(to_ms(Steady::now() - started), 10000);
+  EXPECT_EQ(played.outcome.status, OutcomeStatus::stopped);
+  EXPECT_EQ(played.turns.size(), 1u);
+  EXPECT_EQ(played.extra.at("usage").at("completion_tokens").as_int64(), 20);
+  EXPECT_EQ(played.extra.at("usage").at("wasted_tokens").as_int64(), 10);
+}
+
+class Failing final : public Checker {
+ public:
+  explicit Failing(Milliseconds delay) : delay_(delay) {}
+  Async<Result<Grade>> check(TrajectoryRef) override {
+    co_await sleep_for(delay_);
+    co_return unavailable("the sandbox is gone");
+  }
+
+ private:
+  Milliseconds delay_;
+};
+
+TEST_F(RolloutTest, AFailingOrHangingCheckerIsAnError) {
+  says({"<answer>x</answer>"});
+  auto task = std::make_shared<Task>(*task_);
+  task->suite = "qa";
+  task_ = task;
+  services_.checkers["qa"] = std::make_shared<Failing>(0ms);
+  Trajectory played = play();
+  EXPECT_EQ(played.outcome.metrics.at("checker_error").as_string(), "the sandbox is gone");
+  EXPECT_EQ(counters_.errors, 1);
+  Summary summary;
+  summary.add(played);
+  EXPECT_EQ(summary.errors(), 1);
+  EXPECT_NE(summary.to_text().find("the sandbox is gone"), std::string::npos);
+
+  config_.limits.wall = 200ms;
+  services_.checkers["qa"] = std::make_shared<Failing>(1h);
+  played = play();
+  EXPECT_EQ(played.outcome.metrics.at("checker_error").as_string(), "checker: no answer in 200 ms");
+}
+
+// Waits for a place, as in a full sandbox, and then works.
+class Queued final : public Tool {
+ public:
+  Queued(Milliseconds waits, Milliseconds works) : waits_(waits), works_(works) {}
+  ToolDefinition definition() const override {
+    return {.name = "count", .description = "", .parameters = {{"type", "object"}}};
+  }
+  bool executes() const override { return true; }
+  Async<Result<Observation>> call(ToolCall, std::shared_ptr<ToolContext> context) override {
+    co_await sleep_for(waits_);
+    context->started();
+    co_await sleep_for(works_);
+    Observation observation;
+    observation.content = "done";
+    co_return observation;
+  }
+
+ private:
+  Milliseconds waits_, works_;
+};
+
+TEST_F(RolloutTest, WaitingForASandboxIsNotAToolsOwnTime) {
+  const std::string call = R"(<tool_call>{"name": "count", "arguments": {}}</tool_call>)";
+  says({call, "<answer>x</answer>"});
+  config_.limits.tool = 150ms;
+  services_.tools["count"] = std::make_shared<Queued>(400ms, 1ms);
+  Observation seen = play().turns[0]->observations[0];
+  EXPECT_EQ(seen.content, "done");
+  EXPECT_GE(seen.data.at("queued_ms").as_int64(), 400);
+  services_.tools["count"] = std::make_shared<Queued>(10ms, 1h);
+  seen = play().turns[0]->observations[0];
+  EXPECT_EQ(seen.status, ObservationStatus::timeout);
+  EXPECT_EQ(seen.content, "count: no answer in 150 ms");
+  // Waiting is bounded too: by what is left of the rollout.
+  config_.limits.wall = 300ms;
+  services_.tools["count"] = std::make_shared<Queued>(1h, 1ms);
+  const Trajectory played = play();
+  EXPECT_EQ(played.turns[0]->observations[0].status, ObservationStatus::timeout);
+  EXPECT_EQ(played.outcome.status, OutcomeStatus::stopped);
+}
+
+TEST_F(RolloutTest, ALogProbabilityThatIsNoNumberIsAnError) {
+  class Broken final : public Model {
+   public:
+    std::string name() const override { return "broken"; }
+    std::string backend() const override { return "script"; }
+    Async<Result<Capabilities>> capabilities() override { co_return Capabilities{}; }
+    Async<Result<Generation>> generate(GenerateRequest) override {
+      Generation generation;
+      generation.content = "<answer>x</answer>";
+      generation.tokens = TurnTokens{.prompt_ids = {1}, .ids = {2}, .logprobs = {-INFINITY}};
+      co_return generation;
+    }
+  };
+  services_.policy = std::make_shared<Broken>();
+  const Trajectory played = play();
+  EXPECT_EQ(played.outcome.status, OutcomeStatus::error);
+  EXPECT_NE(played.outcome.error->find("log-probability"), std::string::npos);
 }
 
 }  // namespace
