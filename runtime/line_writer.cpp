@@ -19,7 +19,10 @@ Result<LineWriter> LineWriter::open(const std::string& path) {
     std::error_code ignored;
     const bool in_place =
         std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored);
-    if (!in_place) writer.temporary_ = path + ".part" + std::to_string(::getpid());
+    if (!in_place && std::filesystem::is_symlink(path, ignored))
+      if (auto target = std::filesystem::weakly_canonical(path, ignored); !ignored)
+        writer.path_ = target.string();
+    if (!in_place) writer.temporary_ = writer.path_ + ".part" + std::to_string(::getpid());
     writer.file_.reset(std::fopen((in_place ? path : writer.temporary_).c_str(), "wbe"));
     if (!writer.file_) {
       const int reason = errno;
@@ -67,13 +70,21 @@ Status LineWriter::write(std::string_view line) {
   return put("\n", ZSTD_e_continue);
 }
 
-Status LineWriter::close() {
+Status LineWriter::close() { return close_at(path_); }
+
+Result<std::string> LineWriter::close_as_partial() {
+  std::string place = path_ + (temporary_.empty() ? "" : ".partial");
+  if (auto closed = close_at(place); !closed) return std::move(closed).error();
+  return place;
+}
+
+Status LineWriter::close_at(const std::string& place) {
   if (zstd_)
     if (auto done = put("", ZSTD_e_end); !done) return done;
   if (std::fflush(file_.get()) != 0) return failed(errno);
   if (temporary_.empty()) return {};
   if (std::fclose(file_.release()) != 0) return failed(errno);
-  if (std::rename(temporary_.c_str(), path_.c_str()) != 0) return failed(errno);
+  if (std::rename(temporary_.c_str(), place.c_str()) != 0) return failed(errno);
   temporary_.clear();
   return {};
 }

@@ -23,8 +23,11 @@ class LineWriter {
   ~LineWriter();
 
   Status write(std::string_view line);
-  // Puts the file in its place.
+  // Puts the file in its place, through a symbolic link into what it points at.
   Status close();
+  // The place stays as it was; what is written so far becomes PATH.partial. Gives back the name of
+  // where it is (the path itself where that is no file: a pipe, stdout).
+  Result<std::string> close_as_partial();
   std::size_t lines() const { return lines_; }
 
  private:
@@ -38,9 +41,10 @@ class LineWriter {
   };
   LineWriter() = default;
   Status put(std::string_view bytes, ZSTD_EndDirective mode);
+  Status close_at(const std::string& place);
   Error failed(int system_error) const;
 
-  std::string path_, temporary_;
+  std::string path_, temporary_;  // no temporary: written to as it is
   std::unique_ptr<std::FILE, CloseFile> file_;
   std::unique_ptr<ZSTD_CCtx, FreeContext> zstd_;
   std::size_t lines_ = 0;

@@ -14,12 +14,13 @@
 #include <fstream>
 #include <future>
 #include <iostream>
-#include <set>
 #include <thread>
 #include <unordered_map>
 
 #include "runtime/app/commands.h"
+#include "runtime/app/terminal_text.h"
 #include "runtime/core/nursery.h"
+#include "runtime/judges.h"
 #include "runtime/labelling.h"
 #include "runtime/line_writer.h"
 #include "runtime/run_config.h"
@@ -66,13 +67,15 @@ class Input {
   Status read(const std::function<Status(Trajectory record)>& each) const {
     const std::string stem =
         shown_ == "stdin" ? "stdin" : std::filesystem::path(shown_).stem().string();
-    auto status = read_jsonl(path_, [&](json::value value, std::size_t line) -> Status {
-      Result<Trajectory> record = from_ == "openai-messages"
+    const bool conversations = from_ == "openai-messages";
+    const auto take = [&](json::value value, std::size_t line) -> Status {
+      Result<Trajectory> record = conversations
                                       ? read_conversation(value, stem + "-" + std::to_string(line))
                                       : read_trajectory(value);
       if (!record) return std::move(record).error();
       return each(std::move(*record));
-    });
+    };
+    auto status = read_jsonl(path_, take, conversations ? kForeignLevels : kRecordLevels);
     if (!status && !copy_.empty() && status.error().message.starts_with(copy_))
       status.error().message.replace(0, copy_.size(), shown_);
     return status;
@@ -113,7 +116,11 @@ Result<Plan> check_all(const Input& input, const Labeller& labeller) {
 class Pipeline {
  public:
   Pipeline(const Labeller& labeller, LineWriter& out, std::size_t jobs)
-      : labeller_(labeller), out_(out), jobs_(jobs), nursery_(context_.get_executor()) {}
+      : labeller_(labeller),
+        out_(out),
+        jobs_(jobs),
+        strand_(asio::make_strand(context_)),
+        nursery_(strand_) {}
 
   struct Report {
     std::size_t records = 0, labels = 0, failures = 0;
@@ -138,6 +145,7 @@ class Pipeline {
   LineWriter& out_;
   const std::size_t jobs_;
   asio::io_context context_;
+  const asio::any_io_executor strand_;
   Nursery nursery_;
   std::mutex mutex_;  // guards all below
   std::condition_variable changed_;
@@ -188,7 +196,8 @@ void Pipeline::finished(const Unit& unit, Labeller::Labelled labelled) {
       return;
     }
     if (++report_.failures <= 20)
-      std::cerr << "proctor: " << failure.trajectory_id << ": " << failure.error.message << "\n";
+      std::cerr << "proctor: "
+                << harmless(failure.trajectory_id + ": " + failure.error.message, true) << "\n";
     else if (report_.failures == 21)
       std::cerr << "proctor: more failures are in the records (label failed_supervision)\n";
   }
@@ -273,7 +282,7 @@ Pipeline::Report Pipeline::run(const Input& input, Plan plan) {
   });
   std::promise<void> joined;
   auto join = nursery_.join();
-  asio::co_spawn(context_, std::move(join), [&](std::exception_ptr) { joined.set_value(); });
+  asio::co_spawn(strand_, std::move(join), [&](std::exception_ptr) { joined.set_value(); });
   joined.get_future().wait();
   asio::post(context_, [&] { signals.cancel(); });
   guard.reset();
@@ -301,15 +310,12 @@ class Labelling {
  private:
   Status make_models();
   Result<Labeller> make_labeller();
-  std::shared_ptr<Judge> judge(const std::string& role);
 
   const LabelArguments arguments_;
   asio::thread_pool pool_;
   std::unique_ptr<SandboxPool> sandbox_;
   Models models_;
-  std::mutex judges_mutex_;
-  std::map<ModelRef, std::shared_ptr<Judge>> judges_;
-  std::set<std::string> told_;  // roles that fell back to the policy's model
+  Judges judges_{models_};
 };
 
 Status Labelling::make_models() {
@@ -328,17 +334,6 @@ Status Labelling::make_models() {
   return {};
 }
 
-std::shared_ptr<Judge> Labelling::judge(const std::string& role) {
-  ModelRef model = models_.get(role);
-  if (!model) return nullptr;
-  std::lock_guard lock(judges_mutex_);
-  if (!models_.given(role) && told_.insert(role).second)
-    std::cerr << "proctor: no model for the role " << role << " was given; policy's is used\n";
-  auto& judge = judges_[model];
-  if (!judge) judge = std::make_shared<Judge>(model);
-  return judge;
-}
-
 Result<Labeller> Labelling::make_labeller() {
   // A supervisor that needs the sandbox says so where there is none.
   if (auto sandbox = make_sandbox_pool({}))
@@ -349,7 +344,7 @@ Result<Labeller> Labelling::make_labeller() {
       .sandbox = sandbox_.get(),
       .pool = &pool_,
       .models = &models_,
-      .judge = [this](const std::string& role) { return judge(role); },
+      .judge = [this](const std::string& role) { return judges_.of(role); },
       .seed = static_cast<std::uint64_t>(arguments_.seed)};
   std::vector<SupervisorInstance> instances;
   for (const auto& text : arguments_.supervise) {
@@ -392,12 +387,25 @@ Result<int> Labelling::run() {
   Pipeline pipeline(*labeller, *out, static_cast<std::size_t>(arguments_.jobs));
   Pipeline::Report report = pipeline.run(**input, std::move(*plan));
   if (!report.status) return std::move(report.status).error();
-  if (auto closed = out->close(); !closed) return std::move(closed).error();
+  // Half a file must not take the place of a whole one, which may be the input itself.
+  std::string place = arguments_.out;
+  if (report.interrupted) {
+    auto kept = out->close_as_partial();
+    if (!kept) return std::move(kept).error();
+    place = std::move(*kept);
+  } else if (auto closed = out->close(); !closed) {
+    return std::move(closed).error();
+  }
   std::cerr << "labelled " << report.records << " of " << records
             << " trajectories: " << report.labels << " labels, " << report.failures
             << " failed supervisions";
-  if (arguments_.out != "-") std::cerr << " -> " << arguments_.out;
-  std::cerr << (report.interrupted ? " (interrupted)\n" : "\n");
+  if (arguments_.out != "-") std::cerr << " -> " << place;
+  if (report.interrupted) {
+    std::cerr << " (interrupted";
+    if (place != arguments_.out) std::cerr << "; " << arguments_.out << " is as it was";
+    std::cerr << ")";
+  }
+  std::cerr << "\n";
   if (report.interrupted) return 130;
   return report.failures > 0 ? 1 : 0;
 }
@@ -428,7 +436,7 @@ std::function<Result<int>()> set_up_label(CLI::App& command) {
       ->check(CLI::Range(1, 100000))
       ->capture_default_str();
   command.add_option("--deadline-ms", arguments->deadline_ms, "deadline of one hook call")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{365} * 24 * 3600 * 1000))
       ->capture_default_str();
   return [arguments]() -> Result<int> {
     Labelling labelling(*arguments);

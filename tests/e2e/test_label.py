@@ -236,7 +236,21 @@ def interruption():
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 130, (process.returncode, err)
-    assert [record["id"] for record in read("part.jsonl")] == ["fast"], err
+    assert [record["id"] for record in read("part.jsonl.partial")] == ["fast"], err
+    assert "part.jsonl.partial" in err and not os.path.exists("part.jsonl"), err
+
+    # In place: the records that were not reached are still there.
+    with open("many.jsonl") as file:
+        before = file.read()
+    process = subprocess.Popen([PROCTOR, "label", "many.jsonl", "--supervise", "judge", "--model", "judge=script:slow.jsonl", "--out", "many.jsonl"],
+                               stderr=subprocess.PIPE, text=True)
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130, (process.returncode, err)
+    with open("many.jsonl") as file:
+        assert file.read() == before, "an interrupted label leaves its input as it was"
+    assert "many.jsonl is as it was" in err, err
 
 
 def memory():
