@@ -4,7 +4,12 @@
 #include <fnmatch.h>
 
 #include <algorithm>
+#include <any>
+#include <iostream>
 #include <set>
+
+#include "runtime/core/determinism.h"
+#include "runtime/core/nursery.h"
 
 namespace proctor {
 namespace {
@@ -31,6 +36,41 @@ std::string text_at(const json::object& task, const std::string& path) {
   return at->is_string() ? std::string(at->get_string()) : json::serialize(*at);
 }
 
+// A tool under the name that `as` gave it, with a state of its own.
+class Renamed final : public Tool {
+ public:
+  Renamed(ToolRef tool, std::string name) : tool_(std::move(tool)), name_(std::move(name)) {}
+  ToolDefinition definition() const override {
+    ToolDefinition definition = tool_->definition();
+    definition.name = name_;
+    return definition;
+  }
+  bool pure() const override { return tool_->pure(); }
+  bool stateful() const override { return tool_->stateful(); }
+  bool side_effects() const override { return tool_->side_effects(); }
+  bool executes() const override { return tool_->executes(); }
+  bool instant() const override { return tool_->instant(); }
+  Limiter::Usage usage() const override { return tool_->usage(); }
+  Async<Result<Observation>> call(ToolCall call, std::shared_ptr<ToolContext> context) override {
+    std::any& state = (*context->state)["as " + name_];
+    if (!state.has_value()) state = std::make_shared<ToolContext::State>();
+    auto own = std::make_shared<ToolContext>(*context);
+    own->state = std::any_cast<std::shared_ptr<ToolContext::State>>(state);
+    return tool_->call(std::move(call), std::move(own));
+  }
+
+ private:
+  const ToolRef tool_;
+  const std::string name_;
+};
+
+constexpr Milliseconds kReachable = 30s;  // for models and supervisors, before any work is done
+
+Async<void> say_that_it_waits(std::string whom) {
+  co_await sleep_for(2s);
+  std::cerr << "proctor: waiting for " << whom << "\n";
+}
+
 }  // namespace
 
 Result<std::vector<TaskRef>> filter_tasks(const std::vector<TaskRef>& tasks,
@@ -44,7 +84,8 @@ Result<std::vector<TaskRef>> filter_tasks(const std::vector<TaskRef>& tasks,
     const std::size_t end = std::min(expression.find(',', start), expression.size());
     const std::string part = expression.substr(start, end - start);
     const std::size_t equals = part.find('=');
-    if (equals == std::string::npos || equals == 0 || part == "!=")
+    const bool nameless = equals == 0 || (equals == 1 && part[0] == '!');
+    if (equals == std::string::npos || nameless)
       return bad_input("--filter " + expression +
                        ": expected PATH=VALUE or PATH!=VALUE, e.g. "
                        "suite=qa,metadata.hops=2");
@@ -70,7 +111,7 @@ Result<std::unique_ptr<Assembly>> Assembly::build(RunConfig config) {
   std::unique_ptr<Assembly> assembly(new Assembly(std::move(config)));
   Assembly& a = *assembly;
   auto format = make_format(a.config_.format);
-  if (!format) return std::move(format).error();
+  if (!format) return a.config_.located("format", std::move(format).error());
   a.services_.format = std::move(*format);
   a.services_.config = &a.config_;
   a.services_.clock = &a.clock_;
@@ -105,6 +146,23 @@ Status Assembly::build_tasks() {
     std::map<std::string, int> taken;
     std::erase_if(tasks_, [&](const auto& task) { return ++taken[task->suite] > config_.limit; });
   }
+  return settle_tasks();
+}
+
+// A run that is gone on with must play the tasks it began with: their hash is kept, and of tasks
+// that came through a pipe a copy beside the store.
+Status Assembly::settle_tasks() {
+  std::string all;
+  for (const auto& task : tasks_) all += canonical_json(to_json(*task)) + "\n";
+  const std::string hash = hex64(hash64(all));
+  if (!config_.tasks_hash.empty() && config_.tasks_hash != hash)
+    return config_.located(
+        "tasks_hash",
+        bad_input("the tasks are not those that the run began with; put them back, or "
+                  "take `tasks_hash` out of the configuration to go on all the same"));
+  json::object& source = config_.source.get_object();
+  source["tasks_hash"] = json::string(hash);
+  if (config_.tasks_file == "-") source["tasks"] = json::string(config_.out + "/tasks.jsonl");
   return {};
 }
 
@@ -156,7 +214,8 @@ Status Assembly::build_models() {
         shared = models_.get(other);
     if (!shared) {
       auto model = make_model(model_config);
-      if (!model) return std::move(model).error().in("models." + role);
+      if (!model)
+        return config_.located("models." + role, std::move(model).error().in("models." + role));
       shared = std::move(*model);
     }
     models_.set(role, std::move(shared));
@@ -169,16 +228,29 @@ Status Assembly::build_tools() {
   const ToolServices tool_services{
       .sandbox = sandbox_.get(), .pool = &pool_, .models = &models_, .base_directory = "."};
   const auto& registry = Registry<ToolMaker>::instance();
-  for (const auto& use : config_.tools) {
+  for (std::size_t i = 0; i < config_.tools.size(); ++i) {
+    const PluginUse& use = config_.tools[i];
+    const std::string at = "tools[" + std::to_string(i) + "]";
     const auto* entry = registry.find(use.name);
-    if (!entry) return registry.unknown("tool", use.name);
+    if (!entry) return config_.located(at, registry.unknown("tool", use.name));
     auto options = Options::parse(use.options, entry->info.options, "tools: " + use.name);
-    if (!options) return std::move(options).error();
-    auto tool = entry->make(*options, tool_services);
-    if (!tool) return std::move(tool).error().in("tools: " + use.name);
-    std::string name = (*tool)->definition().name;
-    services_.tools.insert_or_assign(std::move(name), std::move(*tool));
+    if (!options) return config_.located(at, std::move(options).error());
+    auto made = entry->make(*options, tool_services);
+    if (!made) return config_.located(at, std::move(made).error().in("tools: " + use.name));
+    ToolRef tool = std::move(*made);
+    if (use.alias != use.name) tool = std::make_shared<Renamed>(std::move(tool), use.alias);
+    std::string name = tool->definition().name;
+    if (!use.suites.empty()) services_.tool_suites[name] = use.suites;
+    if (!services_.tools.emplace(name, std::move(tool)).second)
+      return config_.located(at, bad_input("tools: two of them are called '" + name + "'"));
   }
+  std::vector<std::string> names;
+  for (const auto& [name, tool] : services_.tools) names.push_back(name);
+  for (const auto& task : tasks_)
+    for (const auto& name : task->tools.value_or(std::vector<std::string>{}))
+      if (!services_.tools.contains(name))
+        return bad_input("the task '" + task->id + "' wants the tool '" + name +
+                         "', which is not among `tools:`" + nearest_hint(name, names));
   for (const auto& [name, suite] : services_.suites)
     for (const auto& tool : suite.tools)
       if (!services_.tools.contains(tool))
@@ -207,29 +279,45 @@ Status Assembly::build_checkers() {
   return {};
 }
 
-std::shared_ptr<Judge> Assembly::judge(const std::string& role) {
-  std::lock_guard lock(judges_mutex_);
-  auto& judge = judges_[role];
-  if (!judge) judge = std::make_shared<Judge>(models_.get(role));
-  return judge;
-}
-
 Status Assembly::build_supervisors() {
   SupervisorServices supervisor_services{
       .sandbox = sandbox_.get(),
       .pool = &pool_,
       .models = &models_,
-      .judge = [this](const std::string& role) { return judge(role); },
+      .judge = [this](const std::string& role) { return judges_.of(role); },
       .seed = config_.seed};
-  for (const auto& use : config_.supervise) {
-    auto instance = make_supervisor(use, supervisor_services);
-    if (!instance) return std::move(instance).error().in("supervise");
+  for (std::size_t i = 0; i < config_.supervise.size(); ++i) {
+    auto instance = make_supervisor(config_.supervise[i], supervisor_services);
+    if (!instance)
+      return config_.located("supervise[" + std::to_string(i) + "]",
+                             std::move(instance).error().in("supervise"));
     services_.supervisors.push_back(std::move(*instance));
   }
   return {};
 }
 
 Async<Status> Assembly::prepare() {
+  auto executor = co_await asio::this_coro::executor;
+  Nursery remarks(executor);
+  remarks.spawn(executor, say_that_it_waits(services_.policy->name()));
+  std::exception_ptr thrown;
+  Status ready;
+  try {
+    auto work = reach_all();
+    std::string what = services_.policy->name();
+    ready = co_await with_deadline(std::move(work), kReachable, std::move(what));
+  } catch (...) {
+    thrown = std::current_exception();
+  }
+  if (thrown) co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+  remarks.cancel();
+  co_await remarks.join();
+  if (thrown) std::rethrow_exception(thrown);
+  if (!ready && ready.error().kind == ErrorKind::timeout) co_return missing(ready.error().message);
+  co_return ready;
+}
+
+Async<Status> Assembly::reach_all() {
   auto capabilities = co_await services_.policy->capabilities();
   if (!capabilities) co_return std::move(capabilities).error();
   services_.capabilities = *capabilities;

@@ -4,10 +4,10 @@
 
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
+#include "runtime/judges.h"
 #include "runtime/rollout.h"
 #include "runtime/run_config.h"
 #include "sandbox/sandbox.h"
@@ -23,7 +23,7 @@ class Assembly {
   ~Assembly();
 
   // Asks the policy what it can do and lets the supervisors reach for what they need: `missing`
-  // before any work is done.
+  // before any work is done, also when there is no answer within 30 s.
   Async<Status> prepare();
 
   const RunConfig& config() const { return config_; }
@@ -42,10 +42,11 @@ class Assembly {
   Status build_models();
   Status load_tasks();
   Status build_tasks();
+  Status settle_tasks();
   Status build_tools();
   Status build_checkers();
   Status build_supervisors();
-  std::shared_ptr<Judge> judge(const std::string& role);
+  Async<Status> reach_all();
 
   RunConfig config_;
   Clock clock_;
@@ -53,8 +54,7 @@ class Assembly {
   asio::thread_pool pool_;
   std::unique_ptr<SandboxPool> sandbox_;
   Models models_;
-  std::mutex judges_mutex_;
-  std::map<std::string, std::shared_ptr<Judge>> judges_;
+  Judges judges_{models_};
   std::vector<TaskRef> tasks_;
   RolloutServices services_;
 };

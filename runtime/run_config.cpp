@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <limits>
 
 namespace proctor {
 namespace {
@@ -10,17 +11,30 @@ namespace {
 const std::vector<std::string> kRoles = {"policy", "judge",    "teacher", "refiner",
                                          "scorer", "embedder", "vision"};
 
-OptionInfo number_of(std::string name, json::value fallback, double least) {
+constexpr double kMostCount = std::numeric_limits<int>::max();
+constexpr double kMostTime = 365.0 * 24 * 3600 * 1000;  // a year
+constexpr double kMostSeed = 9007199254740992;          // 2^53: any reader of JSON keeps it
+constexpr double kMostTurns = 65535;                    // what the store's journal can count
+
+OptionInfo number_of(std::string name, json::value fallback, double least,
+                     double most = kMostCount) {
   return {.name = std::move(name),
           .type = OptionType::integer,
           .fallback = std::move(fallback),
-          .least = least};
+          .least = least,
+          .most = most};
+}
+
+OptionInfo time_of(std::string name, json::value fallback) {
+  return number_of(std::move(name), std::move(fallback), 1, kMostTime);
 }
 
 const std::vector<OptionInfo> kTop = {
     {.name = "name", .type = OptionType::text},
     {.name = "out", .type = OptionType::text},
     {.name = "tasks", .type = OptionType::text},
+    {.name = "tasks_hash", .type = OptionType::text},
+    {.name = "directory", .type = OptionType::text},
     {.name = "suite", .type = OptionType::any},
     {.name = "models", .type = OptionType::any},
     {.name = "format", .type = OptionType::any, .fallback = "openai"},
@@ -31,7 +45,7 @@ const std::vector<OptionInfo> kTop = {
     {.name = "sampling", .type = OptionType::any},
     {.name = "limits", .type = OptionType::any},
     number_of("concurrency", 64, 1),
-    number_of("seed", 1, 0),
+    number_of("seed", 1, 0, kMostSeed),
     {.name = "strict", .type = OptionType::boolean, .fallback = false},
     {.name = "context",
      .type = OptionType::choice,
@@ -40,21 +54,18 @@ const std::vector<OptionInfo> kTop = {
     {.name = "grammar", .type = OptionType::any, .fallback = "auto"},
     {.name = "system", .type = OptionType::text},
     {.name = "speculate", .type = OptionType::boolean, .fallback = true},
-    number_of("io_threads", 1, 1),
+    number_of("io_threads", 1, 1, 256),
     {.name = "sandbox", .type = OptionType::any},
     number_of("limit", 0, 0),
     {.name = "filter", .type = OptionType::text},
 };
 
-const std::vector<OptionInfo> kLimits = {number_of("turns", 8, 1),
-                                         number_of("tokens", 4096, 1),
-                                         number_of("tool_calls", 16, 0),
-                                         number_of("executions", 32, 0),
-                                         number_of("wall_ms", 120000, 1),
-                                         {.name = "cost", .type = OptionType::number, .least = 0},
-                                         number_of("model_ms", 120000, 1),
-                                         number_of("tool_ms", 60000, 1),
-                                         number_of("supervisor_ms", 60000, 1)};
+const std::vector<OptionInfo> kLimits = {
+    number_of("turns", 8, 1, kMostTurns), number_of("tokens", 4096, 1),
+    number_of("tool_calls", 16, 0),       number_of("executions", 32, 0),
+    time_of("wall_ms", 120000),           {.name = "cost", .type = OptionType::number, .least = 0},
+    time_of("model_ms", 120000),          time_of("tool_ms", 60000),
+    time_of("supervisor_ms", 60000)};
 
 const std::vector<OptionInfo> kSampling = {
     {.name = "temperature", .type = OptionType::number, .fallback = 1.0, .least = 0},
@@ -146,6 +157,12 @@ Status read_models(const YamlFile& file, const json::value& value, RunConfig& co
       return file.complain(at, unknown_role(role).message);
     auto model = model_config(pair.value());
     if (!model) return file.complain(at, at + ": " + model.error().message);
+    for (const char* key : {"price_in", "price_out"})
+      if (const auto* price = model->settings.if_contains(key))
+        if (!price->is_number() || price->to_number<double>() < 0)
+          return file.complain(at + "." + key, at + "." + key +
+                                                   ": expected a number of at least 0, "
+                                                   "the price of one token");
     config.models[role] = std::move(*model);
   }
   return {};
@@ -200,12 +217,20 @@ Result<std::pair<std::string, ModelConfig>> parse_model_option(const std::string
   return std::make_pair(role, ModelConfig{.uri = text.substr(equals + 1)});
 }
 
+Error RunConfig::located(const std::string& json_path, Error error) const {
+  if (error.kind != ErrorKind::bad_input || file.path.empty()) return error;
+  return file.complain(json_path, error.message);
+}
+
 Result<RunConfig> read_run_config(const YamlFile& file) {
   if (!file.root.is_object()) return file.complain("", "expected a mapping of settings");
   auto top = section(file, file.root, "", kTop);
   if (!top) return top.error();
   RunConfig config;
   config.source = file.root;
+  config.file = {.path = file.path, .root = nullptr, .lines = file.lines, .origins = file.origins};
+  config.tasks_hash = top->text("tasks_hash");
+  config.directory = top->text("directory");
   config.name = top->text("name");
   config.out = top->text("out");
   config.tasks_file = top->text("tasks");
@@ -242,6 +267,11 @@ Result<RunConfig> read_run_config(const YamlFile& file) {
   auto limits = section(file, top->any("limits"), "limits", kLimits);
   if (!limits) return limits.error();
   read_limits_section(*limits, config.limits);
+  const json::object& prices = config.models.at("policy").settings;
+  if (config.limits.cost && !prices.contains("price_in") && !prices.contains("price_out"))
+    return file.complain("limits.cost",
+                         "limits.cost needs prices: set price_in and price_out (per token) beside "
+                         "the uri of models.policy");
   auto sampling = section(file, top->any("sampling"), "sampling", kSampling);
   if (!sampling) return sampling.error();
   config.sampling.temperature = sampling->number("temperature");
@@ -276,18 +306,22 @@ Result<RunConfig> load_run_config(const std::string& path, const RunOverrides& o
   auto file = read_yaml(path);
   if (!file) return std::move(file).error();
   if (file->root.is_null()) file->root.emplace_object();
-  for (const auto& assignment : overrides.set)
+  for (const auto& assignment : overrides.set) {
     if (auto status = set_by_path(file->root, assignment); !status) return status.error();
+    file->replaced(assignment.substr(0, assignment.find('=')), "--set " + assignment);
+  }
   if (!file->root.is_object()) return file->complain("", "expected a mapping of settings");
   json::object& root = file->root.get_object();
   if (!overrides.tasks.empty()) {
     root.erase("suite");
     root["tasks"] = json::string(overrides.tasks);
+    file->replaced("tasks", "--tasks " + overrides.tasks);
   }
   if (!overrides.out.empty()) root["out"] = json::string(overrides.out);
   for (const auto& text : overrides.models) {
     auto model = parse_model_option(text);
     if (!model) return model.error();
+    file->replaced("models." + model->first, "--model " + text);
     json::value& models = root["models"];
     if (!models.is_object()) models.emplace_object();
     // Settings beside the URI (headers, prices) stay when only the URI is replaced.

@@ -31,11 +31,14 @@ enum class GrammarPolicy { automatic, on, off };
 
 struct RunConfig {
   json::value source;  // the resolved file, as config.yaml keeps it
+  YamlFile file;       // where it came from, for complaints; without its content
 
   std::string name;  // run id: `name`, else the last part of `out`
   std::string out;
   std::vector<std::string> suites;
   std::string tasks_file;
+  std::string tasks_hash;  // of the tasks a run began with; "": any
+  std::string directory;   // where relative paths begin; "": the working directory
   std::map<std::string, ModelConfig> models;  // by role
   json::value format = "openai";
   std::vector<PluginUse> tools;
@@ -55,6 +58,9 @@ struct RunConfig {
   std::size_t sandbox_slots = 0;
   int limit = 0;       // only the first N tasks of each suite; 0: all
   std::string filter;  // only the tasks that match (runtime/assembly.h)
+
+  // Bad input gets the file and line of what it is about.
+  Error located(const std::string& json_path, Error error) const;
 };
 
 // `overrides` are --set KEY=VALUE; `models` are --model ROLE=URI; `tasks` replaces tasks and

@@ -1,10 +1,12 @@
 // `proctor run` and `proctor resume`: the main job.
 #include <filesystem>
 #include <iostream>
+#include <limits>
 #include <memory>
 
 #include "runtime/app/commands.h"
 #include "runtime/app/progress.h"
+#include "runtime/app/terminal_text.h"
 #include "runtime/run.h"
 
 namespace proctor {
@@ -32,20 +34,24 @@ std::string free_directory(const std::string& config) {
 
 int exit_code_of(const RunResult& result) {
   if (result.interrupted) return 130;
-  return result.errors > 0 || result.failed_supervisions > 0 || result.missing > 0 ? 1 : 0;
+  return result.summary.errors() > 0 || result.summary.failed_supervisions() > 0 ||
+                 result.missing > 0
+             ? 1
+             : 0;
 }
 
-Result<int> play(Assembly& assembly, bool create, bool quiet) {
+// The directory as the user wrote it is what the hints name.
+Result<int> play(Assembly& assembly, const std::string& out, bool create, bool quiet) {
   auto line = std::make_shared<ProgressLine>();
   auto result = run_all(assembly, create, [line, quiet](const RunProgress& progress) {
     if (!quiet) line->show(progress);
   });
   if (!result) return std::move(result).error();
-  std::cout << result->summary.to_text() << std::flush;
-  const std::string& out = assembly.config().out;
+  std::cout << harmless(result->summary.to_text(), true) << std::flush;
   std::cerr << "\n" << out << ": " << result->trajectories << " trajectories";
-  if (result->failed_supervisions > 0)
-    std::cerr << ", " << result->failed_supervisions << " failed supervisions";
+  if (result->summary.errors() > 0) std::cerr << ", " << result->summary.errors() << " errors";
+  if (result->summary.failed_supervisions() > 0)
+    std::cerr << ", " << result->summary.failed_supervisions() << " failed supervisions";
   if (result->missing > 0)
     std::cerr << ", " << result->missing << " not finished (go on with: proctor resume " << out
               << ")";
@@ -53,6 +59,26 @@ Result<int> play(Assembly& assembly, bool create, bool quiet) {
     std::cerr << " (look at them with: proctor show " << out << ")";
   std::cerr << "\n";
   return exit_code_of(*result);
+}
+
+// Writes down where relative paths begin, so that the run can be gone on with from anywhere, and
+// goes there.
+Status settle_paths(RunConfig& config) {
+  std::error_code error;
+  json::object& source = config.source.get_object();
+  if (!config.out.empty()) {
+    config.out = fs::absolute(config.out).lexically_normal().string();
+    source["out"] = json::string(config.out);
+  }
+  if (config.directory.empty()) {
+    source["directory"] = json::string(fs::current_path(error).string());
+    return {};
+  }
+  fs::current_path(config.directory, error);
+  if (error)
+    return config.located("directory", bad_input("directory: relative paths begin in " +
+                                                 config.directory + ": " + error.message()));
+  return {};
 }
 
 Result<int> run(RunArguments arguments) {
@@ -69,28 +95,37 @@ Result<int> run(RunArguments arguments) {
     config->source.get_object()["filter"] = json::string(arguments.filter);
   config->limit = arguments.limit > 0 ? arguments.limit : config->limit;
   if (!arguments.filter.empty()) config->filter = arguments.filter;
+  const std::string shown = config->out;
+  if (auto settled = settle_paths(*config); !settled) return std::move(settled).error();
   auto assembly = Assembly::build(std::move(*config));
   if (!assembly) return std::move(assembly).error();
   if (arguments.dry_run) {
     std::cout << json::serialize(estimate(**assembly)) << "\n";
     return 0;
   }
-  return play(**assembly, true, arguments.quiet);
+  return play(**assembly, shown, true, arguments.quiet);
 }
 
 Result<int> resume(const std::string& directory, bool quiet) {
+  // The store gives config.yaml, or its own copy where that is gone; the file gives the lines.
+  auto store = Store::open(directory, Store::Access::read);
+  if (!store) return std::move(store).error();
+  YamlFile file{.path = directory + "/trajectories.db", .root = (*store)->config()};
   const std::string path = directory + "/config.yaml";
-  if (!fs::exists(path))
-    return bad_input(directory + ": is no run directory (there is no config.yaml in it)");
-  auto file = read_yaml(path);
-  if (!file) return std::move(file).error();
-  auto config = read_run_config(*file);
+  if (fs::exists(path)) {
+    auto read = read_yaml(path);
+    if (!read) return std::move(read).error();
+    file = std::move(*read);
+  }
+  store->reset();
+  auto config = read_run_config(file);
   if (!config) return std::move(config).error();
   // The directory may have been moved since; its name as a run stays.
   config->out = directory;
+  if (auto settled = settle_paths(*config); !settled) return std::move(settled).error();
   auto assembly = Assembly::build(std::move(*config));
   if (!assembly) return std::move(assembly).error();
-  return play(**assembly, false, quiet);
+  return play(**assembly, directory, false, quiet);
 }
 
 }  // namespace
@@ -100,12 +135,14 @@ std::function<Result<int>()> set_up_run(CLI::App& command) {
   command.add_option("CONFIG", arguments->config, "the run configuration (YAML)")->required();
   command.add_option("--out", arguments->overrides.out, "run directory (default: runs/CONFIG)");
   command.add_option("--set", arguments->overrides.set, "KEY=VALUE: overrides a setting")
+      ->allow_extra_args(false)
       ->take_all();
   command.add_option("--tasks", arguments->overrides.tasks, "tasks file instead of the configured");
   command.add_option("--model", arguments->overrides.models, "ROLE=URI: a model by role")
+      ->allow_extra_args(false)
       ->take_all();
   command.add_option("--limit", arguments->limit, "only the first N tasks of each suite")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1, std::numeric_limits<int>::max()));
   command.add_option("--filter", arguments->filter, "only tasks that match, e.g. suite=qa,id=*-1");
   command.add_flag("--dry-run", arguments->dry_run, "estimate tokens, time and cost; run nothing");
   command.add_flag("--quiet", arguments->quiet, "no progress line");

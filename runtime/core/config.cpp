@@ -6,6 +6,7 @@
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <cmath>
 
@@ -318,6 +319,14 @@ Result<PluginUse> read_plugin_use(const json::value& value, const std::string& w
       return bad_input(where + " " + use.name + ": as: expected a name");
     use.alias = std::string(as->get_string());
     use.options.erase("as");
+    // Labels and scores are called ALIAS.NAME.
+    const auto plain = [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '-'; };
+    if (!std::all_of(use.alias.begin(), use.alias.end(), plain))
+      return bad_input(where + " " + use.name + ": as: '" + use.alias +
+                       "' is no name; expected letters, digits, _ and -");
+    if (use.alias == "proctor")
+      return bad_input(where + " " + use.name +
+                       ": the label name 'proctor' is proctor's own; use another as=");
   }
   if (auto* suites = use.options.if_contains("suites")) {
     static const OptionInfo kSuites{.name = "suites", .type = OptionType::list};
@@ -361,15 +370,25 @@ Result<PluginUse> parse_plugin_use(const std::string& text) {
 }
 
 Error YamlFile::complain(const std::string& json_path, const std::string& what) const {
-  std::string at = json_path;
-  auto line = lines.find(at);
-  while (line == lines.end() && !at.empty()) {
+  for (std::string at = json_path;;) {
+    if (const auto origin = origins.find(at); origin != origins.end())
+      return bad_input(origin->second + ": " + what);
+    if (const auto line = lines.find(at); line != lines.end())
+      return bad_input(path + ":" + std::to_string(std::max(1, line->second)) + ": " + what);
+    if (at.empty()) return bad_input(path + ":1: " + what);
     const std::size_t cut = at.find_last_of(".[");
     at = cut == std::string::npos ? "" : at.substr(0, cut);
-    line = lines.find(at);
   }
-  const std::string number = line == lines.end() ? "1" : std::to_string(std::max(1, line->second));
-  return bad_input(path + ":" + number + ": " + what);
+}
+
+void YamlFile::replaced(const std::string& json_path, const std::string& origin) {
+  std::erase_if(lines, [&](const auto& entry) {
+    const std::string& known = entry.first;
+    return known.starts_with(json_path) &&
+           (known.size() == json_path.size() || known[json_path.size()] == '.' ||
+            known[json_path.size()] == '[');
+  });
+  origins[json_path] = origin;
 }
 
 Result<YamlFile> parse_yaml(const std::string& text, const std::string& name) {

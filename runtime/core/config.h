@@ -69,9 +69,13 @@ struct YamlFile {
   std::string path;
   json::value root;
   std::map<std::string, int> lines;  // JSON path ("models.policy", "tools[0]") ─▶ line, from 1
+  // Of paths that came from elsewhere: "--set limits.turns=0".
+  std::map<std::string, std::string> origins = {};
 
-  // "FILE:LINE: what", with the line of the path or of its nearest parent.
+  // "FILE:LINE: what", with the line of the path or of its nearest parent, or "ORIGIN: what".
   Error complain(const std::string& json_path, const std::string& what) const;
+  // What lies at and below `json_path` is from `origin` now.
+  void replaced(const std::string& json_path, const std::string& origin);
 };
 Result<YamlFile> read_yaml(const std::string& path);
 Result<YamlFile> parse_yaml(const std::string& text, const std::string& name);
