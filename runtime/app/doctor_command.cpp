@@ -187,6 +187,7 @@ std::function<Result<int>()> set_up_doctor(CLI::App& command) {
   auto models = std::make_shared<std::vector<std::string>>();
   auto as_json = std::make_shared<bool>(false);
   command.add_option("--model", *models, "ROLE=URI: also ask this model what it can do")
+      ->allow_extra_args(false)
       ->take_all();
   command.add_flag("--json", *as_json, "one JSON object a line");
   return [models, as_json] { return examine(*models, *as_json); };

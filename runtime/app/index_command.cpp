@@ -83,6 +83,7 @@ Result<int> query_file(const SearchIndex& index, const QueryArguments& arguments
   std::istream& lines = standard_input ? std::cin : file;
   std::string line;
   for (std::size_t number = 1; std::getline(lines, line); ++number) {
+    if (is_blank(line)) continue;
     if (line.ends_with('\r')) line.pop_back();
     auto asked = read_asked(line);
     if (!asked) return std::move(asked).error().in(fmt::format("{}:{}", shown, number));

@@ -1,11 +1,32 @@
 // proctor's front: parses the command line, runs one command, turns its Error into one sentence.
+#include <cerrno>
 #include <csignal>
+#include <cstdio>
+#include <cstring>
 #include <exception>
 #include <iostream>
 
 #include "runtime/app/commands.h"
 #include "runtime/core/records.h"
 #include "sandbox/sandbox.h"
+
+namespace {
+
+// What is still in the buffer goes out now: output that is lost is a failure, and not a success
+// that nobody sees. A reader that has gone away (`| head`) wanted no more, and no remark on it.
+int ended(int code) {
+  errno = 0;
+  const bool flushed = std::fflush(stdout) == 0;
+  const int reason = errno;
+  std::cout.flush();
+  if (flushed && std::cout && std::ferror(stdout) == 0) return code;
+  if (reason != EPIPE)
+    std::cerr << "proctor: stdout: cannot be written"
+              << (reason == 0 ? std::string() : std::string(": ") + std::strerror(reason)) << "\n";
+  return code == 0 ? 1 : code;
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   using namespace proctor;
@@ -30,7 +51,7 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
+    return ended(app.exit(error) == 0 ? 0 : 2);
   }
   if (!launcher) {
     std::cerr << "proctor: sandbox launcher: " << launcher.error().message << "\n";
@@ -38,7 +59,7 @@ int main(int argc, char** argv) {
   }
   try {
     const Result<int> result = chosen();
-    if (result) return *result;
+    if (result) return ended(*result);
     std::cerr << "proctor: " << result.error().message << "\n";
     return exit_code(result.error().kind);
   } catch (const std::exception& error) {

@@ -199,9 +199,12 @@ std::function<Result<int>()> set_up_show(CLI::App& command) {
                      "an id, or the beginning of one or of a task's");
   command.add_option("--limit", arguments->limit, "how many trajectories to list")
       ->capture_default_str();
-  command.add_option("--filter", arguments->filters,
-                     "only these, as status=answered, correct=false, reward<0.5, turns>=3, "
-                     "suite=qa, task=ID; several must all hold");
+  command
+      .add_option("--filter", arguments->filters,
+                  "only these, as status=answered, correct=false, reward<0.5, turns>=3, "
+                  "suite=qa, task=ID; several must all hold")
+      ->allow_extra_args(false)
+      ->take_all();
   command.add_flag("--json", arguments->as_json, "for machines: one JSON object on stdout");
   command.add_flag("--full", arguments->full, "of a trajectory: cut nothing");
   return [arguments] { return run_show(*arguments); };

@@ -1,0 +1,137 @@
+"""Settings and what becomes of them: bounds, where a complaint points, resuming from elsewhere, output
+that cannot be written, records that a model tried to make unreadable."""
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.dirname(__file__))
+from support import BINARY, Scratch, check, check_equal, finish, lines, proctor, refused  # noqa: E402
+
+
+def write_inputs(scratch, more="", tasks=None):
+    scratch.write("tasks.jsonl", tasks or [{"id": "a", "prompt": "2+2?"}, {"id": "b", "prompt": "x"}])
+    scratch.write("script.jsonl", [{"content": "<answer>4</answer>"}])
+    return scratch.write("run.yaml", "tasks: tasks.jsonl\n"
+                                     "models: {policy: \"script:script.jsonl?tokens=bytes\"}\n"
+                                     "format: hermes\n" + more)
+
+
+def bounds(scratch):
+    config = write_inputs(scratch)
+    for setting in ("samples=4294967297", "limits.turns=2147483648", "limits.wall_ms=99999999999999",
+                    "io_threads=100000", "concurrency=4294967297"):
+        result = proctor("run", config, "--set", setting, "--dry-run", cwd=scratch.path)
+        refused(result, 2, "--set " + setting, "out of range")
+    refused(proctor("run", config, "--set", "limits.cost=1", "--dry-run", cwd=scratch.path), 2, "price_in")
+    priced = "models.policy={uri: \"script:script.jsonl\", price_in: -1}"
+    refused(proctor("run", config, "--set", priced, "--dry-run", cwd=scratch.path), 2, "at least 0")
+    check_equal(proctor("run", config, "--limit", "0", cwd=scratch.path).returncode, 2, "--limit 0")
+
+
+def complaints(scratch):
+    config = write_inputs(scratch, "tools:\n  - python\n  - {bash: {wal_ms: 1}}\n")
+    refused(proctor("run", config, "--dry-run", cwd=scratch.path), 2, "run.yaml:6: ", "wall_ms")
+    config = write_inputs(scratch, "supervise:\n  - judje\n")
+    refused(proctor("run", config, "--dry-run", cwd=scratch.path), 2, "run.yaml:5: ", "judge")
+    config = write_inputs(scratch, "supervise:\n  - {judge: {as: proctor}}\n")
+    refused(proctor("run", config, "--dry-run", cwd=scratch.path), 2, "proctor's own")
+    config = write_inputs(scratch, "tools: [python]\n",
+                          tasks=[{"id": "a", "prompt": "x", "tools": ["pyhton"]}])
+    refused(proctor("run", config, "--dry-run", cwd=scratch.path), 2, "'a'", "did you mean 'python'")
+    config = write_inputs(scratch)
+    # Options before the file do not swallow it.
+    result = proctor("run", "--set", "samples=2", "--dry-run", config, cwd=scratch.path)
+    check_equal(result.returncode, 0, "an option before the configuration: " + result.stderr)
+    check_equal(json.loads(result.stdout)["rollouts"], 4, "rollouts")
+
+
+def renamed_tools(scratch):
+    config = write_inputs(scratch, "tools: [{python: {as: py}}, {python: {suites: [qa]}}]\n"
+                                   "supervise: [judge]\n")
+    scratch.write("script.jsonl", [
+        {"match": {"turn": 0, "purpose": "policy"}, "content":
+         '<tool_call>{"name": "py", "arguments": {"code": "print(41 + 1)"}}</tool_call>'
+         '<tool_call>{"name": "python", "arguments": {"code": "1"}}</tool_call>'},
+        {"content": "<answer>4</answer>"}])
+    result = proctor("run", config, "--out", "renamed", "--limit", "1", cwd=scratch.path)
+    record = lines(scratch("renamed/trajectories.jsonl"))[0]
+    seen = [(o["name"], o["content"]) for o in record["turns"][0]["observations"]]
+    check_equal(seen[0], ("py", "42"), "a renamed tool")
+    check("There is no tool 'python'. The tools are: py." in seen[1][1], f"a tool of other suites: {seen}")
+    check_equal(result.stderr.count("no model for the role judge"), 1, "the fallback is said once")
+
+
+def resume_from_anywhere(scratch):
+    config = write_inputs(scratch)
+    tasks = "".join(json.dumps({"id": f"t{n}", "prompt": "x"}) + "\n" for n in range(3))
+    result = proctor("run", config, "--tasks", "-", "--out", "piped", stdin=tasks, cwd=scratch.path)
+    check_equal(result.returncode, 0, "tasks from stdin: " + result.stderr)
+    # As after a kill: one rollout is missing.
+    database = sqlite3.connect(scratch("piped/trajectories.db"))
+    database.execute("DELETE FROM records WHERE number IN (SELECT number FROM trajectories WHERE task_id='t1')")
+    database.execute("DELETE FROM trajectories WHERE task_id='t1'")
+    database.commit()
+    database.close()
+    os.unlink(scratch("piped/config.yaml"))
+    result = proctor("resume", scratch("piped"), cwd="/")
+    check_equal(result.returncode, 0, "resume from elsewhere, without config.yaml: " + result.stderr)
+    check_equal(sorted(record["task_id"] for record in lines(scratch("piped/trajectories.jsonl"))),
+                ["t0", "t1", "t2"], "the tasks that were piped in")
+    scratch.write("piped/tasks.jsonl", [{"id": "other", "prompt": "y"}])
+    refused(proctor("resume", scratch("piped"), cwd="/"), 2, "not those that the run began with")
+
+
+def full_disk(scratch):
+    config = write_inputs(scratch)
+    proctor("run", config, "--out", "shown", cwd=scratch.path)
+    for command in (["run", config, "--dry-run"], ["tools"], ["supervisors"], ["doctor"],
+                    ["show", scratch("shown")], ["lint", scratch("shown")], ["--help"]):
+        with open("/dev/full", "w") as full:
+            result = subprocess.run([BINARY, *command], stdout=full, stderr=subprocess.PIPE, text=True,
+                                    cwd=scratch.path, timeout=120)
+        check_equal(result.returncode, 1, f"{command} into a full disk: {result.stderr}")
+        check("stdout: cannot be written" in result.stderr, f"{command}: {result.stderr!r}")
+
+
+def deep_calls(scratch):
+    config = write_inputs(scratch, "tools: [python]\nlimits: {turns: 3}\n")
+    for depth in (40, 60):
+        call = '<tool_call>{"name": "python", "arguments": {"code": "1", "x": ' + '{"a": ' * depth + "{}" + \
+               "}" * depth + "}}</tool_call>"
+        scratch.write("script.jsonl", [{"match": {"turn": 0}, "content": call},
+                                       {"content": "<answer>4</answer>"}])
+        run = scratch(f"deep-{depth}")
+        result = proctor("run", config, "--out", run, cwd=scratch.path)
+        check_equal(result.returncode, 0, f"calls {depth} deep: " + result.stderr)
+        check_equal(proctor("lint", run).returncode, 0, f"lint of calls {depth} deep")
+        labelled = proctor("label", run + "/trajectories.jsonl", "--supervise", "groundedprm:check=tool",
+                           "--out", scratch("labelled.jsonl"))
+        check(labelled.returncode in (0, 1), "label: " + labelled.stderr)
+        turn = lines(run + "/trajectories.jsonl")[0]["turns"][0]
+        check_equal(turn["assistant"]["parse_error"] is None, depth == 40, f"parse_error at {depth}")
+
+
+def small_things(scratch):
+    write_inputs(scratch)
+    with open(scratch("tasks.jsonl"), encoding="utf-8") as file:
+        text = file.read()
+    with open(scratch("tasks.jsonl"), "w", encoding="utf-8-sig") as file:
+        file.write(text)
+    result = proctor("run", scratch("run.yaml"), "--out", "bom", cwd=scratch.path)
+    check_equal(result.returncode, 0, "a byte order mark: " + result.stderr)
+    refused(proctor("run", scratch("run.yaml"), "--filter", "!=x", "--dry-run", cwd=scratch.path), 2, "--filter")
+    os.symlink(scratch("target.jsonl"), scratch("link.jsonl"))
+    scratch.write("target.jsonl", "old\n")
+    proctor("export", scratch("bom"), "--format", "proctor", "--out", scratch("link.jsonl"))
+    check(os.path.islink(scratch("link.jsonl")), "a link stays one")
+    check_equal(len(lines(scratch("target.jsonl"))), 2, "what the link points at is written")
+
+
+if __name__ == "__main__":
+    for test in (bounds, complaints, renamed_tools, resume_from_anywhere, full_disk, deep_calls, small_things):
+        with Scratch() as folder:
+            test(folder)
+    finish()
