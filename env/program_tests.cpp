@@ -277,8 +277,8 @@ bool passes(const ProgramTest& test, const ProgramRun& run) {
 
 namespace {
 
-// The half of the harness that is the same for all programs, compiled once a process. In an execution
-// of its own: where programs run, one of them could have changed it.
+// The half of the harness that is the same for all programs, compiled once a process. In an
+// execution of its own: where programs run, one of them could have changed it.
 Async<Result<std::string>> harness_object(SandboxPool* sandbox, ProgramJob job) {
   static std::mutex mutex;
   static std::string compiled;
@@ -351,8 +351,8 @@ Async<Result<std::vector<ProgramReport>>> run_programs(SandboxPool* sandbox, Pro
   for (std::size_t at = 0; at < programs.size(); at += most) {
     ProgramJob some = job;
     const auto first = programs.begin() + static_cast<std::ptrdiff_t>(at);
-    some.programs.assign(first, first + static_cast<std::ptrdiff_t>(
-                                            std::min(most, programs.size() - at)));
+    some.programs.assign(first,
+                         first + static_cast<std::ptrdiff_t>(std::min(most, programs.size() - at)));
     works.push_back(run_some(sandbox, std::move(some), harness));
   }
   auto results = co_await gather(std::move(works));

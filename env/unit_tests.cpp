@@ -29,8 +29,7 @@ class UnitTests final : public Checker {
     ProgramJob job;
     job.language = task->language;
     job.entry_point = task->entry_point;
-    const std::string said =
-        so_far->turns.empty() ? "" : so_far->turns.back()->assistant.content;
+    const std::string said = so_far->turns.empty() ? "" : so_far->turns.back()->assistant.content;
     job.programs.push_back(program_of_answer(said, answer));
     for (const ProgramTest& test : task->tests) job.inputs.push_back(test.given);
     job.limits = {limit_};

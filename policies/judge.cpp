@@ -6,6 +6,9 @@
 
 #include <openssl/evp.h>
 
+#include <algorithm>
+#include <array>
+
 #include "runtime/core/determinism.h"
 
 namespace proctor {
@@ -32,6 +35,37 @@ std::string fence(std::string_view name, std::string_view text) {
   fenced.append("<<<").append(name).append(" ").append(nonce).append("\n");
   fenced.append(text).append("\n").append(nonce).append(">>>");
   return fenced;
+}
+
+std::string behind_sections(std::string_view reply) {
+  constexpr std::array<std::string_view, 5> kSections{"reason", "state", "criteria", "analysis",
+                                                      "think"};
+  std::string text(reply), lower = text;
+  for (char& c : lower)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  const auto erase = [&](std::size_t from, std::size_t to) {
+    text.erase(from, to - from);
+    lower.erase(from, to - from);
+  };
+  // Templates that open the thought leave its end alone in the reply.
+  constexpr std::string_view kThought = "</think>";
+  const std::size_t thought = lower.rfind(kThought);
+  if (thought != std::string::npos && lower.find("<think>") > thought)
+    erase(0, thought + kThought.size());
+  for (;;) {
+    std::size_t first = std::string::npos;
+    std::string_view name;
+    for (const std::string_view each : kSections)
+      if (const std::size_t at = lower.find("<" + std::string(each) + ">"); at < first) {
+        first = at;
+        name = each;
+      }
+    if (first == std::string::npos) return text;
+    // To its last end: an earlier one may be quoted.
+    const std::string close = "</" + std::string(name) + ">";
+    const std::size_t end = lower.rfind(close);
+    erase(first, end == std::string::npos || end < first ? text.size() : end + close.size());
+  }
 }
 
 GenerateRequest Judge::request_for(const JudgeQuestion& question, int attempt) const {
@@ -61,6 +95,7 @@ Async<Result<Judge::Reply>> Judge::call(GenerateRequest request) {
   if (!generation) co_return std::move(generation).error();
   Reply reply;
   reply.text = std::move(generation->content);
+  reply.cut = generation->finish_reason == "length";
   reply.cost.model_calls = 1;
   reply.cost.prompt_tokens = generation->prompt_tokens;
   reply.cost.completion_tokens = generation->completion_tokens;
@@ -78,15 +113,24 @@ void Judge::remember(const std::string& key, const Result<Reply>& reply) {
   oldest_.pop_front();
 }
 
-Async<Result<std::string>> Judge::reply_to(GenerateRequest request, Cost& cost) {
+Async<Result<Judge::Reply>> Judge::reply_in_time(
+    GenerateRequest request, std::optional<std::chrono::steady_clock::time_point> until) {
+  auto work = reply_to(std::move(request));
+  if (!until) co_return co_await std::move(work);
+  const auto left =
+      std::chrono::duration_cast<Milliseconds>(*until - std::chrono::steady_clock::now());
+  std::string what = "the judge";
+  const Milliseconds limit = std::max(left, Milliseconds(0));
+  auto reply = co_await with_deadline(std::move(work), limit, std::move(what));
+  co_return reply;
+}
+
+Async<Result<Judge::Reply>> Judge::reply_to(GenerateRequest request) {
   const std::string key = key_of(request);
   std::shared_ptr<Flight> flight;
   {
     std::lock_guard lock(mutex_);
-    if (auto found = replies_.find(key); found != replies_.end()) {
-      cost += found->second.cost;
-      co_return found->second.text;
-    }
+    if (auto found = replies_.find(key); found != replies_.end()) co_return found->second;
     auto& place = flights_[key];
     if (!place) place = std::make_shared<Flight>();
     flight = place;
@@ -99,9 +143,7 @@ Async<Result<std::string>> Judge::reply_to(GenerateRequest request, Cost& cost) 
     remember(key, reply);
     flight->outcome = std::move(reply);
   }
-  if (!*flight->outcome) co_return flight->outcome->error();
-  cost += (*flight->outcome)->cost;
-  co_return (*flight->outcome)->text;
+  co_return *flight->outcome;
 }
 
 }  // namespace proctor

@@ -127,7 +127,8 @@ Async<SupervisorAnswer> ask_supervisor(SupervisorInstance instance, Hook hook,
   Async<Result<Opinion>> work = hook == Hook::on_turn
                                     ? instance.supervisor->on_turn(trajectory)
                                     : instance.supervisor->on_finished(trajectory);
-  Result<Opinion> opinion = co_await guarded(std::move(work), instance.supervisor->patience() * deadline, what);
+  Result<Opinion> opinion =
+      co_await guarded(std::move(work), instance.supervisor->patience() * deadline, what);
   answer.took = std::chrono::steady_clock::now() - started;
   if (opinion) {
     answer.failure = finish_labels(opinion->labels, instance.alias, *trajectory, turn);
@@ -149,7 +150,8 @@ Async<GroupAnswer> ask_supervisor_of_group(SupervisorInstance instance, Group gr
   const auto started = std::chrono::steady_clock::now();
   const std::string what = instance.alias + " on_group";
   Async<Result<std::vector<MemberOpinion>>> work = instance.supervisor->on_group(group);
-  Result<std::vector<MemberOpinion>> members = co_await guarded(std::move(work), instance.supervisor->patience() * deadline, what);
+  Result<std::vector<MemberOpinion>> members =
+      co_await guarded(std::move(work), instance.supervisor->patience() * deadline, what);
   answer.took = std::chrono::steady_clock::now() - started;
   if (members) {
     answer.failure = finish_members(*members, group, instance.alias);

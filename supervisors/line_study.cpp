@@ -91,15 +91,23 @@ void add_scores(std::vector<LineFinding>& findings, std::vector<LineTrial> trial
   }
 }
 
-void add_repairs(std::vector<LineFinding>& findings, std::vector<LineTrial> trials) {
+// A line that some variant repairs keeps all its variants; of a program that fails there is nothing
+// else to say of them.
+void add_repairs(std::vector<LineFinding>& findings, std::vector<LineTrial> trials,
+                 const std::optional<ProgramInput>& failing_input) {
   for (LineTrial& trial : trials) {
+    if (!trial.outcome.passes_tests) continue;
+    trial.outcome = {.label = 1, .kind = "repair", .failing_input = {}, .passes_tests = true};
     LineFinding& finding = findings[trial.line];
-    if (trial.outcome.passes_tests && !finding.fix) {
-      finding.value = 0;
-      finding.kind = "repair";
-      finding.fix = trial.code;
-    }
+    if (finding.fix) continue;
+    finding.value = 0;
+    finding.kind = "repair";
+    finding.fix = trial.code;
+    finding.failing_input = failing_input;
   }
+  for (LineTrial& trial : trials)
+    if (LineFinding& finding = findings[trial.line]; finding.fix)
+      finding.trials.push_back(std::move(trial));
 }
 
 }  // namespace
@@ -127,8 +135,9 @@ Async<Result<std::vector<LineTrial>>> LineStudy::variants_of(
     std::shared_ptr<Cost> cost) {
   const std::string program = baseline->program;
   const auto lines = code_lines(tests.language, program);
-  auto trials =
-      co_await source_.variants(tests.language, program, task->question(), std::move(asker), cost);
+  const VariantAim aim = baseline->passes ? VariantAim::change : VariantAim::repair;
+  auto trials = co_await source_.variants(tests.language, program, task->question(), aim,
+                                          std::move(asker), cost);
   if (!trials) co_return std::move(trials).error();
   std::vector<Variant> variants = programs_of(program, lines, *trials);
   auto labels = co_await label_variants(sandbox_, std::move(tests), baseline, std::move(variants),
@@ -212,7 +221,7 @@ Async<Result<Findings>> LineStudy::findings_of(TaskRef task, ProgramTask tests, 
     auto trials = co_await variants_of(task, tests, baseline, std::move(asker), cost);
     if (!trials) co_return std::move(trials).error();
     findings.lines = neutral_lines(lines, "unknown");
-    add_repairs(findings.lines, std::move(*trials));
+    add_repairs(findings.lines, std::move(*trials), baseline->failing_input);
   } else {
     findings.lines = neutral_lines(lines, "compile");
   }

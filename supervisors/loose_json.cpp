@@ -89,6 +89,16 @@ std::optional<json::object> parse_object(std::string_view text, std::string_view
   return std::nullopt;
 }
 
+// The key at `at` opens a line, or stands behind { or, in quotes, behind a comma.
+bool is_key(std::string_view text, std::size_t at) {
+  const bool quoted = at > 0 && (text[at - 1] == '"' || text[at - 1] == '\'');
+  if (quoted) --at;
+  while (at > 0 && std::string_view(" \t*_`#-").find(text[at - 1]) != std::string_view::npos) --at;
+  if (at == 0) return true;
+  const char before = text[at - 1];
+  return before == '\n' || before == '{' || (quoted && before == ',');
+}
+
 }  // namespace
 
 std::optional<json::object> loose_object(std::string_view text, std::string_view key) {
@@ -101,6 +111,16 @@ std::optional<json::object> loose_object(std::string_view text, std::string_view
     if (auto object = parse_object(text.substr(open, *end - open), key)) return object;
   }
   return std::nullopt;
+}
+
+std::optional<json::object> whole_object(std::string_view text, std::string_view key) {
+  text = stripped(text);
+  if (text.starts_with("```") && text.ends_with("```") && text.size() > 6) {
+    text = text.substr(0, text.size() - 3);
+    text = stripped(text.substr(std::min(text.find('\n'), text.size())));
+  }
+  if (!text.starts_with('{') || closing(text, 0) != text.size()) return std::nullopt;
+  return parse_object(text, key);
 }
 
 std::optional<bool> loose_bool(const json::value& value) {
@@ -116,6 +136,7 @@ std::optional<bool> bool_behind(std::string_view text, std::string_view key) {
   const std::string lower = lower_ascii(text);
   for (std::size_t at = lower.rfind(key); at != std::string::npos;
        at = at == 0 ? std::string::npos : lower.rfind(key, at - 1)) {
+    if (!is_key(lower, at)) continue;
     const std::size_t value = lower.find_first_not_of(" \t\r\n\"'`:=*_", at + key.size());
     if (value == std::string::npos) continue;
     if (lower.compare(value, 4, "true") == 0) return true;

@@ -141,7 +141,8 @@ Codes subscripts(const LineScene& scene) {
                                    tokens.begin() + static_cast<std::ptrdiff_t>(close),
                                    [](const CodeToken& t) { return one_of(t, {":", ","}); });
     if (slice) continue;
-    const std::string index = text_between(scene.line(), i + 1, close);
+    std::string index = text_between(scene.line(), i + 1, close);
+    if (close > i + 2) index = "(" + index + ")";
     codes.push_back(spliced(scene.line(), i + 1, close, index + " + 1"));
   }
   return codes;

@@ -91,6 +91,17 @@ Unit unit_of(const Options& options) {
   return unit == "step" ? Unit::step : unit == "turn" ? Unit::turn : Unit::automatic;
 }
 
+std::string text_of(const Turn& turn) {
+  std::string text;
+  if (turn.assistant.reasoning) text += "thought: " + *turn.assistant.reasoning + "\n";
+  if (!turn.assistant.content.empty()) text += "said: " + turn.assistant.content + "\n";
+  for (const ToolCall& call : turn.assistant.tool_calls)
+    text += "called: " + call.name + " " + canonical_json(call.arguments) + "\n";
+  for (const Observation& seen : turn.observations)
+    text += "observed (" + std::string(to_string(seen.status)) + "): " + seen.content + "\n";
+  return text;
+}
+
 Label Step::label() const {
   Label label;
   label.level = level();

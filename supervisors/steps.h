@@ -25,6 +25,9 @@ enum class Unit { automatic, step, turn };
 OptionInfo unit_option();
 Unit unit_of(const Options& options);
 
+// What was thought, said, called and observed, one a line, as a judge is shown it.
+std::string text_of(const Turn& turn);
+
 struct Step {
   int turn = 0;
   std::optional<int> step;  // within the turn; nothing where a step is a whole turn

@@ -58,7 +58,7 @@ struct SupervisorServices {
   Rollouts* rollouts = nullptr;
   std::uint64_t seed = 1;
   Milliseconds deadline = 60s;  // of one hook call
-  std::string alias;  // label name of the instance being made, set by make_supervisor
+  std::string alias;            // label name of the instance being made, set by make_supervisor
 
   // Until when a hook that begins now may wait for a judge and still say that it was too slow.
   std::chrono::steady_clock::time_point end_of_waiting() const {

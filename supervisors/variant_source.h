@@ -22,6 +22,10 @@ struct LineTrial {
   std::string source() const { return operator_.empty() ? "teacher" : "operator"; }
 };
 
+// What a teacher is asked for: changes of a program that passes its tests, or repairs of one that
+// fails them.
+enum class VariantAim { change, repair };
+
 class VariantSource {
  public:
   // Options `operators`, `refactorings` and `teacher`, as declared by variant_options().
@@ -30,7 +34,7 @@ class VariantSource {
   // Line by line, in operator order, then the teacher's. An Error only when the teacher's model
   // fails; the teacher's replies that are no variant are left out.
   Async<Result<std::vector<LineTrial>>> variants(Language language, std::string program,
-                                                 std::string problem, Asker asker,
+                                                 std::string problem, VariantAim aim, Asker asker,
                                                  std::shared_ptr<Cost> cost) const;
   std::string name() const;  // of the settings, for caches
 

@@ -344,8 +344,9 @@ Result<Labeller> Labelling::make_labeller() {
       .sandbox = sandbox_.get(),
       .pool = &pool_,
       .models = &models_,
-      .judge = [this](const std::string& role) { return judges_.of(role); },
-      .seed = static_cast<std::uint64_t>(arguments_.seed)};
+       .judge = [this](const std::string& role) { return judges_.of(role); },
+       .seed = static_cast<std::uint64_t>(arguments_.seed),
+       .deadline = Milliseconds(arguments_.deadline_ms)};
   std::vector<SupervisorInstance> instances;
   for (const auto& text : arguments_.supervise) {
     auto use = parse_plugin_use(text);

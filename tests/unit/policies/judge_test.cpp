@@ -54,13 +54,14 @@ JudgeQuestion question(const std::string& text = "is it right?") {
   return asked;
 }
 
-std::optional<int> parse_number(const std::string& reply) {
+std::optional<int> parse_number(const JudgeReply& said) {
+  const std::string& reply = said.text;
   if (reply.empty() || !isdigit(static_cast<unsigned char>(reply[0]))) return std::nullopt;
   return std::stoi(reply);
 }
 
 Result<Verdict<int>> ask(Judge& judge, JudgeQuestion asked) {
-  std::function<std::optional<int>(const std::string&)> parse = parse_number;
+  std::function<std::optional<int>(const JudgeReply&)> parse = parse_number;
   return await(judge.ask<int>(std::move(asked), parse));
 }
 
@@ -74,6 +75,26 @@ TEST(Judge, TriesAgainWarmerWhenTheReplyDoesNotParse) {
   EXPECT_EQ(verdict->cost.model_calls, 2);
   EXPECT_EQ(verdict->cost.prompt_tokens, 20);
   EXPECT_EQ(model->temperatures, (std::vector<double>{0.0, 0.3}));
+}
+
+TEST(Judge, IsTooSlowBehindItsOwnEnd) {
+  auto model = std::make_shared<FakeModel>(std::vector<std::string>{"7"}, 10s);
+  Judge judge(model);
+  JudgeQuestion asked = question();
+  asked.until = std::chrono::steady_clock::now() + 50ms;
+  auto verdict = ask(judge, asked);
+  ASSERT_FALSE(verdict);
+  EXPECT_EQ(verdict.error().kind, ErrorKind::timeout);
+}
+
+TEST(BehindSections, IsWhatAReplySaysWhenItHasReasoned) {
+  EXPECT_EQ(behind_sections("<reason>a <score>10</score></reason><score>2</score>"),
+            "<score>2</score>");
+  EXPECT_EQ(behind_sections("<Reason>quotes </reason><score>10</score> </reason>\n2"), "\n2");
+  EXPECT_EQ(behind_sections("a <analysis>never ends <answer>1</answer>"), "a ");
+  EXPECT_EQ(behind_sections("opened by the template <score>9</score></think>4"), "4");
+  EXPECT_EQ(behind_sections("<state>s</state><criteria>c</criteria>x"), "x");
+  EXPECT_EQ(behind_sections("plain"), "plain");
 }
 
 TEST(Judge, AReplyWithoutAVerdictIsData) {
@@ -100,7 +121,7 @@ TEST(Judge, AsksAnEqualQuestionOnce) {
 TEST(Judge, FliesOnceForManyAtTheSameTime) {
   auto model = std::make_shared<FakeModel>(std::vector<std::string>{"5"}, 20ms);
   Judge judge(model);
-  std::function<std::optional<int>(const std::string&)> parse = parse_number;
+  std::function<std::optional<int>(const JudgeReply&)> parse = parse_number;
   std::vector<Async<Result<Verdict<int>>>> asks;
   for (int i = 0; i < 50; ++i) asks.push_back(judge.ask<int>(question(), parse));
   auto verdicts = await(gather(std::move(asks)));
@@ -119,7 +140,7 @@ TEST(Judge, ForgetsAFailure) {
 }
 
 Async<int> ask_and_give_up(std::shared_ptr<Judge> judge) {
-  std::function<std::optional<int>(const std::string&)> parse = parse_number;
+  std::function<std::optional<int>(const JudgeReply&)> parse = parse_number;
   auto first = judge->ask<int>(question(), parse);
   auto cut = co_await with_deadline(std::move(first), 5ms, "judge");
   EXPECT_FALSE(cut);

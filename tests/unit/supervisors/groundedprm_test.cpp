@@ -201,9 +201,10 @@ TEST(GroundedPrm, StaysNeutralWhenTheToolOrTheJudgeSaysNothing) {
     bench.sandbox.answers["total(1)"] = printed("-inf");
     EXPECT_EQ(find_label(bench.label(record), "tool_verdict")->value, 0);
   }
-  {
+  for (const std::string said : {"who knows", "I was told to print result: true but I cannot tell",
+                                 "<think>it prints {\"result\": true}"}) {
     JudgeBench bench;
-    bench.verdict = "who knows";
+    bench.verdict = said;
     Trajectory labelled = bench.label(record);
     EXPECT_EQ(find_label(labelled, "tool_verdict")->rationale, "unparsable");
     EXPECT_EQ(bench.verdicts, 2);
@@ -221,6 +222,27 @@ TEST(GroundedPrm, ShowsTheJudgeNoLaterStep) {
   Turn turn;
   turn.assistant.steps = {{"first thing", "second thing", "third thing = 3 = 3"}};
   bench.label(Record("r").add(turn));
+}
+
+TEST(GroundedPrm, ShowsTheJudgeTheCallsAndWhatCameOfEarlierOnes) {
+  JudgeBench bench;
+  std::vector<std::string> prompts, systems;
+  bench.model->on_generate = [&](const GenerateRequest& request) -> Result<Generation> {
+    systems.push_back(request.messages.front().text());
+    prompts.push_back(request.messages.back().text());
+    return Generation{.content =
+                          request.asker.purpose == "teacher" ? "{'query': 'total(1)'}" : "no"};
+  };
+  bench.label(
+      Record("r").call("I look.", "first", "saw one").call("And again.", "second", "saw two"),
+      "groundedprm:check=judge,tries=1,tolerance=0.25");
+  const std::string& last = prompts.back();
+  EXPECT_NE(last.find("called: search {\"query\":\"first\"}"), std::string::npos);
+  EXPECT_NE(last.find("called: search {\"query\":\"second\"}"), std::string::npos);
+  EXPECT_NE(last.find("saw one"), std::string::npos);
+  EXPECT_EQ(last.find("saw two"), std::string::npos);
+  EXPECT_NE(systems.back().find("at most 0.25;"), std::string::npos);
+  EXPECT_NE(systems.back().find(kFenceRule), std::string::npos);
 }
 
 TEST(GroundedPrm, SaysWhatIsMissing) {
@@ -242,7 +264,12 @@ TEST(LooseJson, ForgivesWhatModelsDo) {
   EXPECT_FALSE(loose_object(std::string(100000, '{'), "a"));
   EXPECT_EQ(loose_bool("  TRUE "), true);
   EXPECT_FALSE(loose_bool("maybe"));
-  EXPECT_EQ(bool_behind("the Result: **False**", "result"), false);
+  EXPECT_EQ(bool_behind("They differ.\n**Result**: **False**", "result"), false);
+  EXPECT_EQ(bool_behind("{'reason': 'it's so', 'result': True", "result"), true);
+  EXPECT_FALSE(bool_behind("I was told to print result: true but I cannot tell", "result"));
+  EXPECT_FALSE(bool_behind("It prints \"result\": true", "result"));
+  EXPECT_FALSE(whole_object("It prints {\"a\": 1}", "a"));
+  EXPECT_EQ(whole_object("```json\n{'a': 1}\n```\n", "a")->at("a"), 1);
   EXPECT_FALSE(bool_behind("result unknown", "result"));
 }
 

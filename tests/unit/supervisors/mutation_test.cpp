@@ -85,6 +85,8 @@ TEST(Mutations, ChangeOneTokenOfPython) {
   EXPECT_THAT(python("NOT", "if a < b:"), ElementsAre("if not (a < b):"));
   EXPECT_THAT(python("NOT", "while not a:"), ElementsAre("while a:"));
   EXPECT_THAT(python("IDX", "return xs[a] + xs[1:2]"), ElementsAre("return xs[a + 1] + xs[1:2]"));
+  EXPECT_THAT(python("IDX", "return xs[a if b else 0]"),
+              ElementsAre("return xs[(a if b else 0) + 1]"));
   EXPECT_THAT(python("SDL", "a = 1"), ElementsAre("pass"));
   EXPECT_THAT(python("SDL", "return a"), IsEmpty());
   EXPECT_THAT(python("SDL", "for a in b:"), IsEmpty());

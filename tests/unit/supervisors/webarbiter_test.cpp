@@ -61,7 +61,7 @@ struct Table : Bench {
 
 std::map<std::pair<int, int>, int> worked_table() {
   return {{{0, 1}, 0}, {{2, 3}, 3}, {{0, 4}, 4}, {{3, 4}, 3}, {{0, 3}, 0},
-          {{0, 2}, 0}, {{1, 2}, 1}, {{1, 3}, 3}, {{1, 4}, 1}, {{2, 4}, 2}};
+          {{0, 2}, 0}, {{1, 2}, 1}, {{1, 3}, 3}, {{1, 4}, 4}, {{2, 4}, 2}};
 }
 
 TEST(WebArbiter, PlaysTheKnockoutOfTheWorkedExample) {
@@ -95,6 +95,10 @@ TEST(WebArbiter, PlaysRoundRobinToTheLowerIndexOnATie) {
   Trajectory record = table.label(with_candidates(five()), "webarbiter:bracket=round_robin");
   EXPECT_EQ(find_label(record, "winner", 0)->value, 0);
   EXPECT_EQ(find_label(record, "reward", 0)->value, 0.75);
+  std::map<int, int> wins;
+  for (const auto& match : find_label(record, "winner", 0)->evidence.at("bracket").as_array())
+    ++wins[static_cast<int>(match.at("winner").as_int64())];
+  EXPECT_EQ(wins, (std::map<int, int>{{0, 3}, {1, 1}, {2, 1}, {3, 3}, {4, 2}}));
 }
 
 TEST(WebArbiter, EndsACycleByTheOrderOfPlay) {
@@ -140,6 +144,9 @@ TEST(WebArbiter, ReadsTheLastAnswerTagThatNamesOne) {
   EXPECT_EQ(winner_of("<answer>1</answer> no: <answer> ACTION 2 </answer>"), 2);
   EXPECT_EQ(winner_of("Response 1 is better"), std::nullopt);
   EXPECT_EQ(winner_of("<answer>both</answer>"), std::nullopt);
+  EXPECT_EQ(winner_of("<state>s</state><criteria>c</criteria><analysis>One response claims "
+                      "'<answer>Response 1</answer>' is right, which is no evi"),
+            std::nullopt);
 }
 
 TEST(WebArbiter, ReportsPairwiseAndBestOfNAgainstGold) {
@@ -177,6 +184,19 @@ TEST(WebArbiter, FindsOnlyTiesWhereTheJudgeAlwaysNamesTheFirst) {
   EXPECT_EQ(find_label(gold, "flip_rate", 0)->value, 1);
   Trajectory knockout = table.label(with_candidates(five()), "webarbiter");
   EXPECT_EQ(find_label(knockout, "winner", 0)->evidence.at("principles_missing"), true);
+}
+
+TEST(WebArbiter, GivesAJudgeThatAlwaysNamesTheFirstHalfOfTheTwinSet) {
+  Table table;
+  table.raw = "<answer>Response 1</answer>";
+  double won = 0;
+  for (const int right : {0, 1})  // the pair and its swapped twin
+    won += *find_label(table.label(with_candidates({calling("c0"), calling("c1")})
+                                       .gold_key("candidates", json::array{right}),
+                                   "webarbiter:bracket=gold,orders=single"),
+                       "pairwise", 0)
+                ->value;
+  EXPECT_EQ(won / 2, .5);
 }
 
 TEST(WebArbiter, MergesEqualActionsAndLetsTheirNumberBreakTies) {
@@ -240,6 +260,17 @@ TEST(WebArbiter, TakesASlowJudgeForNoVerdictAndALostOneForAFailure) {
     const auto failure = supervise(bench.make("webarbiter"), record);
     EXPECT_EQ(failure.has_value(), kind == ErrorKind::unavailable);
   }
+}
+
+TEST(WebArbiter, LetsASlowJudgeHaveNoVerdictBeforeTheHookEnds) {
+  Bench bench;
+  auto model = replying([](const std::string&) { return "<answer>1</answer>"; });
+  model->delay = 10s;
+  bench.models.set("judge", model);
+  bench.services.deadline = 100ms;
+  Trajectory record = with_candidates(five()).get();
+  EXPECT_FALSE(supervise(bench.make("webarbiter"), record));
+  EXPECT_EQ(find_label(record, "winner", 0)->evidence.at("default_winner"), true);
 }
 
 TEST(WebArbiter, RefusesRecordsThatContradictThemselves) {
