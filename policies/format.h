@@ -62,6 +62,16 @@ Result<FormatRef> make_format(const json::value& config);
 // calls of its own; every other stays.
 FormatRef format_for(FormatRef format, const Capabilities& model);
 
+// How a record says in `policy` which format and tools its policy had: what rendered_prompt()
+// reads.
+json::value format_config(const Format& format, const json::value& config);
+json::array to_json(const std::vector<ToolDefinition>& tools);
+
+// What the policy saw before turn `turns` of this trajectory: its messages in its own format and
+// with its own tools; as they are where the record names no format (a foreign conversation).
+// `bad_input` for a format or tools that cannot be read.
+Result<Rendered> rendered_prompt(const Trajectory& trajectory, std::size_t turns);
+
 #define REGISTER_FORMAT(...)                                                  \
   static const bool registered_format_ = [] {                                 \
     ::proctor::Registry<::proctor::FormatMaker>::instance().add(__VA_ARGS__); \

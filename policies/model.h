@@ -75,6 +75,7 @@ struct Generation {
 // log pi(continuation | messages as chat, then `assistant_prefix` of the opened assistant turn).
 struct ScoreRequest {
   std::vector<Message> messages;
+  std::vector<ToolDefinition> tools;  // as in GenerateRequest
   std::string assistant_prefix;
   std::string continuation;
   Asker asker;

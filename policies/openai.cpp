@@ -505,7 +505,7 @@ Async<std::optional<Ids>> OpenAiModel::exact_prompt(std::shared_ptr<const Genera
 // The opened turn's ids, then the text's: those behind what the text shares with its own prefix
 // belong to the continuation, a token across the border included.
 Async<Result<Score>> OpenAiModel::score_by_ids(ScoreRequest request, Wire wire) {
-  std::string body = openai::tokenize_body(request.messages, wire);
+  std::string body = openai::tokenize_body(request.messages, wire, request.tools);
   auto opened = co_await tokenize(std::move(body));
   if (!opened) co_return std::move(opened).error();
   body = openai::tokenize_text_body(request.assistant_prefix + request.continuation, wire);

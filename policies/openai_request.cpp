@@ -246,13 +246,15 @@ std::string completions_body(const GenerateRequest& request,
   return std::move(body).end();
 }
 
-std::string tokenize_body(const std::vector<Message>& messages, const Wire& wire) {
+std::string tokenize_body(const std::vector<Message>& messages, const Wire& wire,
+                          const std::vector<ToolDefinition>& tools) {
   json::object as_in_chats;
   for (const char* name : {"chat_template", "chat_template_kwargs"})
     if (const auto* given = wire.extra_body.if_contains(name)) as_in_chats[name] = *given;
   Body body(as_in_chats);
   body.text("model", wire.model);
   if (body.key("messages")) append_messages(body.out(), messages);
+  if (!tools.empty() && body.key("tools")) append_tools(body.out(), tools);
   body.raw("add_generation_prompt", "true");
   return std::move(body).end();
 }

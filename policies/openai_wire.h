@@ -35,7 +35,8 @@ std::string completions_body(const GenerateRequest& request,
                              bool stream);
 // For POST /tokenize (and llama-server's /apply-template): messages by the server's chat template,
 // the next turn opened; or plain text.
-std::string tokenize_body(const std::vector<Message>& messages, const Wire& wire);
+std::string tokenize_body(const std::vector<Message>& messages, const Wire& wire,
+                          const std::vector<ToolDefinition>& tools = {});
 std::string tokenize_text_body(const std::string& text, const Wire& wire);
 
 // What an error answer says, in one line: error.message, message, detail, or the text's beginning.

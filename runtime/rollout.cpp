@@ -156,7 +156,9 @@ void Rollout::begin(int sample, std::optional<Trajectory> so_far) {
     record_.policy = {{"backend", services_.policy->backend()},
                       {"model", services_.policy->name()},
                       {"sampling", to_json(sampling)},
-                      {"weights_version", nullptr}};
+                      {"weights_version", nullptr},
+                      {"format", format_config(*services_.format, config_.format)},
+                      {"tools", to_json(definitions_)}};
     record_.prefix = std::make_shared<const std::vector<Message>>(prompt_of(services_, *task_));
     record_.created = iso8601(services_.clock->now());
     json::object versions;
@@ -420,23 +422,18 @@ Async<Result<Generation>> Rollout::generate_once(GenerateRequest request) {
 
 // Makes room by cutting the oldest observation that still stands; false when there is none.
 bool Rollout::cut_oldest_observation() {
-  std::size_t at = record_.prefix->size();
-  for (TurnRef& turn : record_.turns) {
-    ++at;  // the assistant's message
-    for (std::size_t i = 0; i < turn->observations.size(); ++i, ++at) {
-      Message& message = conversation_[at];
-      if (message.extra.contains("cut")) continue;
-      message.content =
-          json::string("[cut: " + std::to_string(message.text().size()) + " characters]");
-      message.extra["cut"] = true;
+  for (auto& turn : record_.turns)
+    for (std::size_t i = 0; i < turn->observations.size(); ++i) {
+      const Observation& seen = turn->observations[i];
+      if (seen.tool_call_id.empty() || seen.extra.contains("cut_before_turn")) continue;
       auto marked = std::make_shared<Turn>(*turn);
       marked->observations[i].extra["cut_before_turn"] = record_.turns.size();
       turn = std::move(marked);
+      conversation_ = messages_of(record_);
       tokens_.forget();
       seen_messages_ = 0;
       return true;
     }
-  }
   return false;
 }
 

@@ -8,6 +8,7 @@
 #include <array>
 #include <cmath>
 
+#include "policies/format.h"
 #include "supervisors/grading.h"
 #include "supervisors/group.h"
 #include "supervisors/scorer.h"
@@ -44,7 +45,12 @@ std::size_t count_of(const std::string& text, std::string_view part) {
 
 bool tags_are_broken(const Trajectory& trajectory) {
   std::string text;
-  for (const TurnRef& turn : trajectory.turns) text += turn->assistant.content;
+  for (const TurnRef& turn : trajectory.turns) {
+    const std::string& said = turn->assistant.content;
+    // A template that opens the thought leaves its end alone in what was said.
+    if (said.find("</think>") < said.find("<think>")) text += "<think>";
+    text += said;
+  }
   const auto differ = [&](const char* name) {
     const std::string tag(name);
     return count_of(text, "<" + tag + ">") != count_of(text, "</" + tag + ">");
@@ -95,6 +101,7 @@ class Igpo final : public Supervisor {
     if (gold_of(trajectory).empty())
       return bad_input(
           "igpo needs task.gold.answers: a list with at least one answer that is not empty");
+    if (auto prompt = rendered_prompt(trajectory, 0); !prompt) return std::move(prompt).error();
     if (outcome_by_reward_ && !trajectory.outcome.reward)
       return bad_input("igpo:outcome=reward needs outcome.reward, which is null here");
     if (discount_first_ && !trajectory.tokens)
@@ -120,6 +127,8 @@ class Igpo final : public Supervisor {
     if (!before) co_return std::move(before).error();
     Label p0{.name = "p0", .level = LabelLevel::trajectory, .value = before->p};
     p0.evidence["tokens"] = before->tokens;
+    const auto* format = whole->policy.if_contains("format");
+    p0.evidence["format"] = format ? *format : json::value(nullptr);
     p0.cost = before->cost;
     opinion.labels.push_back(std::move(p0));
     for (std::size_t t = 0; t < whole->turns.size(); ++t) {
@@ -164,7 +173,11 @@ class Igpo final : public Supervisor {
 
   Async<Result<Scorer::Confidence>> confidence(TrajectoryRef trajectory, std::size_t turns) {
     ScoreRequest request;
-    request.messages = messages_of(*trajectory, turns);
+    // What the policy itself saw: in its format, and cut where its context was full.
+    auto prompt = rendered_prompt(*trajectory, turns);
+    if (!prompt) co_return std::move(prompt).error().in("trajectory " + trajectory->id);
+    request.messages = std::move(prompt->messages);
+    request.tools = std::move(prompt->native_tools);
     request.assistant_prefix = cue_head_;
     request.continuation = gold_of(*trajectory)[0];
     request.asker.task_id = trajectory->task_id;

@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "policies/format.h"
+
 namespace proctor {
 namespace {
 
@@ -12,6 +14,7 @@ std::string key_of(const ScoreRequest& request) {
   for (const Message& message : request.messages) messages.push_back(to_json(message));
   json::object whole;
   whole["messages"] = std::move(messages);
+  whole["tools"] = to_json(request.tools);
   whole["assistant_prefix"] = request.assistant_prefix;
   whole["continuation"] = request.continuation;
   return content_key(json::serialize(whole));
@@ -46,6 +49,7 @@ Async<Result<Scorer::Confidence>> Scorer::ask(ScoreRequest request) {
   }
   Confidence confidence;
   confidence.tokens = static_cast<std::int64_t>(score->logprobs.size());
+  confidence.logprob = sum;
   confidence.p = std::exp(sum / static_cast<double>(confidence.tokens));
   confidence.cost.model_calls = 1;
   confidence.cost.prompt_tokens = score->prompt_tokens;

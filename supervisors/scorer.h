@@ -20,6 +20,7 @@ class Scorer {
   // is positive or not finite, or none at all, is an Error: never a silent number.
   struct Confidence {
     double p = 0;
+    double logprob = 0;  // of the whole continuation
     std::int64_t tokens = 0;
     Cost cost;  // of asking, also where another asker has paid for it
   };

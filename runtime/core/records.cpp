@@ -696,8 +696,14 @@ std::vector<Message> messages_of(const Trajectory& trajectory, std::size_t turns
   if (trajectory.prefix) messages = *trajectory.prefix;
   for (std::size_t i = 0; i < std::min(turns, trajectory.turns.size()); ++i) {
     messages.push_back(as_message(trajectory.turns[i]->assistant));
-    for (const auto& observation : trajectory.turns[i]->observations)
+    for (const auto& observation : trajectory.turns[i]->observations) {
       messages.push_back(as_message(observation));
+      // It made room in a full context: whole in the record, and cut for the turns from then on.
+      const json::value* since = observation.extra.if_contains("cut_before_turn");
+      if (since && since->is_number() && since->to_number<double>() <= static_cast<double>(turns))
+        messages.back().content =
+            json::string("[cut: " + std::to_string(observation.content.size()) + " characters]");
+    }
   }
   return messages;
 }

@@ -22,7 +22,11 @@ class Lines final : public Model {
       : lines_(std::move(lines)), delay_(delay) {}
   std::string name() const override { return "lines"; }
   std::string backend() const override { return "script"; }
-  Async<Result<Capabilities>> capabilities() override { co_return Capabilities{}; }
+  Async<Result<Capabilities>> capabilities() override {
+    Capabilities can;
+    can.score = true;
+    co_return can;
+  }
   Async<Result<Generation>> generate(GenerateRequest request) override {
     const auto turn = static_cast<std::size_t>(request.asker.turn);
     prompts.push_back(request.messages);
@@ -37,9 +41,13 @@ class Lines final : public Model {
     generation.prompt_tokens = 100;
     co_return generation;
   }
+  Async<Result<Score>> score(ScoreRequest request) override {
+    scored.push_back(request.messages);
+    co_return Score{.logprobs = {-1}};
+  }
   int started = 0, finished = 0;
   std::optional<Error> failure;
-  std::vector<std::vector<Message>> prompts;
+  std::vector<std::vector<Message>> prompts, scored;
 
  private:
   std::vector<std::string> lines_;
@@ -333,6 +341,44 @@ TEST_F(RolloutTest, AJournalledRolloutGoesOnAndRebuildsItsSessions) {
   EXPECT_EQ(messages_of(resumed), messages_of(whole));
 }
 
+// igpo stands for whoever asks a model about the policy's own context.
+TEST_F(RolloutTest, AScorerIsShownWhatThePolicySaw) {
+  with_tool(false);
+  auto model = says({kCall, kCall, "<answer>4</answer>"});
+  auto task = std::make_shared<Task>(*task_);
+  task->gold["answers"] = json::array{"4"};
+  task->prompt.reset();
+  Message example{.role = "assistant"};
+  example.tool_calls.push_back({"c0", "count", {{"by", 1}}});
+  task->messages = std::vector<Message>{{.role = "user", .content = "count to 1"},
+                                        example,
+                                        {.role = "tool", .content = "1", .tool_call_id = "c0"},
+                                        {.role = "user", .content = "count"}};
+  task_ = task;
+  Models models;
+  models.set("scorer", model);
+  SupervisorServices services;
+  services.models = &models;
+  auto igpo = make_supervisor({.name = "igpo", .alias = "igpo"}, services);
+  ASSERT_TRUE(igpo) << igpo.error().message;
+  services_.supervisors.push_back(*igpo);
+  const Trajectory played = play();
+  ASSERT_EQ(model->prompts.size(), 3u);
+  EXPECT_EQ(model->scored, model->prompts);
+  EXPECT_EQ(played.policy.at("format"), "hermes");
+  EXPECT_EQ(played.policy.at("tools").at(0).at("name"), "count");
+  // Offline the same comes out of the record.
+  auto read = read_trajectory(to_json(played));
+  ASSERT_TRUE(read) << read.error().message;
+  for (std::size_t turn = 0; turn < 3; ++turn) {
+    auto prompt = rendered_prompt(*read, turn);
+    ASSERT_TRUE(prompt) << prompt.error().message;
+    EXPECT_EQ(prompt->messages, model->prompts[turn]);
+  }
+  read->policy.erase("format");
+  EXPECT_EQ(rendered_prompt(*read, 1)->messages, messages_of(*read, 1));
+}
+
 TEST_F(RolloutTest, ATruncatedContextIsMarked) {
   with_tool(false);
   class Picky final : public Model {
@@ -356,6 +402,8 @@ TEST_F(RolloutTest, ATruncatedContextIsMarked) {
   const Trajectory played = play();
   EXPECT_EQ(played.outcome.status, OutcomeStatus::answered);
   EXPECT_TRUE(played.turns[0]->observations[0].extra.contains("cut_before_turn"));
+  EXPECT_EQ(messages_of(played, 1).back().text(), "2");
+  EXPECT_EQ(messages_of(played, 2)[2].text(), "[cut: 1 characters]");
   EXPECT_FALSE(played.turns[1]->observations[0].extra.contains("cut_before_turn"));
 }
 

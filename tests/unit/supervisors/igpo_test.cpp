@@ -1,4 +1,5 @@
 // The numbers are those of the mechanism's worked example.
+#include <cmath>
 #include <limits>
 
 #include "supervisors/grading.h"
@@ -69,6 +70,10 @@ TEST(Igpo, GivesTheConfidencesAndGainsOfTheWorkedExample) {
   expect_near(values_of(members[1], "outcome"), {1.0});
   EXPECT_TRUE(values_of(members[2], "gain").empty());
   expect_near(values_of(members[2], "outcome"), {0});
+  // Gains telescope to what was gained in all.
+  const auto gains = values_of(members[0], "gain"), after = values_of(members[0], "p");
+  EXPECT_NEAR(gains[0] + gains[1], .658733, 1e-6);
+  EXPECT_NEAR(gains[0] + gains[1], after.back() - values_of(members[0], "p0")[0], 1e-12);
   EXPECT_EQ(find_label(members[0], "gain", 0)->verdict, "gain");
   EXPECT_EQ(find_label(members[1], "gain", 0)->verdict, "no_gain");
   // The confidence before the first turn is asked once for the task: 1 + 2 + 1.
@@ -149,6 +154,18 @@ TEST(Igpo, PaysBrokenTagsAndMissingAnswersTheFormatPenalty) {
   expect_near(values_of(cut, "reward"), {.141045});
 }
 
+TEST(Igpo, TakesAThoughtThatTheTemplateOpenedForOpened) {
+  IgpoBench bench;
+  const auto verdict = [&](const std::string& said) {
+    Trajectory record = Record("t").gold({"Alan Turing"}).say(said).answer("Alan Turing").get();
+    EXPECT_FALSE(supervise(bench.make("igpo"), record));
+    return *find_label(record, "outcome")->verdict;
+  };
+  EXPECT_EQ(verdict("I know.</think><answer>Alan Turing</answer>"), "scored");
+  EXPECT_EQ(verdict("I know.</think></think><answer>Alan Turing</answer>"), "broken_tags");
+  EXPECT_EQ(verdict("<think>I know.<answer>Alan Turing</answer>"), "broken_tags");
+}
+
 TEST(Igpo, DiscountsAnOutcomeWithoutAnAnswerTurnOnceIntoTheLastTurn) {
   IgpoBench bench;
   Record endless = Record("e").gold({"Alan Turing"}).call("", "a", "r1 first");
@@ -176,6 +193,51 @@ TEST(Igpo, PlacesRewardsAndAdvantagesOnTheTokensThePolicySampled) {
   expect_near(members[0].tokens->rewards, {0, 0, .141045, 0, 0, 1});
   expect_near(members[0].tokens->advantages,
               {0, advantages[0], advantages[0], 0, advantages[1], advantages[1]});
+}
+
+TEST(Igpo, HasNoAdvantageWhereAllRewardsAreEqual) {
+  IgpoBench bench;
+  std::vector<Trajectory> members{r3().get(), r3().get()};
+  ASSERT_FALSE(supervise_group(bench.make("igpo"), members));
+  for (const Trajectory& member : members) {
+    expect_near(values_of(member, "advantage"), {0});
+    EXPECT_EQ(find_label(member, "advantage", 0)->verdict, "no_signal");
+  }
+}
+
+// The worked example of the released code's order, with the rewards that make it come out: one gain
+// of .2, one of .5 and an outcome of 1 against -.1 and .4.
+TEST(Igpo, DiscountsFirstByTokenPosition) {
+  Bench bench;
+  auto scorer = std::make_shared<FakeModel>();
+  scorer->on_score = [](const ScoreRequest& request) -> Result<Score> {
+    static const std::map<std::string, double> kP = {
+        {"a1", .3}, {"a2", .8}, {"b1", 1e-12}, {"What is it?", .1}};
+    return Score{.logprobs = {std::log(kP.at(request.messages.back().text()))}};
+  };
+  bench.models.set("scorer", scorer);
+  const auto with_tokens = [](Record record, std::vector<std::int32_t> turn,
+                              std::vector<std::uint8_t> mask, double reward) {
+    Tokens tokens;
+    tokens.ids.assign(turn.size(), 7);
+    tokens.logprobs.assign(turn.size(), -1);
+    tokens.turn.assign(turn.begin(), turn.end());
+    tokens.loss_mask.assign(mask.begin(), mask.end());
+    record.edit().tokens = tokens;
+    record.edit().outcome.reward = reward;
+    return record.answer("x").get();
+  };
+  std::vector<Trajectory> members{
+      with_tokens(Record("a").gold({"x"}).call("", "q", "a1").call("", "q", "a2").say("x"),
+                  {-1, 0, 0, 1, 1, 2, 2}, {0, 1, 1, 1, 1, 1, 0}, 1),
+      with_tokens(Record("b").gold({"x"}).call("", "q", "b1").say("x"), {-1, 0, 0, 0, 1, 1, 1},
+                  {0, 1, 1, 0, 1, 1, 0}, .4)};
+  ASSERT_FALSE(supervise_group(bench.make("igpo:order=discount_first,outcome=reward"), members));
+  expect_near(members[0].tokens->rewards, {0, 0, .2, 0, .5, 1, 0});
+  expect_near(members[1].tokens->rewards, {0, 0, -.1, 0, 0, .4, 0});
+  expect_near(members[0].tokens->advantages, {0, .9, .9, .55, .55, .3, 0});
+  expect_near(members[1].tokens->advantages, {0, -.9, -.9, 0, -.55, -.3, 0});
+  expect_near(values_of(members[0], "advantage"), {.9, .55, .3});
 }
 
 TEST(Igpo, RefusesTokenlessRecordsAndMissingGold) {
