@@ -6,10 +6,12 @@
 // executions a program. Blind spot: a mistake that takes two changed lines is never found.
 //
 // The deriver `mutants` writes the labelled lines and variants of reference programs.
+#include <algorithm>
 #include <cmath>
 #include <set>
 
 #include "supervisors/line_study.h"
+#include "supervisors/scorer.h"
 
 namespace proctor {
 namespace {
@@ -97,11 +99,19 @@ Label pass_label(const Findings& findings) {
   return label;
 }
 
-// True for tasks about a program; others get no label.
+// True for tasks about a program, in the form that is read here; others, and tests in the form of
+// another tool (a list of texts, say), get no label.
 bool asks_for_program(const json::object& gold) {
-  for (const char* key : {"tests", "solution", "entry_point"})
-    if (const json::value* value = gold.if_contains(key); value && !value->is_null()) return true;
-  return false;
+  const auto is_text = [&](const char* key) {
+    const json::value* value = gold.if_contains(key);
+    return value && value->is_string();
+  };
+  if (const json::value* tests = gold.if_contains("tests"); tests && !tests->is_null()) {
+    if (!tests->is_array()) return false;
+    const json::array& list = tests->get_array();
+    return std::all_of(list.begin(), list.end(), [](const auto& test) { return test.is_object(); });
+  }
+  return is_text("entry_point") && is_text("solution");
 }
 
 class PrlCoder final : public Supervisor {
@@ -110,7 +120,7 @@ class PrlCoder final : public Supervisor {
       : from_calls_(options.text("source") == "tool_calls"),
         wants_prm_(options.text("prm") == "scorer"),
         sandbox_(services.sandbox),
-        models_(services.models),
+        scorer_(services.models ? services.models->get("scorer") : nullptr),
         study_(std::move(source), options.text("probes"), services) {}
 
   bool has_on_turn() const override { return from_calls_; }
@@ -120,14 +130,8 @@ class PrlCoder final : public Supervisor {
   Async<Result<void>> prepare() override {
     if (!sandbox_) co_return missing("prlcoder: needs a sandbox to run programs in");
     if (!wants_prm_) co_return Result<void>{};
-    const ModelRef scorer = models_ ? models_->get("scorer") : nullptr;
-    if (!scorer) co_return missing("prlcoder: prm=scorer needs a model: give --model scorer=URI");
-    auto able = co_await scorer->capabilities();
-    if (!able) co_return std::move(able).error().in("prlcoder");
-    if (!able->score)
-      co_return missing("prlcoder: prm=scorer needs log-probabilities of given text, which " +
-                        scorer->name() + " does not give");
-    co_return Result<void>{};
+    auto able = co_await scorer_.check();
+    co_return able;
   }
 
   Status accepts(const Trajectory& trajectory) const override {
@@ -141,12 +145,13 @@ class PrlCoder final : public Supervisor {
     Opinion opinion;
     if (!asks_for_program(so_far->task->gold)) co_return opinion;
     const Turn& turn = *so_far->turns.back();
+    const int index = static_cast<int>(so_far->turns.size()) - 1;
     std::vector<FindingsRef> all;
     Cost cost;
     for (std::size_t i = 0; i < turn.assistant.tool_calls.size(); ++i) {
       const auto program = program_of(turn.assistant.tool_calls[i]);
       if (!program) continue;
-      const Place place{turn.index, static_cast<int>(i)};
+      const Place place{index, static_cast<int>(i)};
       auto findings = co_await findings_of(so_far, program->second, program->first);
       if (!findings) co_return std::move(findings).error();
       auto labelled = co_await labels_of(so_far, *findings, program->second, program->first, place);
@@ -155,7 +160,7 @@ class PrlCoder final : public Supervisor {
       cost += (*findings)->cost;
       all.push_back(*findings);
     }
-    add_turn_labels(all, turn.index, opinion.labels);
+    add_turn_labels(all, index, opinion.labels);
     if (!opinion.labels.empty()) opinion.labels.front().cost += cost;
     co_return opinion;
   }
@@ -176,7 +181,7 @@ class PrlCoder final : public Supervisor {
     if (!tests) co_return std::move(tests).error();
     const auto program = answered(*whole);
     if (!program) co_return opinion;
-    const Place place{whole->turns.back()->index, std::nullopt};
+    const Place place{static_cast<int>(whole->turns.size()) - 1, std::nullopt};
     auto findings = co_await findings_of(whole, *program, tests->language);
     if (!findings) co_return std::move(findings).error();
     auto labelled = co_await labels_of(whole, *findings, *program, tests->language, place);
@@ -209,8 +214,8 @@ class PrlCoder final : public Supervisor {
   }
 
   static std::optional<std::string> answered(const Trajectory& whole) {
-    std::string program = program_of_answer(whole.turns.back()->assistant.content,
-                                            whole.outcome.answer.value_or(""));
+    std::string program =
+        program_of_answer(whole.turns.back()->assistant.content, whole.outcome.answer.value_or(""));
     if (program.find_first_not_of(" \t\r\n") == std::string::npos) return std::nullopt;
     return program;
   }
@@ -227,7 +232,7 @@ class PrlCoder final : public Supervisor {
     }
     Asker asker{.task_id = trajectory->task_id,
                 .sample = trajectory->sample,
-                .turn = trajectory->turns.back()->index,
+                .turn = static_cast<int>(trajectory->turns.size()) - 1,
                 .purpose = "teacher"};
     co_return co_await study_.of_program(trajectory->task, std::move(*tests), std::move(program),
                                          std::move(asker));
@@ -237,27 +242,33 @@ class PrlCoder final : public Supervisor {
                                               std::string program, Language language, Place place) {
     std::vector<Label> labels;
     add_line_labels(*findings, place, labels);
-    if (!wants_prm_) co_return labels;
+    if (!wants_prm_ || findings->verdict == "bad_task") co_return labels;
+    const std::vector<CodeLine> lines = code_lines(language, program);
     const std::vector<std::string> physical = physical_lines(program);
+    std::vector<Async<Result<Scorer::Confidence>>> works;
     std::string so_far;
     int done = 0;
-    for (const CodeLine& line : code_lines(language, program)) {
+    for (const CodeLine& line : lines) {
       for (; done <= line.last; ++done) so_far += physical[static_cast<std::size_t>(done)] + "\n";
-      Label label = label_at(place, line.last, "prm_score", std::nullopt);
-      auto better = co_await logprob(trajectory, so_far, "+");
+      works.push_back(chance(trajectory, so_far, "+"));
+      works.push_back(chance(trajectory, so_far, "-"));
+    }
+    auto chances = co_await gather(std::move(works));
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+      auto &better = chances[2 * i], &worse = chances[2 * i + 1];
       if (!better) co_return std::move(better).error();
-      auto worse = co_await logprob(trajectory, so_far, "-");
       if (!worse) co_return std::move(worse).error();
-      label.value = 1 / (1 + std::exp(worse->first - better->first));
-      label.cost = better->second;
-      label.cost += worse->second;
+      Label label = label_at(place, lines[i].last, "prm_score", std::nullopt);
+      label.value = 1 / (1 + std::exp(worse->logprob - better->logprob));
+      label.cost = better->cost;
+      label.cost += worse->cost;
       labels.push_back(std::move(label));
     }
     co_return labels;
   }
 
-  Async<Result<std::pair<double, Cost>>> logprob(TrajectoryRef trajectory, std::string lines,
-                                                 std::string sign) {
+  Async<Result<Scorer::Confidence>> chance(TrajectoryRef trajectory, std::string lines,
+                                           std::string sign) {
     ScoreRequest request;
     request.messages.push_back(
         {.role = "user", .content = json::value(trajectory->task->question())});
@@ -265,23 +276,16 @@ class PrlCoder final : public Supervisor {
     request.continuation = std::move(sign);
     request.asker = {.task_id = trajectory->task_id,
                      .sample = trajectory->sample,
-                     .turn = trajectory->turns.back()->index,
+                     .turn = static_cast<int>(trajectory->turns.size()) - 1,
                      .purpose = "scorer"};
-    const ModelRef scorer = models_->get("scorer");
-    auto score = co_await scorer->score(std::move(request));
-    if (!score) co_return std::move(score).error().in("scorer");
-    double sum = 0;
-    for (const double each : score->logprobs) sum += each;
-    Cost cost;
-    cost.model_calls = 1;
-    cost.prompt_tokens = score->prompt_tokens;
-    co_return std::pair(sum, cost);
+    auto chance = co_await scorer_.confidence(std::move(request));
+    co_return chance;
   }
 
   bool from_calls_;
   bool wants_prm_;
   SandboxPool* sandbox_;
-  Models* models_;
+  Scorer scorer_;
   LineStudy study_;
 };
 

@@ -200,6 +200,61 @@ def webarbiter_and_judge():
         assert any(label["supervisor"] == "groundedprm" for label in labels)
 
 
+def prlcoder():
+    """The scorer and the teacher of prlcoder, by script; the programs run in the sandbox."""
+    code = "def add(a, b):\n    return a + b\n"
+    gold = {"entry_point": "add", "solution": code, "tests": [{"args": [2, 3], "expect": 5}, {"args": [0, 4], "expect": 4}]}
+
+    def program(name, text, **task):
+        record = trajectory(name, [("```\n" + text + "```", None)], text)
+        record["task"]["gold"] = dict(gold, **task)
+        return record
+
+    def lines(record, name):
+        return {label["line"]: label for label in record["labels"] if label["name"] == name}
+
+    write("add.jsonl", [program("right", code), program("rejected", code, solution="def add(a, b):\n    return 0\n")])
+    write("prm.jsonl", [{"match": {"continuation": "+"}, "score": [-0.1]}, {"match": {"continuation": "-"}, "score": [-2.3]}])
+    quiet = "prlcoder:operators=none,probes=none"
+    out, _ = expect(0, "label", "add.jsonl", "--supervise", quiet + ",prm=scorer", "--model", "scorer=script:prm.jsonl")
+    right, rejected = [json.loads(line) for line in out.splitlines()]
+    assert values(right, "prm_score") == [0.900250] * 2, right["labels"]
+    assert lines(right, "prm_score")[1]["cost"]["model_calls"] == 2
+    assert [label["verdict"] for label in rejected["labels"]] == ["bad_task"], rejected["labels"]
+    # A log-probability that is none is a failure, and a scorer that has none is missing.
+    for bad in ([None], [3.0]):
+        write("prm.jsonl", [{"match": {"continuation": "+"}, "score": bad}, {"score": [-2.3]}])
+        expect(1, "label", "add.jsonl", "--supervise", quiet + ",prm=scorer", "--model", "scorer=script:prm.jsonl", says="log-probability")
+    write("mute.jsonl", [{"content": "hello"}])
+    expect(3, "label", "add.jsonl", "--supervise", quiet + ",prm=scorer", "--model", "scorer=script:mute.jsonl", says="needs_logprobs")
+
+    # The teacher: variants of a program that passes, repairs of one that fails.
+    def asked(kind):
+        return {"contains": ['{"line":2,"type":"%s"}' % kind]}
+    write("add.jsonl", [program("right", code)])
+    write("teacher.jsonl", [{"match": asked("mutation"), "content": '{"line": 2, "type": "mutation", "code": "return a * b"}'},
+                            {"match": asked("refactoring"), "content": '```json\n{"line": 2, "type": "refactoring", "code": "    return b + a"}\n```'},
+                            {"content": "no"}])
+    teacher = ["--model", "teacher=script:teacher.jsonl"]
+    out, _ = expect(0, "label", "add.jsonl", "--supervise", quiet, *teacher)
+    variants = lines(json.loads(out), "line")[1]["evidence"]["variants"]
+    assert [(v["code"], v["label"], v["kind"]) for v in variants if v["label"] is not None] == [
+        ("    return a * b", 0, "wrong"), ("    return b + a", 1, "probably-equivalent")], variants
+    assert all(v["teacher"] for v in variants)
+    write("bad.jsonl", [program("bad", "def add(a, b):\n    c = 0\n    return a % b + c\n")])
+    write("teacher.jsonl", [{"match": {"contains": ["A program fails its tests", '{"line":3,"type":"mutation"}']},
+                             "content": '{"line": 3, "type": "mutation", "code": "return a + b + c"}'}, {"content": "no"}])
+    record = json.loads(expect(0, "label", "bad.jsonl", "--supervise", quiet + ",teacher=true", *teacher)[0])
+    line = lines(record, "line")[2]
+    assert (line["verdict"], line["evidence"]["kind"], line["evidence"]["fix"]) == ("incorrect", "repair", "    return a + b + c"), line
+    assert line["evidence"]["failing_input"] == {"args": [2, 3]} and line["evidence"]["variants"][0]["kind"] == "repair", line
+
+    # Tests in the form of another tool are none of ours, and refuse no file.
+    write("foreign.jsonl", [program("right", code), program("foreign", code, tests=["assert add(1, 1) == 2"], entry_point=None)])
+    out, _ = expect(0, "label", "foreign.jsonl", "--supervise", quiet)
+    assert [len(json.loads(line)["labels"]) > 0 for line in out.splitlines()] == [True, False]
+
+
 def conversations():
     write("chat.jsonl", [
         {"messages": [
@@ -290,6 +345,6 @@ def listings():
 
 with tempfile.TemporaryDirectory() as folder:
     os.chdir(folder)
-    for test in (igpo, bad_input, groundedprm, webarbiter_and_judge, conversations, interruption, memory, listings):
+    for test in (igpo, bad_input, groundedprm, webarbiter_and_judge, prlcoder, conversations, interruption, memory, listings):
         test()
         print("ok", test.__name__)

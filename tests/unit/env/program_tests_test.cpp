@@ -196,6 +196,22 @@ TEST(RunPrograms, ComparesCCodeByItsAssembly) {
   EXPECT_EQ(reports[0].runs.at(0).value, "7\n");
 }
 
+TEST(RunPrograms, KnowsEqualArithmeticAndUnequalConditionsByTheirAssembly) {
+  ProgramJob job;
+  job.language = Language::c;
+  const std::string rest = "int main(void) { return f(0); }\n";
+  job.programs = {
+      "int f(int i) { return i * 2; }\n" + rest, "int f(int i) { return i + i; }\n" + rest,
+      "int f(int n) { int s = 0; for (int i = 0; i < n; i++) s += i * i; return s; }\n" + rest,
+      "int f(int n) { int s = 0; for (int i = 0; i != n; i++) s += i * i; return s; }\n" + rest};
+  job.inputs = {{.args = {}, .input = ""}};
+  job.want_forms = true;
+  const auto reports = run(job);
+  ASSERT_EQ(reports[0].forms.size(), 1u);
+  EXPECT_EQ(reports[0].forms, reports[1].forms);
+  EXPECT_NE(reports[2].forms, reports[3].forms);
+}
+
 TEST(ReadProgramTask, NamesTheBadField) {
   const auto complaint = [](const char* gold) {
     auto read = read_program_task(json::parse(gold).as_object());
@@ -230,8 +246,8 @@ TEST(ProgramOfAnswer, IsTheSameHoweverItIsFenced) {
       {"\n```python\n" + code + "\n```\n", code},
       {"```python\n" + code + "\n```\nIt adds.", "```python\n" + code + "\n```\nIt adds."}};
   for (const auto& [inside, answer] : answers) {
-    std::string program = program_of_answer(
-        "First I try:\n```\nx = 1\n```\n<answer>" + inside + "</answer>", answer);
+    std::string program =
+        program_of_answer("First I try:\n```\nx = 1\n```\n<answer>" + inside + "</answer>", answer);
     if (program.ends_with('\n')) program.pop_back();
     EXPECT_EQ(program, code) << inside;
   }

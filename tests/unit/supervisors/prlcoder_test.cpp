@@ -273,6 +273,12 @@ TEST(PrlCoder, FindsTheLineThatAVariantRepairs) {
   EXPECT_EQ(find(labels, "line", 1)->verdict, "incorrect");
   EXPECT_EQ(find(labels, "line", 1)->evidence.at("kind"), "repair");
   EXPECT_EQ(find(labels, "line", 1)->evidence.at("fix"), "    total = 0");
+  EXPECT_EQ(json::serialize(find(labels, "line", 1)->evidence.at("failing_input")),
+            R"({"args":[[1,5],2,8]})");
+  bool repaired = false;
+  for (const auto& variant : find(labels, "line", 1)->evidence.at("variants").as_array())
+    repaired |= variant.at("code") == "    total = 0" && variant.at("kind") == "repair";
+  EXPECT_TRUE(repaired);
   EXPECT_EQ(find(labels, "line", 2)->verdict, "neutral");
   EXPECT_EQ(find(labels, "line", 2)->evidence.at("kind"), "unknown");
   EXPECT_EQ(find(labels, "reward")->value, 0);
@@ -294,6 +300,11 @@ TEST(PrlCoder, SaysNothingOfLinesThatItCannotJudge) {
   const auto rejected = labels_of(bad, kScore);
   ASSERT_EQ(rejected.size(), 1u);
   EXPECT_EQ(rejected[0].verdict, "bad_task");
+  EXPECT_THAT(labels_of({{"id", "q"},
+                         {"prompt", "f?"},
+                         {"gold", {{"answers", {"me"}}, {"tests", {"assert f(1) == 2"}}}}},
+                        "x = 1\n"),
+              testing::IsEmpty());
   EXPECT_THAT(
       labels_of({{"id", "q"}, {"prompt", "Who?"}, {"gold", {{"answers", {"me"}}}}}, "x = 1\n"),
       testing::IsEmpty());
@@ -329,6 +340,24 @@ TEST(PrlCoder, LabelsEveryProgramThatATurnRuns) {
   ASSERT_TRUE(end);
   ASSERT_EQ(end->labels.size(), 1u);
   EXPECT_EQ(end->labels[0].verdict, "passed");
+}
+
+TEST(PrlCoder, NamesATurnByItsPlace) {
+  PlainPool pool;
+  auto supervisor = make_supervisor({.name = "prlcoder",
+                                     .alias = "prlcoder",
+                                     .options = {{"operators", "none"}, {"probes", "none"}}},
+                                    services(&pool));
+  ASSERT_TRUE(supervisor);
+  auto trajectory = std::make_shared<Trajectory>();
+  trajectory->task = std::make_shared<const Task>(*read_task(score_task()));
+  Turn turn{.index = 3};
+  turn.assistant.content = "```python\n" + std::string(kScore) + "```";
+  trajectory->turns.push_back(std::make_shared<const Turn>(std::move(turn)));
+  auto opinion = await(supervisor->supervisor->on_finished(trajectory));
+  ASSERT_TRUE(opinion) << opinion.error().message;
+  EXPECT_EQ(find(opinion->labels, "reward")->turn, 0);
+  EXPECT_EQ(find(opinion->labels, "line", 0)->turn, 0);
 }
 
 TEST(PrlCoder, LabelsALoopThatNeverEndsAsTimeout) {
