@@ -229,6 +229,8 @@ void confine(const Packet& spawn, const Confinement& confinement, int report) {
   reset_signals();
   if (!apply_limits(message)) fail(Stage::limits);
   if (!drop_capabilities()) fail(Stage::capabilities);
+  // Only the reduced world needs it: elsewhere the run's init takes its guests along.
+  if (!is_pidfd_join(spawn)) (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   // A parked guest never calls execve, which would make it dumpable again: /proc/self is its own.
   (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
 

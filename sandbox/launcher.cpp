@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -15,6 +16,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <mutex>
 
@@ -34,6 +36,7 @@ using wire::Packet;
 std::mutex launcher_mutex;
 int launcher_socket = -1;
 int launcher_process = 0;
+pid_t launcher_parent = 0;  // a fork of ours that exits leaves the launcher alone
 
 // The launcher's side.
 int userns_socket = -1;  // to the launcher's twin inside a user namespace, once there is one
@@ -168,6 +171,19 @@ void serve(int socket, bool in_user_namespace) {
   _exit(0);
 }
 
+// At exit: the end of its socket tells the launcher to clean up and go, and whoever started us
+// finds nothing of ours left. Bounded: what takes longer is done behind our back.
+void stop_launcher() {
+  std::lock_guard lock(launcher_mutex);
+  if (launcher_socket < 0 || getpid() != launcher_parent) return;
+  close(std::exchange(launcher_socket, -1));
+  const int process = static_cast<int>(syscall(SYS_pidfd_open, launcher_process, 0));
+  if (process < 0) return;
+  pollfd ended{process, POLLIN, 0};
+  if (poll(&ended, 1, 3000) == 1) (void)waitpid(launcher_process, nullptr, 0);
+  close(process);
+}
+
 Result<int> ask(Kind kind, const SlotPlan& plan, int filter) {
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
@@ -222,6 +238,8 @@ Status start_launcher() {
   close(pair[1]);
   launcher_socket = pair[0];
   launcher_process = pid;
+  launcher_parent = getpid();
+  (void)std::atexit(stop_launcher);
   return {};
 }
 

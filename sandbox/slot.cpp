@@ -73,6 +73,9 @@ Stage isolate(const SlotPlan& plan) {
 // The first process of a run's pid namespace: reaps what is orphaned, and takes all with it when it
 // is killed. It keeps its capabilities over the run's user namespace, which no guest has: that is
 // what keeps guests of the same uid from tracing it.
+//
+// It says on `report` how far it came, and waits on `mapped` for one byte: an end of that pipe
+// without it is the slot's death.
 [[noreturn]] void be_init(int report, int mapped) {
   Stage stage = Stage::none;
   (void)sethostname("sandbox", 7);
@@ -81,11 +84,11 @@ Stage isolate(const SlotPlan& plan) {
   else if (unshare(CLONE_NEWUSER) != 0)
     stage = Stage::user_namespace;
   int answer[2] = {static_cast<int>(stage), errno};
+  (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);  // here: a new user namespace clears it
+  (void)prctl(PR_SET_NAME, "init", 0, 0, 0);
   (void)!write(report, answer, sizeof answer);
   char go;
-  (void)!read(mapped, &go, 1);
-  (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-  (void)prctl(PR_SET_NAME, "init", 0, 0, 0);
+  if (read(mapped, &go, 1) != 1) _exit(1);
   syscall(SYS_close_range, 0U, ~0U, 0);
   sigset_t orphans;  // blocked since watch_children(): a blocked signal waits even for an init
   sigemptyset(&orphans);
@@ -195,7 +198,11 @@ Stage Slot::start_init() {
   }
   const long pid = syscall(SYS_clone, CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | SIGCHLD, nullptr,
                            nullptr, nullptr, nullptr);
-  if (pid == 0) be_init(report[1], mapped[0]);
+  if (pid == 0) {
+    // Its own copies of the slot's ends would keep the pipes from ever ending.
+    close(report[0]), close(mapped[1]);
+    be_init(report[1], mapped[0]);
+  }
   Stage stage = pid < 0 ? Stage::pid_namespace : Stage::none;
   close(report[1]);
   close(mapped[0]);
@@ -211,8 +218,9 @@ Stage Slot::start_init() {
     if (stage == Stage::none && !write_maps(init_)) stage = Stage::user_namespace;
   }
   const int error = errno;
+  if (stage == Stage::none && write(mapped[1], "g", 1) != 1) stage = Stage::pid_namespace;
   close(report[0]);
-  close(mapped[1]);  // its end says go
+  close(mapped[1]);
   errno = error;
   return stage;
 }
@@ -420,6 +428,8 @@ void become_zygote(const SlotPlan& plan, int socket, int filter) {
   socket = keep_away(socket);
   filter = keep_away(filter);
   (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+  // Where no init of theirs reaps them, its guests' orphans count as processes until somebody does.
+  if (plan.world == World::reduced) (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
   const Stage stage = isolate(plan);
   if (stage != Stage::none) {
     send_failure(socket, 0, stage);

@@ -151,6 +151,66 @@ def nothing_is_left_after_kill_9():
         assert not groups, (world, groups, left)
 
 
+def nothing_is_left_after_many_short_runs():
+    """Neither while the machine is busy with other runs, nor a zombie or a late clean-up."""
+    variable = "PROCTOR_TEST_MARK=short-%d" % os.getpid()
+
+    def marked():
+        found = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open("/proc/%s/environ" % pid, "rb") as file:
+                    if variable.encode() in file.read().split(b"\0"):
+                        found.append((pid, open("/proc/%s/comm" % pid).read().strip()))
+            except OSError:
+                pass
+        return found
+
+    name, value = variable.split("=")
+    running, started = [], 0
+    while started < 120 or running:
+        while started < 120 and len(running) < 6:
+            process = subprocess.Popen([BINARY, "exec", "--lang", "bash", "-"], stdin=subprocess.PIPE,
+                                       stdout=subprocess.DEVNULL, env={**os.environ, name: value})
+            process.stdin.write(b":")
+            process.stdin.close()
+            running.append(process)
+            started += 1
+        assert running.pop(0).wait(timeout=60) == 0
+    assert not marked(), marked()
+
+
+def hidden_tests_stay_hidden():
+    """An installed proctor keeps its suites, with the hidden tests, below /usr: which guests see."""
+    if os.geteuid() != 0:
+        print("skipped: an installation below /usr (needs root)")
+        return
+    home = tempfile.mkdtemp(prefix="proctor-test-", dir="/usr/share")
+    try:
+        os.chmod(home, 0o755)
+        os.makedirs(home + "/env/suites/code")
+        with open(home + "/env/suites/code/tasks.jsonl", "w") as file:
+            file.write('{"gold": "hidden"}')
+        with open(home + ".beside", "w") as file:
+            file.write("seen")
+        subprocess.run(["/usr/bin/python3", "-m", "venv", "--without-pip", home + "/data/venv"],
+                       check=True)
+        program = ("import os, sys\n"
+                   "try: print('escaped:', open(%r + '/env/suites/code/tasks.jsonl').read())\n"
+                   "except OSError: pass\n"
+                   "for top, folders, files in os.walk(%r):\n"
+                   "  if 'tasks.jsonl' in files: print('escaped:', top)\n"
+                   "print(open(%r + '.beside').read(), sys.prefix)" % (home, home, home))
+        for world in ("root", "userns", "reduced"):
+            value = record("--lang", "python", stdin=program,
+                           env={"PROCTOR_HOME": home, "PROCTOR_SANDBOX_WORLD": world})
+            assert value["stdout"] == "seen %s/data/venv\n" % home, (world, value)
+        refused(2, "home or data", "--lang", "python", env={"PROCTOR_HOME": "/usr"})
+    finally:
+        shutil.rmtree(home)
+        os.unlink(home + ".beside")
+
+
 def as_an_ordinary_user():
     if os.geteuid() != 0 or not shutil.which("setpriv"):
         print("skipped: worlds of an ordinary user (need root and setpriv to become one)")
@@ -187,5 +247,7 @@ one_program()
 refusals()
 batches()
 nothing_is_left_after_kill_9()
+nothing_is_left_after_many_short_runs()
+hidden_tests_stay_hidden()
 as_an_ordinary_user()
 print("ok")

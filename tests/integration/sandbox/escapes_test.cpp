@@ -8,8 +8,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <csignal>
+#include <filesystem>
 #include <fstream>
 
+#include "sandbox/files.h"
 #include "tests/integration/sandbox/world.h"
 
 namespace proctor {
@@ -106,6 +110,56 @@ TEST_P(Escapes, NothingOutlivesItsExecution) {
   EXPECT_EQ(run(request).ending, Ending::wall_limit);
   for (int i = 0; i < 20 && processes_with("3133" + mark) > 0; ++i) usleep(50'000);
   EXPECT_EQ(processes_with("3133" + mark), 0);
+}
+
+TEST_P(Escapes, OrphansAreReaped) {
+  Limits limits;
+  limits.processes = 16;
+  const Execution ran = python(guest("orphans.py"), limits);
+  EXPECT_EQ(ran.ending, Ending::ok) << ran.out << ran.err;
+  EXPECT_EQ(ran.out, reduced() ? "no proc\n" : "init\n0 left\n");
+}
+
+// Of this process's descendants, those with that name.
+std::vector<pid_t> descendants_named(const std::string& name) {
+  std::vector<pid_t> found;
+  DIR* proc = opendir("/proc");
+  while (const dirent* entry = readdir(proc)) {
+    const pid_t pid = std::atoi(entry->d_name);
+    std::ifstream file(std::string("/proc/") + entry->d_name + "/comm");
+    std::string comm;
+    if (pid <= 0 || !std::getline(file, comm) || comm != name) continue;
+    pid_t above = pid;
+    while (above > 1 && above != getpid()) above = parent_of(above);
+    if (above == getpid()) found.push_back(pid);
+  }
+  closedir(proc);
+  return found;
+}
+
+TEST_P(Escapes, AKilledSlotIsNoticedAndTakesItsGuestsAlong) {
+  const std::string mark = "7177" + std::to_string(getpid());
+  std::atomic<bool> over = false;
+  std::chrono::steady_clock::time_point killed;
+  std::thread killer([&] {
+    while (!over && processes_with(mark) == 0) usleep(10'000);
+    killed = std::chrono::steady_clock::now();
+    for (const pid_t slot : descendants_named("proctor-slot")) kill(slot, SIGKILL);
+  });
+  ExecutionRequest request;
+  request.language = Language::bash;
+  request.code = "sleep " + mark + " & echo up; sleep " + mark;
+  request.limits.wall = 60s;
+  const Execution ran = run(request);
+  over = true;
+  killer.join();
+  EXPECT_EQ(ran.ending, Ending::sandbox_error) << ran.error;
+  EXPECT_LT(std::chrono::steady_clock::now() - killed, 1s);
+  if (!reduced()) {
+    for (int i = 0; i < 40 && processes_with(mark) > 0; ++i) usleep(50'000);
+    EXPECT_EQ(processes_with(mark), 0);
+  }
+  EXPECT_EQ(python("print(1)").out, "1\n");
 }
 
 TEST_P(Escapes, AForkBombLeavesNothing) {
