@@ -1,5 +1,5 @@
-// Builds the root that guests see. Blind spot: whatever lies below /usr on the host is readable
-// inside; secrets do not belong there.
+// Builds the root that guests see. Blind spot: whatever else lies below /usr on the host is
+// readable inside; secrets of others do not belong there.
 #include "sandbox/mounts.h"
 
 #include <fcntl.h>
@@ -8,9 +8,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <string>
+#include <vector>
 
 #include "sandbox/embedded.h"
 
@@ -97,6 +99,25 @@ bool show(const std::string& source, std::uint64_t attributes) {
          set_attributes(target, attributes);
 }
 
+// Empty, read-only folders over what must not be seen, with the trees shown that lie below them.
+bool hide(const SlotPlan& plan) {
+  std::vector<std::string> shown(kSystemTrees.begin(), kSystemTrees.end());
+  shown.insert(shown.end(), plan.trees.begin(), plan.trees.end());
+  for (const auto& hidden : plan.hidden) {
+    const std::string target = kNewRoot + hidden;
+    const bool visible = std::any_of(shown.begin(), shown.end(),
+                                     [&](const auto& tree) { return lies_in(hidden, tree); });
+    if (!visible || access(target.c_str(), F_OK) != 0) continue;
+    if (mount("hidden", target.c_str(), "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=1m") != 0)
+      return false;
+    for (const auto& tree : plan.trees)
+      if (tree != hidden && lies_in(tree, hidden) && !show(tree, kReadOnly | kNoSuid | kNoDev))
+        return false;
+    if (!set_attributes(target, kReadOnly | kNoSuid | kNoDev)) return false;
+  }
+  return true;
+}
+
 bool write_files_of_our_own() {
   const std::string root = kNewRoot;
   const bool written =
@@ -137,6 +158,7 @@ Stage enter_view(const SlotPlan& plan) {
     if (!show(tree, kReadOnly | kNoSuid | kNoDev)) return Stage::root_view;
   for (const auto& tree : plan.trees)
     if (!show(tree, kReadOnly | kNoSuid | kNoDev)) return Stage::root_view;
+  if (!hide(plan)) return Stage::root_view;
   for (const char* device : kDevices)
     if (!show(device, kNoSuid)) return Stage::root_view;
   if (!write_files_of_our_own()) return Stage::root_view;

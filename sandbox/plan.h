@@ -19,7 +19,10 @@ struct SlotPlan {
   int index = 0;
   std::uint32_t host_uid = 0;      // whom guests are outside (root world, reduced as root); 0: us
   std::vector<std::string> trees;  // shown read-only at the same place, beside the system's own
-  std::string box;                 // reduced: the slot's directory
+  // Never shown, though they may lie below what is (but for `trees` of their own): our hidden
+  // tests.
+  std::vector<std::string> hidden;
+  std::string box;  // reduced: the slot's directory
   bool landlock = true;
   std::string library;  // where guests find child.cpp's shared object
   std::string python;   // zygote: the interpreter
@@ -33,9 +36,11 @@ inline std::string write_plan(const SlotPlan& plan) {
                       {"landlock", plan.landlock},
                       {"library", plan.library},
                       {"python", plan.python}};
-  json::array trees;
+  json::array trees, hidden;
   for (const auto& tree : plan.trees) trees.emplace_back(tree);
+  for (const auto& tree : plan.hidden) hidden.emplace_back(tree);
   object["trees"] = std::move(trees);
+  object["hidden"] = std::move(hidden);
   return json::serialize(object);
 }
 
@@ -46,11 +51,18 @@ inline SlotPlan read_plan(std::string_view text) {
   plan.index = object.at("index").to_number<int>();
   plan.host_uid = object.at("host_uid").to_number<std::uint32_t>();
   for (const auto& tree : object.at("trees").as_array()) plan.trees.emplace_back(tree.as_string());
+  for (const auto& tree : object.at("hidden").as_array())
+    plan.hidden.emplace_back(tree.as_string());
   plan.box = object.at("box").as_string();
   plan.landlock = object.at("landlock").as_bool();
   plan.library = object.at("library").as_string();
   plan.python = object.at("python").as_string();
   return plan;
+}
+
+// Whether `path` is `tree` or lies below it; both without a slash at their ends.
+inline bool lies_in(const std::string& path, const std::string& tree) {
+  return path == tree || path.rfind(tree == "/" ? tree : tree + "/", 0) == 0;
 }
 
 // Who root becomes outside, in the world of unprivileged user namespaces.

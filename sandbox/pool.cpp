@@ -14,6 +14,7 @@
 #include <filesystem>
 
 #include "runtime/core/config.h"
+#include "runtime/core/paths.h"
 #include "sandbox/embedded.h"
 #include "sandbox/files.h"
 #include "sandbox/filter.h"
@@ -64,6 +65,17 @@ OwnedFd sealed_memory(std::string_view bytes, const char* name) {
   return fd;
 }
 
+// What came with proctor and what it was given to work with: the hidden tests of suites are there.
+std::vector<std::string> hidden_directories() {
+  std::vector<std::string> hidden;
+  std::error_code error;
+  for (const auto& directory : {home_directory(), data_directory()}) {
+    const auto real = std::filesystem::canonical(directory, error);
+    if (!error) hidden.push_back(real.string());
+  }
+  return hidden;
+}
+
 constexpr std::array kNamespaces = {"user", "mount", "pid", "net", "ipc", "uts"};
 
 }  // namespace
@@ -87,6 +99,12 @@ Status Core::start() {
   const PythonPlace place = find_python(config_.python);
   python_ = place.interpreter;
   trees_ = place.trees;
+  hidden_ = hidden_directories();
+  for (const auto& directory : hidden_)
+    if (lies_in("/usr/bin", directory))
+      return bad_input("'" + directory +
+                       "' cannot be proctor's home or data folder: programs that "
+                       "run in the sandbox need what is in there, and would find the hidden tests");
   if (auto chosen = choose_world(); !chosen) return chosen;
   describe_isolation();
   if (auto floor = check_floor(); !floor) return floor;
@@ -185,6 +203,7 @@ SlotPlan Core::plan_for(int index) const {
   plan.world = world_;
   plan.index = index;
   plan.trees = trees_;
+  plan.hidden = hidden_;
   plan.landlock = landlock_;
   plan.python = python_;
   plan.library = world_ == World::reduced ? boxes_ + "/child.so" : kLibrary;

@@ -165,8 +165,8 @@ class Core : public std::enable_shared_from_this<Core> {
   std::unique_ptr<Cgroups> cgroups_;
   OwnedFd filter_;
   std::string python_;
-  std::string boxes_;  // reduced: the directory of the slots' boxes
-  std::vector<std::string> trees_;
+  std::string boxes_;                        // reduced: the directory of the slots' boxes
+  std::vector<std::string> trees_, hidden_;  // shown beside the system's own; never shown
 
   std::vector<SlotRef> slots_;
   std::vector<SlotRef> idle_;

@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "runtime/core/paths.h"
+#include "sandbox/plan.h"
 
 namespace proctor {
 namespace {
@@ -29,8 +30,30 @@ bool in_system_tree(const fs::path& path) {
   return false;
 }
 
-// PREFIX of PREFIX/bin/python3.
-fs::path prefix_of(const fs::path& interpreter) { return interpreter.parent_path().parent_path(); }
+// Of PREFIX, where PREFIX/bin/python3 lies, what an interpreter needs; PREFIX itself may be
+// somebody's home.
+void add_interpreter(const fs::path& interpreter, std::vector<std::string>& trees) {
+  const fs::path prefix = interpreter.parent_path().parent_path();
+  std::error_code ignored;
+  const auto add = [&](const char* folder, std::initializer_list<const char*> beginnings) {
+    for (const auto& entry : fs::directory_iterator(prefix / folder, ignored)) {
+      const std::string name = entry.path().filename().string();
+      for (const char* beginning : beginnings)
+        if (name.rfind(beginning, 0) == 0) trees.push_back(entry.path().string());
+    }
+  };
+  add("bin", {"python3"});
+  add("lib", {"python3", "libpython"});
+}
+
+// A folder that cannot be shown whole: everything, or where the user or this process lives.
+bool holds_too_much(const fs::path& tree) {
+  std::error_code ignored;
+  const char* home = std::getenv("HOME");
+  return lies_in(fs::current_path(ignored).string(), tree.string()) ||
+         (home && *home == '/' &&
+          lies_in(fs::weakly_canonical(home, ignored).string(), tree.string()));
+}
 
 std::vector<fs::path> candidates(const std::string& wanted) {
   if (!wanted.empty()) return {wanted};
@@ -57,12 +80,13 @@ PythonPlace find_python(const std::string& wanted) {
     const fs::path folder = fs::canonical(candidate.parent_path(), ignored);
     const fs::path environment = folder.parent_path();
     if (fs::exists(environment / "pyvenv.cfg", ignored)) {
+      if (holds_too_much(environment)) continue;
       place.interpreter = (folder / candidate.filename()).string();
-      if (!in_system_tree(environment)) place.trees.push_back(environment.string());
+      place.trees.push_back(environment.string());
     } else {
       place.interpreter = real.string();
     }
-    if (!in_system_tree(real)) place.trees.push_back(prefix_of(real).string());
+    if (!in_system_tree(real)) add_interpreter(real, place.trees);
     return place;
   }
   return {};

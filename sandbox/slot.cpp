@@ -20,6 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstring>
 #include <map>
@@ -100,10 +101,60 @@ Stage isolate(const SlotPlan& plan) {
   }
 }
 
+// The tree, or where something below it is hidden, what is beside that: a rule of Landlock's cannot
+// be taken back further down.
+void add_around(const std::vector<std::string>& hidden, const std::string& tree,
+                std::vector<std::string>& trees) {
+  const auto lies_below = [&](const std::string& each) { return lies_in(each, tree); };
+  const auto found = std::find_if(hidden.begin(), hidden.end(), lies_below);
+  if (found == hidden.end()) {
+    trees.push_back(tree);
+    return;
+  }
+  DIR* folder = *found == tree ? nullptr : opendir(tree.c_str());
+  if (!folder) return;
+  while (const dirent* entry = readdir(folder)) {
+    const std::string name = entry->d_name;
+    if (name != "." && name != "..") add_around(hidden, tree + "/" + name, trees);
+  }
+  closedir(folder);
+}
+
+std::vector<std::string> readable(const SlotPlan& plan) {
+  if (plan.world != World::reduced) return {"/"};
+  std::vector<std::string> trees;
+  for (const char* tree : {"/usr",
+                           "/bin",
+                           "/sbin",
+                           "/lib",
+                           "/lib32",
+                           "/lib64",
+                           "/etc/alternatives",
+                           "/etc/ld.so.cache",
+                           "/etc/ld.so.conf",
+                           "/etc/ld.so.conf.d",
+                           "/etc/localtime",
+                           "/etc/fonts",
+                           "/etc/passwd",
+                           "/etc/group",
+                           "/etc/nsswitch.conf",
+                           "/etc/ssl/openssl.cnf",
+                           "/etc/hosts",
+                           "/etc/mime.types",
+                           "/proc/cpuinfo",
+                           "/proc/meminfo",
+                           "/proc/stat",
+                           "/sys/devices/system/cpu"})
+    add_around(plan.hidden, tree, trees);
+  for (const auto& tree : plan.trees) add_around(plan.hidden, tree, trees);
+  trees.push_back(plan.library);
+  return trees;
+}
+
 class Slot {
  public:
   Slot(const SlotPlan& plan, int socket, std::string filter)
-      : plan_(plan), socket_(socket), filter_(std::move(filter)) {}
+      : plan_(plan), socket_(socket), filter_(std::move(filter)), readable_(readable(plan)) {}
 
   [[noreturn]] void serve();
 
@@ -117,11 +168,11 @@ class Slot {
   void end_run();
   void hunt_down();
   void spawn(Packet& packet);
-  std::vector<std::string> readable() const;
 
   const SlotPlan plan_;
   const int socket_;
   const std::string filter_;
+  const std::vector<std::string> readable_;  // for Landlock
   int host_proc_ = -1;
   pid_t init_ = -1;
   int init_pidfd_ = -1;
@@ -129,35 +180,6 @@ class Slot {
   bool box_mounted_ = false;
   int ruleset_ = -1;
 };
-
-std::vector<std::string> Slot::readable() const {
-  if (!reduced()) return {"/"};
-  std::vector<std::string> trees = {"/usr",
-                                    "/bin",
-                                    "/sbin",
-                                    "/lib",
-                                    "/lib32",
-                                    "/lib64",
-                                    "/etc/alternatives",
-                                    "/etc/ld.so.cache",
-                                    "/etc/ld.so.conf",
-                                    "/etc/ld.so.conf.d",
-                                    "/etc/localtime",
-                                    "/etc/fonts",
-                                    "/etc/passwd",
-                                    "/etc/group",
-                                    "/etc/nsswitch.conf",
-                                    "/etc/ssl/openssl.cnf",
-                                    "/etc/hosts",
-                                    "/etc/mime.types",
-                                    "/proc/cpuinfo",
-                                    "/proc/meminfo",
-                                    "/proc/stat",
-                                    "/sys/devices/system/cpu"};
-  trees.insert(trees.end(), plan_.trees.begin(), plan_.trees.end());
-  trees.push_back(plan_.library);
-  return trees;
-}
 
 void Slot::announce() {
   Message message;
@@ -320,7 +342,7 @@ void Slot::prepare(const Message& request) {
   if (ruleset_ >= 0) close(ruleset_);
   ruleset_ = -1;
   if (plan_.landlock) {
-    ruleset_ = make_landlock_ruleset(readable(), reduced() ? plan_.box : kBox, reduced());
+    ruleset_ = make_landlock_ruleset(readable_, reduced() ? plan_.box : kBox, reduced());
     if (ruleset_ < 0) {
       close(box);
       return fail(Stage::landlock);
