@@ -362,7 +362,18 @@ def compile_native(source, number, extra):
         out.write("\n#undef main\n" + harness if harness else "")
     objects = harness_object() if harness else []
     done = compiler(native(c) + extra + ["-o", name, file] + objects + (["-lm"] if c else []))
+    if done is None and not os.access(name, os.X_OK):
+        make_runnable(name)
     return done if done is None else done.replace("program_main", "main")
+
+
+def make_runnable(name):
+    """For where no mode can be changed, by the linker either; a new file may have any."""
+    with open(name, "rb") as program:
+        binary = program.read()
+    os.unlink(name)
+    with open(os.open(name, os.O_WRONLY | os.O_CREAT, 0o755), "wb") as program:
+        program.write(binary)
 
 
 def native(c):

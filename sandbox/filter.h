@@ -8,7 +8,11 @@
 namespace proctor {
 
 struct FilterOptions {
-  bool inet = true;  // internet sockets; harmless behind a network namespace of its own
+  // Guests have network, processes and ipc objects of their own. Without such namespaces there are
+  // no sockets but pairs, no ipc objects, and scheduling and limits of the caller only.
+  bool namespaces = true;
+  // Nobody but guests owns files as their user. Without, modes and owners stay as they are.
+  bool own_uid = true;
 };
 
 // The program's bytes (struct sock_filter[]).

@@ -9,6 +9,8 @@
 #include <cerrno>
 #include <cstdint>
 
+#include "sandbox/plan.h"
+
 namespace proctor {
 namespace {
 
@@ -66,7 +68,7 @@ int make_landlock_ruleset(const std::vector<std::string>& readable, const std::s
   const std::uint64_t write = ruleset.files & ~(kMakeCharacterDevice | kMakeBlockDevice);
   bool all = allow_below(fd, box, write);
   for (const auto& tree : readable) all = all && allow_below(fd, tree, read);
-  all = all && allow_below(fd, "/dev", kReadFile | kReadDirectory | kWriteFile);
+  for (const char* device : kDevices) all = all && allow_below(fd, device, kReadFile | kWriteFile);
   if (all) return fd;
   const int error = errno;
   close(fd);

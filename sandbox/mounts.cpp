@@ -40,8 +40,6 @@ constexpr std::array kSystemTrees = {"/usr",
                                      "/etc/mime.types",
                                      "/etc/services",
                                      "/etc/protocols"};
-constexpr std::array kDevices = {"/dev/null", "/dev/zero", "/dev/full", "/dev/random",
-                                 "/dev/urandom"};
 
 struct MountAttributes {  // struct mount_attr, which older headers lack
   std::uint64_t set = 0, clear = 0, propagation = 0, user_namespace = 0;

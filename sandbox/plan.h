@@ -67,6 +67,9 @@ inline bool lies_in(const std::string& path, const std::string& tree) {
 
 // Who root becomes outside, in the world of unprivileged user namespaces.
 inline constexpr std::uint32_t kNobody = 65534;
+// The devices guests have.
+inline constexpr const char* kDevices[] = {"/dev/null", "/dev/zero", "/dev/full", "/dev/random",
+                                           "/dev/urandom"};
 // Where things are inside.
 inline constexpr const char* kBox = "/box";
 inline constexpr const char* kLibrary = "/proctor/child.so";

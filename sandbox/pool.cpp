@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -151,6 +152,15 @@ Status Core::choose_world() {
                             "run as root, allow unprivileged user namespaces, or give the "
                             "container a seccomp profile that allows them"});
     }
+    if (world == World::reduced && geteuid() != 0) {
+      // Guests are the same user: what is left must at least keep them from our files and signals.
+      if (!landlock_ && !config_.allow_weak)
+        return missing("no isolation worth the name can be had here: namespaces are refused (" +
+                       why_not +
+                       "), there is no Landlock, and guests would be the same user; "
+                       "run as root, or allow it (--allow-weak)");
+      (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    }
     return {};
   }
   return missing("no sandbox can be set up here: " + why_not);
@@ -159,7 +169,8 @@ Status Core::choose_world() {
 Status Core::try_world(World world) {
   world_ = world;
   FilterOptions options;
-  options.inet = world != World::reduced;
+  options.namespaces = world != World::reduced;
+  options.own_uid = world != World::reduced || geteuid() == 0;
   auto filter = build_filter(options);
   if (!filter) return std::move(filter).error();
   filter_ = sealed_memory(*filter, "filter");
@@ -297,7 +308,13 @@ void Core::describe_isolation() {
   if (slots_.front()->cgroup) isolation_.active.push_back("cgroup");
   isolation_.active.insert(isolation_.active.end(),
                            {"seccomp", "rlimits", "no_new_privs", "capabilities"});
-  if (landlock_) isolation_.active.push_back("landlock");
+  if (landlock_ && world_ == World::reduced && landlock_abi() < kLandlockScopes)
+    missing_.push_back({"landlock",
+                        "the kernel's (version " + std::to_string(landlock_abi()) +
+                            ") keeps guests from files, but not from signals to others",
+                        "a kernel from 6.12 on"});
+  else if (landlock_)
+    isolation_.active.push_back("landlock");
   if (slots_.front()->host_uid != 0)
     isolation_.active.push_back("uid");
   else if (world_ == World::reduced)

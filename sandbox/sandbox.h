@@ -124,6 +124,7 @@ struct SandboxConfig {
   std::size_t most_sessions = 256;   // live at once; each keeps a slot of its own
   bool strict = false;               // any missing layer refuses to start (`missing`)
   std::vector<std::string> require;  // layers below which it refuses
+  bool allow_weak = false;           // go on even where guests are nearly as free as we are
   std::string python;                // interpreter; "" = the one set up for proctor, else python3
 };
 

@@ -25,17 +25,14 @@ namespace {
 constexpr const char* kAllowed[] = {
     // files
     "read", "write", "readv", "writev", "pread64", "pwrite64", "preadv", "pwritev", "preadv2",
-    "pwritev2", "open", "openat", "openat2", "creat", "close", "close_range", "stat", "fstat",
-    "lstat", "newfstatat", "statx", "statfs", "fstatfs", "lseek", "access", "faccessat",
-    "faccessat2", "dup", "dup2", "dup3", "fcntl", "flock", "fsync", "fdatasync", "sync_file_range",
-    "truncate", "ftruncate", "fallocate", "fadvise64", "readahead", "getdents", "getdents64",
-    "getcwd", "chdir", "fchdir", "rename", "renameat", "renameat2", "mkdir", "mkdirat", "rmdir",
-    "link", "linkat", "symlink", "symlinkat", "unlink", "unlinkat", "readlink", "readlinkat",
-    "chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "fchown", "lchown", "fchownat", "umask",
-    "utime", "utimes", "utimensat", "futimesat", "sendfile", "copy_file_range", "splice", "tee",
-    "vmsplice", "getxattr", "lgetxattr", "fgetxattr", "listxattr", "llistxattr", "flistxattr",
-    "mknod", "mknodat",  // fifos; devices need a capability
-    "inotify_init", "inotify_init1", "inotify_add_watch", "inotify_rm_watch",
+    "pwritev2", "close", "close_range", "stat", "fstat", "lstat", "newfstatat", "statx", "statfs",
+    "fstatfs", "lseek", "access", "faccessat", "faccessat2", "dup", "dup2", "dup3", "fcntl",
+    "flock", "fsync", "fdatasync", "sync_file_range", "truncate", "ftruncate", "fallocate",
+    "fadvise64", "readahead", "getdents", "getdents64", "getcwd", "chdir", "fchdir", "rename",
+    "renameat", "renameat2", "mkdir", "mkdirat", "rmdir", "link", "linkat", "symlink", "symlinkat",
+    "unlink", "unlinkat", "readlink", "readlinkat", "umask", "sendfile", "copy_file_range",
+    "splice", "tee", "vmsplice", "getxattr", "lgetxattr", "fgetxattr", "listxattr", "llistxattr",
+    "flistxattr", "inotify_init", "inotify_init1", "inotify_add_watch", "inotify_rm_watch",
     // memory
     "mmap", "munmap", "mprotect", "mremap", "madvise", "brk", "msync", "mincore", "mlock", "mlock2",
     "munlock", "mlockall", "munlockall", "memfd_create", "membarrier", "pkey_alloc", "pkey_free",
@@ -45,12 +42,11 @@ constexpr const char* kAllowed[] = {
     "getppid", "gettid", "getpgid", "getpgrp", "setpgid", "getsid", "setsid", "getuid", "geteuid",
     "getgid", "getegid", "getresuid", "getresgid", "getgroups", "setuid", "setgid", "setreuid",
     "setregid", "setresuid", "setresgid", "setfsuid", "setfsgid", "capget", "capset", "getrlimit",
-    "setrlimit", "prlimit64", "getrusage", "times", "getpriority", "setpriority", "sched_yield",
-    "sched_getaffinity", "sched_setaffinity", "sched_getparam", "sched_setparam",
-    "sched_getscheduler", "sched_setscheduler", "sched_getattr", "sched_setattr",
-    "sched_get_priority_max", "sched_get_priority_min", "sched_rr_get_interval", "ioprio_get",
-    "set_tid_address", "set_robust_list", "get_robust_list", "rseq", "futex", "futex_waitv",
-    "arch_prctl", "getcpu", "pidfd_open", "uname", "sysinfo", "getrandom", "restart_syscall",
+    "setrlimit", "getrusage", "times", "getpriority", "sched_yield", "sched_getaffinity",
+    "sched_getparam", "sched_getscheduler", "sched_getattr", "sched_get_priority_max",
+    "sched_get_priority_min", "sched_rr_get_interval", "ioprio_get", "set_tid_address",
+    "set_robust_list", "get_robust_list", "rseq", "futex", "futex_waitv", "arch_prctl", "getcpu",
+    "pidfd_open", "uname", "sysinfo", "getrandom", "restart_syscall",
     // signals
     "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "rt_sigpending", "rt_sigtimedwait",
     "rt_sigsuspend", "sigaltstack", "pause", "alarm", "signalfd", "signalfd4",
@@ -63,11 +59,20 @@ constexpr const char* kAllowed[] = {
     "epoll_wait", "epoll_pwait", "epoll_pwait2", "eventfd", "eventfd2", "pipe", "pipe2",
     // sockets, whose families are checked below
     "bind", "listen", "accept", "accept4", "connect", "getsockname", "getpeername", "getsockopt",
-    "setsockopt", "sendto", "recvfrom", "sendmsg", "recvmsg", "sendmmsg", "recvmmsg", "shutdown",
-    // System V and POSIX ipc, in a namespace of their own
-    "shmget", "shmat", "shmctl", "shmdt", "semget", "semop", "semctl", "semtimedop", "msgget",
-    "msgsnd", "msgrcv", "msgctl", "mq_open", "mq_unlink", "mq_timedsend", "mq_timedreceive",
-    "mq_notify", "mq_getsetattr", "sync", "syncfs"};
+    "setsockopt", "sendto", "recvfrom", "sendmsg", "recvmsg", "sendmmsg", "recvmmsg", "shutdown"};
+
+// System V and POSIX ipc, for an ipc namespace of their own.
+constexpr const char* kIpc[] = {
+    "shmget",  "shmat",      "shmctl",       "shmdt",           "semget",    "semop",
+    "semctl",  "semtimedop", "msgget",       "msgsnd",          "msgrcv",    "msgctl",
+    "mq_open", "mq_unlink",  "mq_timedsend", "mq_timedreceive", "mq_notify", "mq_getsetattr"};
+
+// Of the process named first; 0 is the caller.
+constexpr const char* kOfProcesses[] = {"prlimit64", "sched_setaffinity", "sched_setparam",
+                                        "sched_setscheduler", "sched_setattr"};
+
+constexpr const char* kOwnersAndTimes[] = {"chown", "fchown", "lchown",   "fchownat",
+                                           "utime", "utimes", "futimesat"};
 
 // Refused by intent: libraries that try them see EPERM.
 constexpr const char* kRefused[] = {"mount",
@@ -145,8 +150,8 @@ constexpr const char* kRefused[] = {"mount",
                                     "set_mempolicy_home_node",
                                     "cachestat"};
 
-// Not named, hence ENOSYS: clone3, io_uring_*, io_* (runtimes fall back quietly), and all that is
-// new.
+// Not named, hence ENOSYS: openat2 and clone3, whose arguments lie in memory, io_uring_*, io_*
+// (runtimes fall back quietly), and all that is new.
 
 class Filter {
  public:
@@ -184,20 +189,80 @@ class Filter {
   int error_ = 0;
 };
 
-void add_sockets(Filter& filter, bool inet) {
-  const auto families = [&](const char* name) {
-    filter.allow(name, SCMP_A0_32(SCMP_CMP_EQ, AF_UNIX));
-    if (inet) {
-      filter.allow(name, SCMP_A0_32(SCMP_CMP_EQ, AF_INET));
-      filter.allow(name, SCMP_A0_32(SCMP_CMP_EQ, AF_INET6));
-    }
-  };
-  families("socket");
-  for (unsigned family = 0; family <= AF_INET6; ++family)
-    if (family != AF_UNIX && !(inet && (family == AF_INET || family == AF_INET6)))
-      filter.rule(SCMP_ACT_ERRNO(EAFNOSUPPORT), "socket", SCMP_A0_32(SCMP_CMP_EQ, family));
+// The host's sockets that have a path can be reached wherever that path can be seen, or Landlock is
+// old: without a network of their own guests get none at all.
+void add_sockets(Filter& filter, bool own_network) {
+  for (unsigned family = 0; family <= AF_INET6; ++family) {
+    const bool allowed =
+        own_network && (family == AF_UNIX || family == AF_INET || family == AF_INET6);
+    filter.rule(allowed ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EAFNOSUPPORT), "socket",
+                SCMP_A0_32(SCMP_CMP_EQ, family));
+  }
   filter.rule(SCMP_ACT_ERRNO(EAFNOSUPPORT), "socket", SCMP_A0_32(SCMP_CMP_GT, AF_INET6));
   filter.allow("socketpair", SCMP_A0_32(SCMP_CMP_EQ, AF_UNIX));
+}
+
+// Programs that would run as somebody else cannot be made anywhere.
+constexpr std::uint64_t kSetIds = 06000;
+
+template <class Compare>
+void add_without_set_ids(Filter& filter, const char* name, Compare mode_has) {
+  filter.allow(name, mode_has(kSetIds, 0));
+  for (const std::uint64_t bit : {04000, 02000})
+    filter.rule(SCMP_ACT_ERRNO(EPERM), name, mode_has(bit, bit));
+}
+
+#define PROCTOR_ARGUMENT(n)                                 \
+  [](std::uint64_t mask, std::uint64_t value) {             \
+    return SCMP_A##n##_64(SCMP_CMP_MASKED_EQ, mask, value); \
+  }
+
+void add_files(Filter& filter, bool own_uid) {
+  add_without_set_ids(filter, "creat", PROCTOR_ARGUMENT(1));
+  add_without_set_ids(filter, "mknod", PROCTOR_ARGUMENT(1));  // fifos; devices need a capability
+  add_without_set_ids(filter, "mknodat", PROCTOR_ARGUMENT(2));
+  // The mode counts only where a file is made (O_TMPFILE holds O_DIRECTORY, hence the odd bit).
+  constexpr std::uint64_t kMakes = O_CREAT | (O_TMPFILE & ~O_DIRECTORY);
+  filter.allow("open", SCMP_A1_64(SCMP_CMP_MASKED_EQ, kMakes, 0));
+  filter.allow("openat", SCMP_A2_64(SCMP_CMP_MASKED_EQ, kMakes, 0));
+  for (std::uint64_t making = 1; making <= kMakes; making <<= 1) {
+    if (!(making & kMakes)) continue;
+    filter.allow("open", SCMP_A1_64(SCMP_CMP_MASKED_EQ, making, making),
+                 SCMP_A2_64(SCMP_CMP_MASKED_EQ, kSetIds, 0));
+    filter.allow("openat", SCMP_A2_64(SCMP_CMP_MASKED_EQ, making, making),
+                 SCMP_A3_64(SCMP_CMP_MASKED_EQ, kSetIds, 0));
+  }
+  if (own_uid) {
+    add_without_set_ids(filter, "chmod", PROCTOR_ARGUMENT(1));
+    add_without_set_ids(filter, "fchmod", PROCTOR_ARGUMENT(1));
+    add_without_set_ids(filter, "fchmodat", PROCTOR_ARGUMENT(2));
+    add_without_set_ids(filter, "fchmodat2", PROCTOR_ARGUMENT(2));
+    for (const char* name : kOwnersAndTimes) filter.allow(name);
+    filter.allow("utimensat");
+  } else {
+    // Landlock has no say in these, and guests are the owner of our user's files.
+    for (const char* name : {"chmod", "fchmod", "fchmodat", "fchmodat2"})
+      filter.rule(SCMP_ACT_ERRNO(EPERM), name);
+    for (const char* name : kOwnersAndTimes) filter.rule(SCMP_ACT_ERRNO(EPERM), name);
+    filter.allow("utimensat", SCMP_A1_64(SCMP_CMP_EQ, 0));  // of an open file
+    filter.rule(SCMP_ACT_ERRNO(EPERM), "utimensat", SCMP_A1_64(SCMP_CMP_NE, 0));
+  }
+}
+
+void add_processes(Filter& filter, bool own_processes) {
+  if (own_processes) {
+    for (const char* name : kOfProcesses) filter.allow(name);
+    filter.allow("setpriority");
+    return;
+  }
+  for (const char* name : kOfProcesses) {
+    filter.allow(name, SCMP_A0_32(SCMP_CMP_EQ, 0));
+    filter.rule(SCMP_ACT_ERRNO(EPERM), name, SCMP_A0_32(SCMP_CMP_NE, 0));
+  }
+  constexpr unsigned kProcess = 0;  // PRIO_PROCESS
+  filter.allow("setpriority", SCMP_A0_32(SCMP_CMP_EQ, kProcess), SCMP_A1_32(SCMP_CMP_EQ, 0));
+  filter.rule(SCMP_ACT_ERRNO(EPERM), "setpriority", SCMP_A0_32(SCMP_CMP_NE, kProcess));
+  filter.rule(SCMP_ACT_ERRNO(EPERM), "setpriority", SCMP_A1_32(SCMP_CMP_NE, 0));
 }
 
 // A limit on a file's size ends a program with SIGXFSZ. Guests may not send that signal, so that
@@ -250,7 +315,13 @@ Result<std::string> build_filter(const FilterOptions& options) {
   // 0xffffffff only asks; ADDR_NO_RANDOMIZE and the like weaken the guest itself, and are refused.
   filter.allow("personality", SCMP_A0_32(SCMP_CMP_EQ, 0));
   filter.allow("personality", SCMP_A0_32(SCMP_CMP_EQ, 0xffffffff));
-  add_sockets(filter, options.inet);
+  add_files(filter, options.own_uid);
+  add_processes(filter, options.namespaces);
+  add_sockets(filter, options.namespaces);
+  if (options.namespaces)
+    for (const char* name : kIpc) filter.allow(name);
+  // Nothing a guest writes is worth the host's disks waiting for.
+  for (const char* name : {"sync", "syncfs"}) filter.rule(SCMP_ACT_ERRNO(0), name);
   add_signals(filter);
   add_ioctls(filter);
   add_prctls(filter);

@@ -442,6 +442,7 @@ void become_slot(const SlotPlan& plan, int socket, int filter) {
   close(filter);
   (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   (void)prctl(PR_SET_NAME, "proctor-slot", 0, 0, 0);
+  if (plan.world == World::reduced) (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   Slot slot(plan, socket, std::move(program));
   slot.serve();
 }

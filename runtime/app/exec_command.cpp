@@ -24,7 +24,7 @@ struct Arguments {
   std::string language, file = "-", input, network;
   std::map<std::string, std::int64_t> limits;  // as in requests: time_ms, ...
   std::vector<std::string> files, get, arguments;
-  bool strict = false, batch = false;
+  bool strict = false, batch = false, allow_weak = false;
   std::vector<std::string> require;
   int parallel = 0;
 };
@@ -45,6 +45,7 @@ Result<std::unique_ptr<SandboxPool>> open_pool(const Arguments& arguments, std::
   config.slots = slots;
   config.strict = arguments.strict;
   config.require = arguments.require;
+  config.allow_weak = arguments.allow_weak;
   return make_sandbox_pool(config);
 }
 
@@ -239,6 +240,8 @@ std::function<Result<int>()> set_up_exec(CLI::App& command) {
   each(command.add_option("--argument", arguments->arguments, "an argument of the program"));
   command.add_flag("--strict", arguments->strict,
                    "refuse to run when any isolation layer is missing");
+  command.add_flag("--allow-weak", arguments->allow_weak,
+                   "run even where nothing but a system call filter can be had");
   each(
       command.add_option("--require", arguments->require, "a layer below which it refuses to run"));
   command.add_flag("--batch", arguments->batch, "one request a line in, one record a line out");

@@ -2,6 +2,7 @@
 // report; nothing here is such a thing.
 #include <arpa/inet.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -12,6 +13,7 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "sandbox/files.h"
 #include "tests/integration/sandbox/world.h"
@@ -91,6 +93,26 @@ TEST_P(Escapes, TheNetwork) {
   expect_contained("network.py", {std::to_string(ntohs(address.sin_port)), name});
   close(tcp);
   close(abstract);
+}
+
+TEST_P(Escapes, WhatLiesOutsideOfNamespaces) {
+  char folder[] = "/tmp/neighbours-XXXXXX";
+  ASSERT_NE(mkdtemp(folder), nullptr);
+  chmod(folder, 0777);
+  const std::string path = std::string(folder) + "/socket", file = std::string(folder) + "/file";
+  const int local = socket(AF_UNIX, SOCK_STREAM, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::copy(path.begin(), path.end(), address.sun_path);
+  ASSERT_EQ(bind(local, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  ASSERT_EQ(listen(local, 8), 0);
+  chmod(path.c_str(), 0777);
+  close(open(file.c_str(), O_CREAT | O_WRONLY, 0644));
+  // Twice: what the first leaves behind, the second must not find.
+  for (int run = 0; run < 2; ++run)
+    expect_contained("neighbours.py", {path, file, std::to_string(getpid())});
+  close(local);
+  std::filesystem::remove_all(folder);
 }
 
 TEST_P(Escapes, NothingOutlivesItsExecution) {

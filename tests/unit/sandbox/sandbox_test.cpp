@@ -3,8 +3,17 @@
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <sys/msg.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "sandbox/base64.h"
@@ -148,13 +157,103 @@ TEST_F(Files, HardTreesAreRemoved) {
   EXPECT_NE(access((path_ + "/a").c_str(), F_OK), 0);
 }
 
-TEST(Filter, IsBuiltAndRefusesInternetWhenAsked) {
-  auto open_one = build_filter({.inet = true});
-  auto closed = build_filter({.inet = false});
-  ASSERT_TRUE(open_one && closed);
-  EXPECT_EQ(open_one->size() % 8, 0U);
-  EXPECT_NE(*open_one, *closed);
-  EXPECT_LT(open_one->size() / 8, 4096U);  // the kernel's most
+// What system calls answer behind a filter, tried in a child: errno, 0 for success.
+class Filters : public testing::Test {
+ protected:
+  template <class Try>
+  static int errno_of(const FilterOptions& options, Try attempt) {
+    const auto program = build_filter(options);
+    EXPECT_TRUE(program);
+    if (!program) return -1;
+    const pid_t child = fork();
+    if (child == 0) {
+      sock_fprog filter{static_cast<unsigned short>(program->size() / 8),
+                        reinterpret_cast<sock_filter*>(const_cast<char*>(program->data()))};
+      if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+          syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter) != 0)
+        _exit(255);
+      errno = 0;
+      _exit(attempt() < 0 ? errno : 0);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }
+  const FilterOptions full_, reduced_{.namespaces = false},
+      shared_uid_{.namespaces = false, .own_uid = false};
+};
+
+TEST_F(Filters, AreSmallEnoughForTheKernel) {
+  for (const auto& options : {full_, reduced_, shared_uid_}) {
+    const auto program = build_filter(options);
+    ASSERT_TRUE(program);
+    EXPECT_EQ(program->size() % 8, 0U);
+    EXPECT_LT(program->size() / 8, 4096U);
+  }
+}
+
+TEST_F(Filters, WithoutANetworkThereAreSocketPairsOnly) {
+  const auto internet = [] { return socket(AF_INET, SOCK_STREAM, 0); };
+  const auto local = [] { return socket(AF_UNIX, SOCK_STREAM, 0); };
+  const auto pair = [] {
+    int both[2];
+    return socketpair(AF_UNIX, SOCK_STREAM, 0, both);
+  };
+  EXPECT_EQ(errno_of(full_, internet), 0);
+  EXPECT_EQ(errno_of(full_, local), 0);
+  EXPECT_EQ(errno_of(reduced_, internet), EAFNOSUPPORT);
+  EXPECT_EQ(errno_of(reduced_, local), EAFNOSUPPORT);
+  EXPECT_EQ(errno_of(reduced_, pair), 0);
+}
+
+TEST_F(Filters, WithoutNamespacesOthersAreOutOfReach) {
+  rlimit limit{};
+  const pid_t other = getppid(), self = 0;
+  for (const pid_t pid : {other, self}) {
+    const int wanted = pid == self ? 0 : EPERM;
+    EXPECT_EQ(errno_of(reduced_, [&] { return prlimit(pid, RLIMIT_NOFILE, nullptr, &limit); }),
+              wanted);
+    EXPECT_EQ(errno_of(reduced_, [&] { return setpriority(PRIO_PROCESS, unsigned(pid), 19); }),
+              wanted);
+    const sched_param none{};
+    EXPECT_EQ(errno_of(reduced_, [&] { return sched_setscheduler(pid, SCHED_IDLE, &none); }),
+              wanted);
+  }
+  EXPECT_EQ(errno_of(reduced_, [] { return setpriority(PRIO_USER, 0, 19); }), EPERM);
+  EXPECT_EQ(errno_of(reduced_, [] { return shmget(IPC_PRIVATE, 4096, 0600); }), ENOSYS);
+  EXPECT_EQ(errno_of(reduced_, [] { return msgget(IPC_PRIVATE, 0600); }), ENOSYS);
+  EXPECT_EQ(errno_of(full_, [&] { return prlimit(other, RLIMIT_NOFILE, nullptr, &limit); }), 0);
+}
+
+TEST_F(Filters, NoFileIsMadeThatRunsAsSomebody) {
+  const std::string path = testing::TempDir() + "/set-id-" + std::to_string(getpid());
+  const auto make = [&](mode_t mode) {
+    return [&path, mode] { return open(path.c_str(), O_CREAT | O_WRONLY, mode); };
+  };
+  const auto change = [&](mode_t mode) {
+    return [&path, mode] { return chmod(path.c_str(), mode); };
+  };
+  for (const auto& options : {full_, reduced_}) {
+    EXPECT_NE(errno_of(options, make(04755)), 0);
+    EXPECT_NE(errno_of(options, make(02755)), 0);
+    EXPECT_EQ(errno_of(options, make(0755)), 0);
+    EXPECT_EQ(errno_of(options, change(04755)), EPERM);
+    EXPECT_EQ(errno_of(options, change(02755)), EPERM);
+    EXPECT_EQ(errno_of(options, change(0700)), 0);
+    // Without O_CREAT the mode is whatever the register holds.
+    EXPECT_EQ(
+        errno_of(options,
+                 [&] { return syscall(SYS_openat, AT_FDCWD, path.c_str(), O_RDONLY, 07777); }),
+        0);
+    EXPECT_EQ(errno_of(options, [] { return syscall(SYS_sync); }), 0);
+  }
+  EXPECT_EQ(errno_of(shared_uid_, change(0700)), EPERM);
+  EXPECT_EQ(errno_of(shared_uid_, [&] { return chown(path.c_str(), getuid(), getgid()); }), EPERM);
+  EXPECT_EQ(errno_of(shared_uid_, [&] { return utimensat(AT_FDCWD, path.c_str(), nullptr, 0); }),
+            EPERM);
+  EXPECT_EQ(errno_of(shared_uid_, [&] { return futimens(open(path.c_str(), O_RDONLY), nullptr); }),
+            0);
+  unlink(path.c_str());
 }
 
 class Frames : public testing::Test {
