@@ -411,10 +411,17 @@ TreeUsage TreeWatch::look() {
   }
   // A tree's time never falls; what vanishes between two looks was reaped by somebody outside.
   most_ticks_ = std::max(most_ticks_, ticks);
-  usage.cpu = std::chrono::microseconds(most_ticks_ * 1'000'000 / sysconf(_SC_CLK_TCK));
+  usage.cpu =
+      std::chrono::microseconds((most_ticks_ - ticks_before_) * 1'000'000 / sysconf(_SC_CLK_TCK));
   peak_memory_ = std::max(peak_memory_, usage.memory);
   peak_tasks_ = std::max(peak_tasks_, usage.tasks);
   return usage;
+}
+
+void TreeWatch::begin() {
+  ticks_before_ = most_ticks_;
+  peak_memory_ = 0;
+  peak_tasks_ = 0;
 }
 
 }  // namespace proctor

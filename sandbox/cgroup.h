@@ -65,6 +65,7 @@ class TreeWatch {
   TreeWatch(int holder, std::vector<int> roots, std::uint32_t uid)
       : holder_(holder), roots_(std::move(roots)), uid_(uid) {}
   TreeUsage look();
+  void begin();  // what was used until the last look no longer counts
   void add_root(int pid) { roots_.push_back(pid); }
   std::int64_t peak_memory() const { return peak_memory_; }
   int peak_tasks() const { return peak_tasks_; }
@@ -74,7 +75,7 @@ class TreeWatch {
   std::vector<int> roots_;
   std::uint32_t uid_;
   std::int64_t holder_ticks_before_ = -1;
-  std::int64_t most_ticks_ = 0;
+  std::int64_t most_ticks_ = 0, ticks_before_ = 0;
   std::int64_t peak_memory_ = 0;
   int peak_tasks_ = 0;
 };

@@ -50,18 +50,21 @@ Result<OwnedFd> input_descriptor(std::string_view input) {
 
 // What the kernel holds each process to. The tree's limits are the cgroup's or the watcher's; these
 // are the backstop, a little above where those count exactly.
-void Core::add_limits(wire::Message& message, const Limits& limits) const {
+void Core::add_limits(wire::Message& message, const Limits& limits, bool with_cpu) const {
   const bool tree_is_counted = cgroups_ && cgroups_->usable();
   const auto add = [&](int resource, std::uint64_t value) {
     message.limits[message.n_limits++] = {resource, value};
   };
   const auto cpu_seconds = (limits.cpu.count() + 999) / 1000 + 1;
-  add(RLIMIT_CPU, static_cast<std::uint64_t>(cpu_seconds));
+  if (with_cpu) add(RLIMIT_CPU, static_cast<std::uint64_t>(cpu_seconds));
   add(RLIMIT_FSIZE, static_cast<std::uint64_t>(count(limits.file)));
   add(RLIMIT_NOFILE, static_cast<std::uint64_t>(limits.open_files));
   add(RLIMIT_CORE, 0);
   add(RLIMIT_MEMLOCK, 1 << 20);
   add(RLIMIT_SIGPENDING, 1024);
+  add(RLIMIT_RTPRIO, 0);
+  add(RLIMIT_NICE, 0);
+  add(RLIMIT_MSGQUEUE, 1 << 20);
   // Counted by uid. The run's init counts too where it has the guest's; and where guests have ours,
   // so does everything else that we run.
   int others = tree_is_counted ? 16 : 1;
@@ -265,7 +268,7 @@ Async<Result<Execution>> Core::run_stage(Stage stage, std::string* fetched) {
     park_ahead_ = true;
     guest = std::exchange(slot->parked, nullptr);
     if (!guest || guest->failed || guest->exited) {
-      auto parked = co_await park(slot, false);
+      auto parked = co_await park(slot, nullptr);
       if (!parked) co_return std::move(parked).error();
       guest = *parked;
     }

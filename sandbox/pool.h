@@ -121,7 +121,8 @@ class Core : public std::enable_shared_from_this<Core> {
   Async<void> read_slot(SlotRef slot);
   Async<void> read_zygote();
   Async<bool> zygote_ready();
-  Async<Result<GuestRef>> park(SlotRef slot, bool session);
+  // With `session` the limits of a live one, else it is for a single program.
+  Async<Result<GuestRef>> park(SlotRef slot, const Limits* session);
   Async<void> unpark(SlotRef slot);
   Result<GuestRef> spawn(SlotRef slot, const Stage& stage);
   Result<GuestRef> new_guest(std::array<int, 2>& theirs, std::size_t most);
@@ -146,8 +147,8 @@ class Core : public std::enable_shared_from_this<Core> {
   Status send_program(Guest& guest, const Stage& stage, bool with_cpu_limit);
   // Whose orphans a run's are: its init's, or in the reduced world the slot's.
   int holder_of(const Slot& slot) const;
-  // The limits of each process, for a spawn or go message.
-  void add_limits(wire::Message& message, const Limits& limits) const;
+  // The limits of each process, for a spawn, park or go message.
+  void add_limits(wire::Message& message, const Limits& limits, bool with_cpu = true) const;
   Execution judge(Slot& slot, const Guest& guest, const Limits& limits, const TreeWatch& tree,
                   std::optional<Ending> forced, SteadyTime begin);
 

@@ -10,9 +10,14 @@ namespace proctor {
 
 class PythonSession final : public SandboxSession {
  public:
-  PythonSession(std::shared_ptr<Core> core, SlotRef slot, GuestRef guest, WatchedFd channel)
+  PythonSession(std::shared_ptr<Core> core, SlotRef slot, GuestRef guest, WatchedFd channel,
+                const Limits& limits)
       : core_(std::move(core)),
-        live_(std::make_shared<Live>(std::move(slot), std::move(guest), std::move(channel))) {}
+        live_(std::make_shared<Live>(std::move(slot), std::move(guest), std::move(channel))) {
+    live_->tree = std::make_shared<TreeWatch>(core_->holder_of(*live_->slot), std::vector<int>{},
+                                              live_->slot->host_uid);
+    core_->set_going(watch_between_cells(core_.get(), live_, limits));
+  }
 
   ~PythonSession() override { close(); }
 
@@ -31,11 +36,19 @@ class PythonSession final : public SandboxSession {
   struct Live {
     Live(SlotRef its_slot, GuestRef its_guest, WatchedFd its_channel)
         : slot(std::move(its_slot)), guest(std::move(its_guest)), channel(std::move(its_channel)) {}
+    // The interpreter may be nobody's child that the tree is known by.
+    TreeUsage usage() {
+      if (slot->cgroup) return slot->cgroup->usage();
+      if (guest->pid) tree->add_root(std::exchange(guest->pid, 0));
+      return tree->look();
+    }
     SlotRef slot;
     GuestRef guest;
     WatchedFd channel;
+    std::shared_ptr<TreeWatch> tree;
     std::atomic<bool> alive = true;
     bool began = false;
+    bool in_cell = false;
     bool closed = false;
   };
   using LiveRef = std::shared_ptr<Live>;
@@ -88,6 +101,30 @@ class PythonSession final : public SandboxSession {
     }
   }
 
+  // Between cells nobody waits for the interpreter, but its threads and children go on. They may
+  // use what one cell may; then the session is over.
+  static Async<void> watch_between_cells(Core* core, LiveRef live, Limits limits) {
+    asio::steady_timer timer(core->context());
+    int cell = -1;
+    std::chrono::microseconds before{0};
+    while (!live->closed && !live->slot->gone && !core->stopping_) {
+      timer.expires_after(100ms + 10ms * static_cast<int>(core->sessions_));
+      boost::system::error_code ignored;
+      co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+      if (live->closed || live->in_cell) continue;
+      const TreeUsage usage = live->usage();
+      if (std::exchange(cell, live->guest->cells_done) != live->guest->cells_done) {
+        before = usage.cpu;
+        continue;
+      }
+      const bool counted =
+          live->slot->cgroup != nullptr;  // then the kernel refuses what is too much
+      if (usage.cpu - before >= limits.cpu ||
+          (!counted && (usage.tasks > limits.processes || usage.memory > count(limits.memory))))
+        let_go(*core, *live);
+    }
+  }
+
   static Async<Result<Execution>> run_cell(std::shared_ptr<Core> core, LiveRef live,
                                            std::string code, Limits limits) {
     if (!live->alive) {
@@ -105,7 +142,11 @@ class PythonSession final : public SandboxSession {
     guest->out.text.clear();
     guest->err.text.clear();
     guest->out.most = guest->err.most = static_cast<std::size_t>(count(limits.output));
-    if (slot->cgroup) (void)slot->cgroup->begin(count(limits.memory), limits.processes);
+    if (slot->cgroup && !slot->cgroup->begin(count(limits.memory), limits.processes))
+      co_return internal_error("sandbox: cgroup limits: " + std::string(std::strerror(errno)));
+    live->in_cell = true;
+    (void)live->usage();
+    live->tree->begin();
     const SteadyTime begin = std::chrono::steady_clock::now();
     const int cell = guest->cells_done;
     if (!live->began) {
@@ -116,10 +157,10 @@ class PythonSession final : public SandboxSession {
     }
     if (auto sent = core->send_program(*guest, stage, false); !sent)
       co_return std::move(sent).error();
-    auto tree =
-        std::make_shared<TreeWatch>(core->holder_of(*slot), std::vector<int>{}, slot->host_uid);
+    const auto tree = live->tree;
     const std::optional<Ending> forced =
         co_await core->watch(slot, guest, limits, tree, begin, cell);
+    live->in_cell = false;
     const bool goes_on = !forced && guest->cells_done > cell;
     if (!goes_on) {
       core->kill_tree(*slot);
@@ -171,7 +212,9 @@ Async<Result<std::shared_ptr<SandboxSession>>> Core::open_here(Limits limits) {
   Stage stage;
   stage.limits = limits;
   Status furnished = co_await furnish(slot, stage);
-  auto parked = co_await park(slot, true);
+  if (furnished && slot->cgroup && !slot->cgroup->begin(count(limits.memory), limits.processes))
+    furnished = internal_error("sandbox: cgroup limits: " + std::string(std::strerror(errno)));
+  auto parked = co_await park(slot, &limits);
   if (!furnished || !parked) {
     --sessions_;
     put_back(slot);
@@ -181,7 +224,7 @@ Async<Result<std::shared_ptr<SandboxSession>>> Core::open_here(Limits limits) {
   const GuestRef guest = *parked;
   WatchedFd channel(context_, dup(guest->channel.get()));
   std::shared_ptr<SandboxSession> session =
-      std::make_shared<PythonSession>(shared_from_this(), slot, guest, std::move(channel));
+      std::make_shared<PythonSession>(shared_from_this(), slot, guest, std::move(channel), limits);
   co_return session;
 }
 

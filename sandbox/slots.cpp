@@ -232,7 +232,7 @@ Async<void> Core::recycle(SlotRef slot) {
     co_return;
   }
   if (park_ahead_ && zygote_state_ == ZygoteState::ready) {
-    auto parked = co_await park(slot, false);
+    auto parked = co_await park(slot, nullptr);
     if (parked) slot->parked = *parked;
   }
   if (slot->gone) co_return;
@@ -361,7 +361,7 @@ Result<GuestRef> Core::new_guest(std::array<int, 2>& theirs, std::size_t most) {
 }
 
 // A Python in the prepared run, confined, waiting for its program.
-Async<Result<GuestRef>> Core::park(SlotRef slot, bool session) {
+Async<Result<GuestRef>> Core::park(SlotRef slot, const Limits* session) {
   if (python_.empty())
     co_return missing("no python3 for the sandbox was found: install python3, or name one");
   const bool warm = co_await zygote_ready();
@@ -381,8 +381,12 @@ Async<Result<GuestRef>> Core::park(SlotRef slot, bool session) {
   message.id = guest->id;
   message.flags |= wire::kPark | (session ? std::uint32_t{wire::kSession} : 0U);
   if (warm && world_ != World::reduced) message.flags |= wire::kJoinSlot;
-  message.limits[message.n_limits++] = {RLIMIT_CORE, 0};
-  message.limits[message.n_limits++] = {RLIMIT_MEMLOCK, 1 << 20};
+  if (session) {
+    add_limits(message, *session, false);  // of its cells' processor time the watcher takes care
+  } else {
+    message.limits[message.n_limits++] = {RLIMIT_CORE, 0};
+    message.limits[message.n_limits++] = {RLIMIT_MEMLOCK, 1 << 20};
+  }
   std::string text;
   append(text, work_directory(*slot));
   std::vector<int> fds = {nothing.get(), out.get(), err.get(),

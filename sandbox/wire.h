@@ -16,6 +16,7 @@ namespace proctor::wire {
 
 inline constexpr std::size_t kMostBytes = 64 * 1024;
 inline constexpr int kMostFds = 16;
+inline constexpr std::uint32_t kMostLimits = 12;
 inline constexpr std::uint32_t kMagic = 0x70727431;  // "prt1"
 
 enum class Kind : std::uint32_t {
@@ -105,7 +106,7 @@ struct Message {
   std::uint32_t uid = 0, gid = 0;
   std::uint32_t n_cgroups = 0;
   std::uint32_t n_limits = 0;
-  ResourceLimit limits[10] = {};
+  ResourceLimit limits[kMostLimits] = {};
   std::uint32_t n_arguments = 0, n_environment = 0;
   // prepare, resize
   std::int64_t box_bytes = 0, box_inodes = 0;
@@ -164,7 +165,7 @@ inline int send_message(int socket, Message message, const char* text = nullptr,
 // Whether a received packet of `size` bytes is one message as its sender must have built it.
 inline bool well_formed(const Message& message, std::size_t size) {
   return size >= sizeof(Message) && message.magic == kMagic &&
-         message.text_size == size - sizeof(Message) && message.n_limits <= 10 &&
+         message.text_size == size - sizeof(Message) && message.n_limits <= kMostLimits &&
          message.n_cgroups <= static_cast<std::uint32_t>(kMostFds);
 }
 

@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <unistd.h>
 
+#include <set>
+
 #include "tests/integration/sandbox/world.h"
 
 namespace proctor {
@@ -132,6 +134,47 @@ TEST_P(Languages, ASessionDiesOfALimitAndSaysSo) {
   EXPECT_FALSE(session->alive());
   EXPECT_EQ((*await(session->run("x", limits))).ending, Ending::sandbox_error);
   EXPECT_EQ(python("print(1)").out, "1\n");
+}
+
+TEST_P(Languages, ASessionIsHeldToLimitsInAndBetweenItsCells) {
+  Limits limits;
+  limits.cpu = 500ms;
+  limits.processes = 16;
+  limits.file = 1_MiB;
+  limits.open_files = 50;
+  auto opened = await(pool->open_session(Language::python, limits));
+  ASSERT_TRUE(opened) << opened.error().message;
+  auto session = *opened;
+  auto cell = [&](std::string code) { return *await(session->run(std::move(code), limits)); };
+  EXPECT_EQ(
+      cell("import resource as r\nr.getrlimit(r.RLIMIT_NOFILE), r.getrlimit(r.RLIMIT_FSIZE)[1], "
+           "r.getrlimit(r.RLIMIT_CORE)[1]")
+          .out,
+      "((50, 50), 1048576, 0)\n");
+  // Each cell has the whole time for itself.
+  for (int i = 0; i < 3; ++i)
+    EXPECT_EQ(cell("import time\nend = time.process_time() + 0.3\n"
+                   "while time.process_time() < end: pass")
+                  .ending,
+              Ending::ok);
+  EXPECT_EQ(cell("import threading\ndef spin():\n  while True: pass\n"
+                 "threading.Thread(target=spin, daemon=True).start()")
+                .ending,
+            Ending::ok);
+  for (int i = 0; i < 100 && session->alive(); ++i) usleep(100'000);
+  EXPECT_FALSE(session->alive());
+  EXPECT_EQ(python("print(1)").out, "1\n");
+}
+
+TEST_P(Languages, ManySessionsOneAfterTheOtherUseTheSameFewSlots) {
+  if (reduced() && geteuid() != 0) GTEST_SKIP() << "guests have no uid of their own";
+  std::set<std::string> users;
+  for (int i = 0; i < 12; ++i) {
+    auto opened = await(pool->open_session(Language::python, Limits{}));
+    ASSERT_TRUE(opened) << opened.error().message;
+    users.insert((*await((*opened)->run("import os; os.getuid()", Limits{}))).out);
+  }
+  EXPECT_LE(users.size(), 8U);
 }
 
 TEST_P(Languages, MoreSessionsThanSlots) {

@@ -317,7 +317,7 @@ TEST_F(Frames, HalfAForeignOrAnOverfullOneIsDroppedWithItsDescriptors) {
   message.text_size = 5;
   send_raw(&message, sizeof message, 0);
   message.text_size = 0;
-  message.n_limits = 11;
+  message.n_limits = wire::kMostLimits + 1;
   send_raw(&message, sizeof message, 1);
   message.n_limits = 0;
   send_raw(&message, sizeof message, 60);
