@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <mutex>
 
 #include "runtime/core/config.h"
 #include "runtime/core/paths.h"
@@ -37,13 +38,39 @@ std::optional<World> forced_world() {
   return std::nullopt;
 }
 
-// Slots of all pools of this process are numbered on: a number, and with it a uid, comes back only
-// when its last user is long gone.
-constexpr std::uint32_t kSlotsEach = 512;
-int next_index() {
-  static std::atomic<int> last = 0;
-  return last++;
-}
+// Slots of all pools of this process have numbers of their own. With a number come a uid and a
+// folder, so it is free again only when the slot's process, and all below it, has ended.
+constexpr int kMostSlots = 512;
+
+class Indices {
+ public:
+  static Indices& instance() {
+    static Indices indices;
+    return indices;
+  }
+  std::optional<int> take() {
+    std::lock_guard lock(mutex_);
+    std::erase_if(leaving_, [](const auto& each) {
+      pollfd ended{each.second.get(), POLLIN, 0};
+      return ended.fd < 0 || poll(&ended, 1, 0) == 1;
+    });
+    for (int index = 0; index < kMostSlots; ++index)
+      if (!taken_.count(index) && !leaving_.count(index)) {
+        taken_.insert(index);
+        return index;
+      }
+    return std::nullopt;
+  }
+  void give_back(int index, OwnedFd process) {
+    std::lock_guard lock(mutex_);
+    if (taken_.erase(index) > 0) leaving_[index] = std::move(process);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::set<int> taken_;
+  std::map<int, OwnedFd> leaving_;  // with the pidfds of their processes
+};
 
 std::string describe(wire::Stage stage, int error) {
   return std::string(to_string(stage)) + ": " + std::strerror(error);
@@ -81,6 +108,8 @@ constexpr std::array kNamespaces = {"user", "mount", "pid", "net", "ipc", "uts"}
 
 }  // namespace
 
+Slot::~Slot() { Indices::instance().give_back(index, std::move(process)); }
+
 Core::Core(SandboxConfig config)
     : config_(std::move(config)),
       limiter_(config_.slots ? config_.slots : std::max(1U, std::thread::hardware_concurrency()),
@@ -97,6 +126,9 @@ Core::~Core() {
 }
 
 Status Core::start() {
+  if (limiter_.usage().capacity > kMostSlots / 2)
+    return bad_input("at most " + std::to_string(kMostSlots / 2) + " executions at once, got " +
+                     std::to_string(limiter_.usage().capacity));
   const PythonPlace place = find_python(config_.python);
   python_ = place.interpreter;
   trees_ = place.trees;
@@ -221,15 +253,19 @@ SlotPlan Core::plan_for(int index) const {
   if (world_ == World::reduced) plan.box = boxes_ + "/" + std::to_string(index);
   if (world_ != World::userns && geteuid() == 0) {
     // A uid of the slot's own, which no other proctor on this machine uses.
-    plan.host_uid = 1'000'000'000U + static_cast<std::uint32_t>(launcher_pid()) * kSlotsEach +
-                    static_cast<std::uint32_t>(index) % kSlotsEach;
+    plan.host_uid = 1'000'000'000U + static_cast<std::uint32_t>(launcher_pid()) * kMostSlots +
+                    static_cast<std::uint32_t>(index) % kMostSlots;
   }
   return plan;
 }
 
 Result<SlotRef> Core::request_slot() {
   auto slot = std::make_shared<Slot>(context_);
-  slot->index = next_index();
+  const auto index = Indices::instance().take();
+  if (!index)
+    return unavailable("all " + std::to_string(kMostSlots) +
+                       " slots of this process are in use; close some sessions");
+  slot->index = *index;
   const SlotPlan plan = plan_for(slot->index);
   slot->host_uid = plan.host_uid;
   if (!plan.box.empty() && mkdir(plan.box.c_str(), 0711) != 0 && errno != EEXIST)

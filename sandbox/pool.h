@@ -43,8 +43,11 @@ using GuestRef = std::shared_ptr<Guest>;
 // The parent's side of one slot process.
 struct Slot {
   explicit Slot(asio::io_context& context) : socket(context), changed(context) {}
+  ~Slot();  // gives the index back
+  Slot(const Slot&) = delete;
+  Slot& operator=(const Slot&) = delete;
 
-  int index = 0;
+  int index = -1;
   std::uint32_t host_uid = 0;
   WatchedFd socket;
   Bell changed;

@@ -246,7 +246,7 @@ std::function<Result<int>()> set_up_exec(CLI::App& command) {
       command.add_option("--require", arguments->require, "a layer below which it refuses to run"));
   command.add_flag("--batch", arguments->batch, "one request a line in, one record a line out");
   command.add_option("--parallel", arguments->parallel, "with --batch: executions at once (cores)")
-      ->check(CLI::Range(1, 1024));
+      ->check(CLI::Range(1, 256));
   command.add_option("FILE", arguments->file, "the program, or the batch; - is stdin");
   return [arguments]() -> Result<int> {
     return arguments->batch ? run_batch(*arguments) : run_one(*arguments);
