@@ -29,7 +29,7 @@ using wire::Packet;
 using wire::Stage;
 
 constexpr int kMostGuests = 2048;
-constexpr int kMostStrings = 512;
+constexpr int kMostStrings = 1024;
 constexpr int kChannel = 3;
 constexpr int kReport = 4;
 constexpr int kOutOfTheWay = 64;

@@ -21,6 +21,18 @@ Status check_network(const std::string& network) {
   return bad_input("network: expected none, got '" + network + "'");
 }
 
+// What execve can take.
+Status check_arguments(const char* key, const std::vector<std::string>& arguments) {
+  constexpr std::size_t kMost = 511;
+  if (arguments.size() > kMost)
+    return bad_input(std::string(key) + ": at most " + std::to_string(kMost) + ", got " +
+                     std::to_string(arguments.size()));
+  for (const auto& argument : arguments)
+    if (argument.find('\0') != std::string::npos)
+      return bad_input(std::string(key) + ": an argument holds a NUL character");
+  return {};
+}
+
 }  // namespace
 
 Result<ExecutionRequest> read_execution_request(const json::object& object,
@@ -47,6 +59,9 @@ Result<ExecutionRequest> read_execution_request(const json::object& object,
       request.files[std::string(name)] = *bytes;
   }
   if (!fields.status().ok()) return Error(fields.status().error());
+  for (const auto& [key, list] : {std::pair{"arguments", &request.arguments},
+                                  std::pair{"compiler_flags", &request.compiler_flags}})
+    if (auto checked = check_arguments(key, *list); !checked) return std::move(checked).error();
   const auto parsed = parse_language(language);
   if (!parsed)
     return bad_input("lang: unknown language '" + language + "'" +

@@ -1,7 +1,8 @@
 // `proctor exec`: one program, or a batch of them through one warm pool, in the sandbox.
 //
-// How a program ends is data: the record says so, and the exit code is 0. Blind spot: a batch is
-// read line by line, so a bad line is met only when the good ones before it have been started.
+// How a program ends is data: the record says so, and the exit code is 0. In a batch, what cannot
+// be run is data too: its record has the status sandbox_error, the others go on, and the exit code
+// is 1.
 #include <atomic>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
@@ -110,58 +111,66 @@ class Batch {
   void start(json::value id, ExecutionRequest request) {
     {
       std::unique_lock lock(mutex_);
-      changed_.wait(lock, [&] { return free_ > 0 || failure_; });
-      if (failure_) return;
+      changed_.wait(lock, [&] { return free_ > 0; });
       --free_;
     }
-    asio::co_spawn(context_, pool_.run(std::move(request)),
-                   [this, id = std::move(id)](const std::exception_ptr& thrown,
-                                              Result<Execution> result) mutable {
-                     finish(std::move(id), thrown, std::move(result));
-                   });
+    asio::co_spawn(
+        context_, pool_.run(std::move(request)),
+        [this, id = std::move(id)](const std::exception_ptr& thrown, Result<Execution> result) {
+          {
+            std::lock_guard lock(mutex_);
+            ++free_;
+            changed_.notify_all();
+          }
+          write(id, thrown ? Result<Execution>(internal_error("called off")) : std::move(result));
+        });
   }
 
-  bool failed() {
+  // A line's record, whether it ran or not.
+  void write(const json::value& id, Result<Execution> result) {
     std::lock_guard lock(mutex_);
-    return failure_.has_value();
+    Execution execution;
+    if (result) {
+      execution = std::move(*result);
+    } else {
+      execution.error = result.error().message;
+      execution.isolation = pool_.isolation();
+    }
+    json::object record;
+    if (!id.is_null()) record["id"] = id;
+    for (auto& [key, value] : to_json(execution)) record[key] = value;
+    any_sandbox_error_ = any_sandbox_error_ || execution.ending == Ending::sandbox_error;
+    std::cout << json::serialize(record) << "\n" << std::flush;
   }
 
   // Waits for all that was started.
-  Status join() {
+  void join() {
     work_.reset();
     thread_.join();
-    if (failure_) return *failure_;
-    return {};
   }
   bool any_sandbox_error() const { return any_sandbox_error_; }
 
  private:
-  void finish(json::value id, const std::exception_ptr& thrown, Result<Execution> result) {
-    std::lock_guard lock(mutex_);
-    ++free_;
-    changed_.notify_all();
-    if (thrown || !result) {
-      // A request's own fault (a file name, say) ends the batch as a bad line does.
-      if (!failure_) failure_ = thrown ? internal_error("called off") : std::move(result).error();
-      return;
-    }
-    json::object record;
-    if (!id.is_null()) record["id"] = std::move(id);
-    for (auto& [key, value] : to_json(*result)) record[key] = value;
-    any_sandbox_error_ = any_sandbox_error_ || result->ending == Ending::sandbox_error;
-    std::cout << json::serialize(record) << "\n" << std::flush;
-  }
-
   SandboxPool& pool_;
   asio::io_context context_;
   asio::executor_work_guard<asio::io_context::executor_type> work_{context_.get_executor()};
   std::mutex mutex_;
   std::condition_variable changed_;
   std::size_t free_;
-  std::optional<Error> failure_;
   bool any_sandbox_error_ = false;
   std::thread thread_{[this] { context_.run(); }};
 };
+
+Result<ExecutionRequest> read_line(std::string_view line, const std::string& language,
+                                   const Limits& limits, json::value& id) {
+  auto value = parse_json(line);
+  if (!value) return std::move(value).error();
+  if (!value->is_object()) return bad_input("expected an object with lang and code");
+  json::object object = value->as_object();
+  if (object.contains("id")) id = object.at("id");
+  if (!language.empty() && !object.contains("lang")) object["lang"] = language;
+  return read_execution_request(object, limits);
+}
 
 Result<int> run_batch(const Arguments& arguments) {
   Limits defaults;
@@ -177,35 +186,22 @@ Result<int> run_batch(const Arguments& arguments) {
   auto pool = open_pool(arguments, static_cast<std::size_t>(arguments.parallel));
   if (!pool) return std::move(pool).error();
   Batch batch(**pool, (*pool)->usage().capacity);
-  std::optional<Error> bad_line;
   std::size_t number = 0;
-  for (std::string line; !batch.failed() && std::getline(lines, line);) {
+  for (std::string line; std::getline(lines, line);) {
     ++number;
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
     const std::string where = name + ":" + std::to_string(number);
-    auto value = parse_json(line);
-    if (!value) {
-      bad_line = std::move(value).error().in(where);
-      break;
-    }
-    if (!value->is_object()) {
-      bad_line = bad_input(where + ": expected an object with lang and code");
-      break;
-    }
-    json::object object = value->as_object();
-    if (!arguments.language.empty() && !object.contains("lang"))
-      object["lang"] = arguments.language;
-    auto request = read_execution_request(object, *given);
+    json::value id;
+    auto request = read_line(line, arguments.language, *given, id);
     if (!request) {
-      bad_line = std::move(request).error().in(where);
-      break;
+      const Error why = std::move(request).error().in(where);
+      std::cerr << "proctor: " << why.message << "\n";
+      batch.write(id, why);
+      continue;
     }
-    batch.start(object.contains("id") ? object.at("id") : json::value(nullptr),
-                std::move(*request));
+    batch.start(std::move(id), std::move(*request));
   }
-  const Status joined = batch.join();
-  if (bad_line) return *bad_line;
-  if (!joined) return Error(joined.error());
+  batch.join();
   return batch.any_sandbox_error() ? 1 : 0;
 }
 

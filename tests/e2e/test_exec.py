@@ -90,12 +90,19 @@ def batches():
     assert sorted(str(json.loads(line)["id"]) for line in done.stdout.splitlines()) == \
         sorted(str(request["id"]) for request in requests)
 
-    # Finished work stays; the bad line is named.
-    done = call("--batch", "--parallel", "1", stdin=text + '{"lang":"python","code":"","memory":1}\n')
-    assert done.returncode == 2 and len(done.stdout.splitlines()) == len(requests), done
-    assert b"stdin:29: unknown key 'memory'" in done.stderr and b"memory_bytes" in done.stderr, done
-    done = call("--batch", stdin="{nonsense\n")
-    assert done.returncode == 2 and b"stdin:1: " in done.stderr, done
+    # What cannot be run has a record that says why, and the others go on.
+    bad = ['{"id":"key","lang":"python","code":"","memory":1}', '{"id":"name","lang":"python",'
+           '"code":"","files":{"../x":""}}', '{nonsense', '{"id":"nul","lang":"bash","code":"",'
+           '"arguments":["a\\u0000b"]}', '{"id":"long","lang":"bash","code":":","arguments":["%s"]}' %
+           ("x" * 70000)]
+    done = call("--batch", "--parallel", "1", stdin="\n".join(bad) + "\n" + text)
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 1 and len(answers) == len(bad) + len(requests), done
+    by_id = {answer.get("id"): answer for answer in answers}
+    for name, needle in (("key", "stdin:1: unknown key 'memory'"), ("name", "workspace"),
+                         (None, "stdin:3: "), ("nul", "NUL"), ("long", "64 KiB")):
+        assert by_id[name]["status"] == "sandbox_error" and needle in by_id[name]["error"], by_id[name]
+    assert by_id[11]["stdout"] == "22\n" and b"memory_bytes" in done.stderr, done
 
     # A line is answered while the next has not been written yet.
     process = subprocess.Popen([BINARY, "exec", "--batch"], stdin=subprocess.PIPE,

@@ -78,6 +78,15 @@ TEST(Requests, UnknownKeysAreRefusedWithTheNearest) {
   EXPECT_EQ(network.error().kind, ErrorKind::bad_input);
 }
 
+TEST(Requests, ArgumentsAreWhatAProgramCanBeGiven) {
+  json::object object = object_of(R"({"lang":"bash","code":"","arguments":["a\u0000b"]})");
+  EXPECT_THAT(read_execution_request(object).error().message, HasSubstr("NUL"));
+  object["arguments"] = json::array(511, "x");
+  EXPECT_TRUE(read_execution_request(object));
+  object["arguments"] = json::array(512, "x");
+  EXPECT_THAT(read_execution_request(object).error().message, HasSubstr("511"));
+}
+
 TEST(ExecutionRecord, IsTheContracts) {
   Execution execution;
   execution.ending = Ending::nonzero_exit;
