@@ -7,13 +7,13 @@ import ast, dis, hashlib, json, os, re, resource, select, signal, subprocess, sy
 
 COMPILE_FAILED = 71  # exit status of a child whose program does not parse
 LOAD_SECONDS = 5.0  # for what a program does before its function is called
-MOST_TEXT = 64 * 1024  # of one result; longer ones are cut and marked by their hash
 
 
 def cut(text):
-    if len(text) <= MOST_TEXT:
+    """A result; one that is longer than any right one is cut and marked by its hash."""
+    if len(text) <= job["most_text"]:
         return text
-    return text[:MOST_TEXT] + "...#" + hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+    return text[:1000] + "...#" + hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
 
 
 def plain(value, depth=0):
@@ -217,7 +217,7 @@ class Child:
             if left <= 0 or not select.select([self.fd], [], [], left)[0]:
                 return "late"
             data = os.read(self.fd, 1 << 16)
-            if not data or len(self.rest) > 1 << 22:
+            if not data or len(self.rest) > (1 << 22) + 8 * job["most_text"]:
                 return None
             self.rest += data
         line, self.rest = self.rest.split(b"\n", 1)
@@ -304,12 +304,12 @@ def drain(child, stdout, seconds):
         if not data:
             break
         size += len(data)
-        if size <= MOST_TEXT:
+        if size <= job["most_text"]:
             pieces.append(data)
     while isinstance(frame := child.frame(max(0.05, until - time.monotonic())), dict):
         frames.append(frame)
     text = b"".join(pieces).decode("utf-8", "replace")
-    return (text if size <= MOST_TEXT else text + "...#%d bytes" % size), frames
+    return (text if size <= job["most_text"] else text[:1000] + "...#%d bytes" % size), frames
 
 
 def run_scripts(number, start):

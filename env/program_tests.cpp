@@ -134,9 +134,13 @@ ExecutionRequest request_for(const ProgramJob& job, std::size_t first, const std
     limits.push_back(static_cast<double>(limit_of(job, i).count()) / 1000.0);
     longest = std::max(longest, limits.back().as_double());
   }
-  // The longest that the last program may take, begun when the time for new ones is over.
-  const double seconds = (native ? 240 : 20) + (longest + 6) * job.most_timeouts +
-                         0.2 * static_cast<double>(job.inputs.size());
+  // The longest that one program may take: its compilers or interpreter, and its inputs, of which a
+  // few may run out of time. The last is begun when the time for new ones is over. A program that
+  // stops its runner holds the slot for no longer than that.
+  const double one = (native ? 240 : 10) + (longest + 6) * job.most_timeouts +
+                     0.2 * static_cast<double>(job.inputs.size());
+  const double before_the_last =
+      std::min(kSecondsPerExecution, one * static_cast<double>(job.programs.size() - first - 1));
 
   ExecutionRequest request;
   request.language = Language::python;
@@ -155,11 +159,12 @@ ExecutionRequest request_for(const ProgramJob& job, std::size_t first, const std
       {"inputs", std::move(inputs)},
       {"limits", std::move(limits)},
       {"most_timeouts", job.most_timeouts},
+      // As Python writes it, with escapes, an equal value may be longer than ours.
+      {"most_text", 64 * 1024 + 6 * job.longest},
       {"want_lines", job.want_lines},
       {"want_forms", job.want_forms},
       {"memory", count(job.memory)}});
-  request.limits.wall =
-      Milliseconds(static_cast<std::int64_t>((kSecondsPerExecution + seconds) * 1000));
+  request.limits.wall = Milliseconds(static_cast<std::int64_t>((before_the_last + one) * 1000));
   request.limits.cpu = request.limits.wall;
   request.limits.memory = static_cast<Bytes>(count(job.memory) + count(256_MiB));
   request.limits.output = 64_MiB;
@@ -267,6 +272,14 @@ Result<ProgramTask> read_program_task(const json::object& gold) {
     return std::move(read).error();
   if (auto checked = check_task(task); !checked) return std::move(checked).error();
   return task;
+}
+
+std::size_t longest_expected(const ProgramTask& task) {
+  std::size_t longest = 0;
+  for (const ProgramTest& test : task.tests)
+    longest = std::max(longest,
+                       test.given.args ? canonical_value(test.expect).size() : test.output.size());
+  return longest;
 }
 
 bool passes(const ProgramTest& test, const ProgramRun& run) {

@@ -77,7 +77,11 @@ struct ProgramJob {
   bool want_lines = false;
   bool want_forms = false;
   Bytes memory = 256_MiB;  // of one program
+  std::size_t longest =
+      0;  // bytes of the longest result that is expected; much longer ones are cut
 };
+// Of what the task's tests expect, for ProgramJob::longest.
+std::size_t longest_expected(const ProgramTask& task);
 
 // By value; of printed text trailing white space is ignored.
 bool passes(const ProgramTest& test, const ProgramRun& run);

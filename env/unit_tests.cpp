@@ -35,6 +35,7 @@ class UnitTests final : public Checker {
     job.limits = {limit_};
     job.memory = memory_;
     job.most_timeouts = 3;
+    job.longest = longest_expected(*task);
     auto reports = co_await run_programs(sandbox_, std::move(job));
     if (!reports) co_return std::move(reports).error();
     fill(grade, *task, reports->front());

@@ -36,6 +36,7 @@ ProgramJob job_for(const ProgramTask& task, std::vector<std::string> programs,
   job.entry_point = task.entry_point;
   job.programs = std::move(programs);
   job.inputs = twice(inputs);
+  job.longest = longest_expected(task);
   return job;
 }
 

@@ -39,6 +39,64 @@ TEST(RunPrograms, GivesValuesAsCanonicalJson) {
   EXPECT_EQ(report.runs[1].value, R"({"3":1.5E0,"a":null,"b":["é",2]})");
 }
 
+TEST(RunPrograms, ALongResultThatIsRightPasses) {
+  ProgramTask task;
+  std::string accents;
+  for (int i = 0; i < 60'000; ++i) accents += "é";
+  const std::string text(100'000, 'x');
+  task.tests = {{.given = args({"x", 100'000}), .expect = json::value(text), .output = {}},
+                {.given = args({"é", 60'000}), .expect = json::value(accents), .output = {}}};
+  auto job = python({"def f(x, n):\n    return x * n\n", "def f(x, n):\n    return x * (n + 1)\n",
+                     "def f(x, n):\n    return x * 10000000\n"},
+                    {task.tests[0].given, task.tests[1].given});
+  job.longest = longest_expected(task);
+  const auto reports = run(job);
+  for (std::size_t test = 0; test < 2; ++test) {
+    EXPECT_TRUE(passes(task.tests[test], reports[0].runs.at(test)));
+    EXPECT_FALSE(passes(task.tests[test], reports[1].runs.at(test)));
+    EXPECT_FALSE(passes(task.tests[test], reports[2].runs.at(test)));
+    EXPECT_LT(reports[2].runs.at(test).value.size(), 10'000u);
+  }
+  task.tests = {{.given = {.args = {}, .input = ""}, .expect = nullptr, .output = text}};
+  auto script = python({"print('x' * 100000)", "print('x' * 100001)"}, {task.tests[0].given});
+  script.longest = longest_expected(task);
+  const auto printed = run(script);
+  EXPECT_TRUE(passes(task.tests[0], printed[0].runs.at(0)));
+  EXPECT_FALSE(passes(task.tests[0], printed[1].runs.at(0)));
+}
+
+// Takes down what it is asked for.
+class Listening final : public SandboxPool {
+ public:
+  Async<Result<Execution>> run(ExecutionRequest request) override {
+    limits = request.limits;
+    co_return missing("nothing runs here");
+  }
+  Async<Result<std::shared_ptr<SandboxSession>>> open_session(Language, Limits) override {
+    co_return missing("nothing runs here");
+  }
+  const Isolation& isolation() const override { return isolation_; }
+  Limiter::Usage usage() const override { return {}; }
+  Limits limits;
+
+ private:
+  Isolation isolation_;
+};
+
+TEST(RunPrograms, AStoppedRunnerHoldsItsSlotNoLongerThanItsInputsNeed) {
+  Listening pool;
+  const auto wall = [&](std::size_t programs, int timeouts) {
+    auto job = python(std::vector<std::string>(programs, "def f(x): return x"), {args({1})});
+    job.most_timeouts = timeouts;
+    (void)await(run_programs(&pool, std::move(job)));
+    return pool.limits.wall;
+  };
+  EXPECT_LE(wall(1, 1), 20s);
+  EXPECT_GE(wall(1, 3), wall(1, 1) + 14s);
+  EXPECT_GT(wall(2, 1), wall(1, 1));
+  EXPECT_LE(wall(100, 1), 80s);
+}
+
 TEST(RunPrograms, TellsHowARunEnded) {
   const std::string program = R"(
 import os, sys
