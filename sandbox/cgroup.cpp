@@ -59,29 +59,62 @@ class CounterFile {
   int fd_ = -1;
 };
 
+// A folder of its own for each run, as the highest number of tasks cannot be reset. One whose
+// removal is refused, being busy for a moment still, goes with the pool's.
+class RunFolders {
+ public:
+  explicit RunFolders(std::string base) : base_(std::move(base)) {}
+  ~RunFolders() { remove(); }
+  RunFolders(const RunFolders&) = delete;
+  RunFolders& operator=(const RunFolders&) = delete;
+  // The next run's, or "" with errno.
+  std::string next() {
+    remove();
+    current_ = base_ + "-" + std::to_string(++runs_);
+    return mkdir(current_.c_str(), 0755) == 0 ? current_ : "";
+  }
+
+ private:
+  void remove() const {
+    if (!current_.empty()) (void)rmdir(current_.c_str());
+  }
+  std::string base_, current_;
+  int runs_ = 0;
+};
+
 class CgroupV1 final : public Cgroup {
  public:
+  // The folders of memory and cpu are there already.
   CgroupV1(std::string memory, std::string pids, std::string cpu)
-      : directories_{memory, pids, cpu},
+      : directories_{memory, cpu},
+        folders_(std::move(pids)),
         limit_(memory + "/memory.limit_in_bytes", O_RDWR),
         swap_limit_(memory + "/memory.memsw.limit_in_bytes", O_RDWR),
         used_(memory + "/memory.usage_in_bytes", O_RDONLY),
         peak_(memory + "/memory.max_usage_in_bytes", O_RDWR),
         oom_(memory + "/memory.oom_control", O_RDONLY),
-        empty_(memory + "/memory.force_empty", O_WRONLY),
-        most_(pids + "/pids.max", O_RDWR),
-        tasks_(pids + "/pids.current", O_RDONLY),
-        peak_tasks_(pids + "/pids.peak", O_RDONLY),
-        refused_(pids + "/pids.events", O_RDONLY),
         cpu_(cpu + "/cpuacct.usage", O_RDWR) {
     for (const auto& directory : directories_)
       entrances_.push_back(open((directory + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
+    entrances_.push_back(-1);
   }
   ~CgroupV1() override {
     for (int fd : entrances_) close(fd);
     for (const auto& directory : directories_) (void)rmdir(directory.c_str());
   }
 
+  bool renew() override {
+    const std::string pids = folders_.next();
+    if (pids.empty()) return false;
+    most_ = CounterFile(pids + "/pids.max", O_RDWR);
+    tasks_ = CounterFile(pids + "/pids.current", O_RDONLY);
+    peak_tasks_ = CounterFile(pids + "/pids.peak", O_RDONLY);
+    refused_ = CounterFile(pids + "/pids.events", O_RDONLY);
+    task_limit_ = 0;
+    if (entrances_.back() >= 0) close(entrances_.back());
+    entrances_.back() = open((pids + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC);
+    return entrances_.back() >= 0;
+  }
   bool begin(std::int64_t memory, int tasks) override {
     if (memory != memory_limit_) {
       // Lowering: memory first, memory and swap after; raising: the other way round.
@@ -99,7 +132,6 @@ class CgroupV1 final : public Cgroup {
     cpu_before_ = cpu_.number();
     oom_before_ = oom_.field("oom_kill");
     refused_before_ = refused_.field("max");
-    peak_tasks_before_ = peak_tasks_.number();
     return true;
   }
   TreeUsage usage() override {
@@ -107,80 +139,72 @@ class CgroupV1 final : public Cgroup {
             static_cast<int>(tasks_.number())};
   }
   std::int64_t peak_memory() override { return peak_.number(); }
-  int peak_tasks() override {
-    // The kernel's peak cannot be reset; it speaks of this run only when it has risen.
-    const std::int64_t peak = peak_tasks_.number();
-    return peak > peak_tasks_before_ ? static_cast<int>(peak) : 0;
-  }
+  int peak_tasks() override { return static_cast<int>(peak_tasks_.number()); }
   bool out_of_memory() override { return oom_.field("oom_kill") > oom_before_; }
   bool out_of_tasks() override { return refused_.field("max") > refused_before_; }
   void kill() override {}  // version 1 has no such file
 
  private:
-  std::vector<std::string> directories_;
-  CounterFile limit_, swap_limit_, used_, peak_, oom_, empty_, most_, tasks_, peak_tasks_, refused_,
-      cpu_;
+  std::vector<std::string> directories_;  // memory, cpu
+  RunFolders folders_;                    // pids
+  CounterFile limit_, swap_limit_, used_, peak_, oom_, cpu_, most_, tasks_, peak_tasks_, refused_;
   std::int64_t memory_limit_ = 0;
   int task_limit_ = 0;
-  std::int64_t cpu_before_ = 0, oom_before_ = 0, refused_before_ = 0, peak_tasks_before_ = 0;
+  std::int64_t cpu_before_ = 0, oom_before_ = 0, refused_before_ = 0;
 };
 
 class CgroupV2 final : public Cgroup {
  public:
-  explicit CgroupV2(std::string directory)
-      : directory_(directory),
-        limit_(directory + "/memory.max", O_RDWR),
-        swap_(directory + "/memory.swap.max", O_RDWR),
-        used_(directory + "/memory.current", O_RDONLY),
-        peak_(directory + "/memory.peak", O_RDWR),
-        events_(directory + "/memory.events", O_RDONLY),
-        most_(directory + "/pids.max", O_RDWR),
-        tasks_(directory + "/pids.current", O_RDONLY),
-        peak_tasks_(directory + "/pids.peak", O_RDONLY),
-        refused_(directory + "/pids.events", O_RDONLY),
-        cpu_(directory + "/cpu.stat", O_RDONLY),
-        kill_(directory + "/cgroup.kill", O_WRONLY) {
-    entrances_.push_back(open((directory + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
-    (void)CounterFile(directory + "/memory.oom.group", O_WRONLY).put("1");
-    (void)swap_.put("0");
+  explicit CgroupV2(std::string directory) : folders_(std::move(directory)) {
+    entrances_.push_back(-1);
   }
   ~CgroupV2() override {
-    for (int fd : entrances_) close(fd);
-    (void)rmdir(directory_.c_str());
+    for (int fd : entrances_)
+      if (fd >= 0) close(fd);
   }
 
+  bool renew() override {
+    const std::string directory = folders_.next();
+    if (directory.empty()) return false;
+    limit_ = CounterFile(directory + "/memory.max", O_RDWR);
+    used_ = CounterFile(directory + "/memory.current", O_RDONLY);
+    peak_ = CounterFile(directory + "/memory.peak", O_RDWR);
+    if (!peak_) peak_ = CounterFile(directory + "/memory.peak", O_RDONLY);
+    events_ = CounterFile(directory + "/memory.events", O_RDONLY);
+    most_ = CounterFile(directory + "/pids.max", O_RDWR);
+    tasks_ = CounterFile(directory + "/pids.current", O_RDONLY);
+    peak_tasks_ = CounterFile(directory + "/pids.peak", O_RDONLY);
+    refused_ = CounterFile(directory + "/pids.events", O_RDONLY);
+    cpu_ = CounterFile(directory + "/cpu.stat", O_RDONLY);
+    kill_ = CounterFile(directory + "/cgroup.kill", O_WRONLY);
+    (void)CounterFile(directory + "/memory.oom.group", O_WRONLY).put("1");
+    (void)CounterFile(directory + "/memory.swap.max", O_WRONLY).put("0");
+    if (entrances_.back() >= 0) close(entrances_.back());
+    entrances_.back() = open((directory + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC);
+    return entrances_.back() >= 0;
+  }
   bool begin(std::int64_t memory, int tasks) override {
     if (!limit_.put(std::to_string(memory)) || !most_.put(std::to_string(tasks))) return false;
-    (void)peak_.put("0");  // resets since Linux 6.12; before, the peak is that of the slot so far
+    (void)peak_.put("0");  // for the cells of a session; possible since Linux 6.12
     cpu_before_ = cpu_.field("usage_usec");
     oom_before_ = events_.field("oom_kill");
     refused_before_ = refused_.field("max");
-    peak_before_ = peak_.number();
-    peak_tasks_before_ = peak_tasks_.number();
     return true;
   }
   TreeUsage usage() override {
     return {std::chrono::microseconds(cpu_.field("usage_usec") - cpu_before_), used_.number(),
             static_cast<int>(tasks_.number())};
   }
-  std::int64_t peak_memory() override {
-    const std::int64_t peak = peak_.number();
-    return peak > peak_before_ ? peak : used_.number();
-  }
-  int peak_tasks() override {
-    const std::int64_t peak = peak_tasks_.number();
-    return peak > peak_tasks_before_ ? static_cast<int>(peak) : 0;
-  }
+  std::int64_t peak_memory() override { return peak_.number(); }
+  int peak_tasks() override { return static_cast<int>(peak_tasks_.number()); }
   bool out_of_memory() override { return events_.field("oom_kill") > oom_before_; }
   bool out_of_tasks() override { return refused_.field("max") > refused_before_; }
   void kill() override { (void)kill_.put("1"); }
 
  private:
-  std::string directory_;
-  CounterFile limit_, swap_, used_, peak_, events_, most_, tasks_, peak_tasks_, refused_, cpu_,
-      kill_;
-  std::int64_t cpu_before_ = 0, oom_before_ = 0, refused_before_ = 0, peak_before_ = 0,
-               peak_tasks_before_ = 0;
+  RunFolders folders_;
+  CounterFile limit_, used_, peak_, events_, most_, tasks_, peak_tasks_, refused_, cpu_, kill_;
+  std::int64_t cpu_before_ = 0, oom_before_ = 0, refused_before_ = 0;
 };
 
 struct Hierarchy {
@@ -327,14 +351,18 @@ Cgroups::~Cgroups() {
 }
 
 std::unique_ptr<Cgroup> Cgroups::make(int index) {
-  if (kind_ == 0) return nullptr;
-  std::vector<std::string> made;
-  for (const auto& directory : directories_) {
-    made.push_back(directory + "/" + std::to_string(index));
-    if (mkdir(made.back().c_str(), 0755) != 0 && errno != EEXIST) return nullptr;
+  // A number may come again while what its last slot left is still busy.
+  const std::string name = "/" + std::to_string(index) + "-" + std::to_string(++made_);
+  std::unique_ptr<Cgroup> made;
+  if (kind_ == 2) {
+    made = std::make_unique<CgroupV2>(directories_[0] + name);
+  } else if (kind_ == 1) {
+    for (const auto& directory : {directories_[0], directories_[2]})
+      if (mkdir((directory + name).c_str(), 0755) != 0) return nullptr;
+    made = std::make_unique<CgroupV1>(directories_[0] + name, directories_[1] + name,
+                                      directories_[2] + name);
   }
-  if (kind_ == 2) return std::make_unique<CgroupV2>(made[0]);
-  return std::make_unique<CgroupV1>(made[0], made[1], made[2]);
+  return made && made->renew() ? std::move(made) : nullptr;
 }
 
 namespace {

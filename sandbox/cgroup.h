@@ -21,6 +21,9 @@ struct TreeUsage {
 class Cgroup {
  public:
   virtual ~Cgroup() = default;
+  // Between runs, when nobody is inside: what the kernel counts without a way to reset it starts
+  // anew. False with errno.
+  virtual bool renew() = 0;
   // Limits, and marks the counters' present state as zero.
   virtual bool begin(std::int64_t memory, int tasks) = 0;
   virtual TreeUsage usage() = 0;
@@ -50,6 +53,7 @@ class Cgroups {
 
  private:
   Cgroups() = default;
+  int made_ = 0;
   int kind_ = 0;  // 1, 2: version; 0: none
   std::string why_;
   std::vector<std::string> directories_;  // v1: memory, pids, cpuacct; v2: one

@@ -226,6 +226,8 @@ Async<Status> Core::prepare(SlotRef slot) {
 Async<void> Core::recycle(SlotRef slot) {
   std::string why;
   Status usable = co_await all_dead(slot);
+  if (usable && slot->cgroup && !slot->cgroup->renew())
+    usable = internal_error(std::string("cgroup: ") + std::strerror(errno));
   if (usable) usable = co_await prepare(slot);
   if (!usable || stopping_) {
     give_up(slot);

@@ -140,6 +140,19 @@ TEST_P(Endings, ProcessesAreCountedAndRefused) {
   EXPECT_ENDING(threads, Ending::process_limit);
 }
 
+TEST_P(Endings, PeakProcessesAreTheRunsOwn) {
+  if (!has("cgroup")) GTEST_SKIP() << "they are counted by looking now and then";
+  const std::string forks =
+      "import os, time\nfor _ in range(COUNT):\n  if os.fork() == 0: time.sleep(0.3); os._exit(0)\n"
+      "time.sleep(0.2)\n";
+  for (const int count : {9, 4, 1}) {
+    std::string code = forks;
+    code.replace(code.find("COUNT"), 5, std::to_string(count));
+    for (int slot = 0; slot < 4; ++slot)
+      EXPECT_EQ(python(code).usage.peak_processes, count + 1) << count;
+  }
+}
+
 TEST_P(Endings, AFileThatOutgrowsItsLimit) {
   Limits limits;
   limits.file = 1_MiB;
