@@ -12,6 +12,8 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
+#include <vector>
 
 namespace proctor {
 namespace {
@@ -22,8 +24,11 @@ class Fd {
   ~Fd() {
     if (fd_ >= 0) close(fd_);
   }
-  Fd(const Fd&) = delete;
-  Fd& operator=(const Fd&) = delete;
+  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Fd& operator=(Fd&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
   int get() const { return fd_; }
   explicit operator bool() const { return fd_ >= 0; }
 
@@ -43,26 +48,72 @@ std::string why(const std::string& name, const char* step) {
   return "'" + name + "': " + step + ": " + std::strerror(errno);
 }
 
-void remove_entries(int directory, int depth) {
-  if (depth > 512) return;
+bool same_file(const struct stat& one, const struct stat& other) {
+  return one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+}
+
+// A folder below another, whatever its mode; never through a link.
+int open_to_remove(int directory, const char* name) {
+  const Fd found(openat(directory, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!found) return -1;
+  const std::string itself = "/proc/self/fd/" + std::to_string(found.get());
+  (void)chmod(itself.c_str(), 0700);
+  return openat(found.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+// Removes what can be removed at once; gives the names of the folders that are left.
+std::vector<std::string> remove_files(int directory) {
+  std::vector<std::string> left;
   const int copy = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   DIR* stream = copy < 0 ? nullptr : fdopendir(copy);
   if (!stream) {
     if (copy >= 0) close(copy);
-    return;
+    return left;
   }
   while (const dirent* entry = readdir(stream)) {
-    if (std::strcmp(entry->d_name, ".") == 0 || std::strcmp(entry->d_name, "..") == 0) continue;
-    if (unlinkat(directory, entry->d_name, 0) == 0) continue;
-    (void)fchmodat(directory, entry->d_name, 0700, 0);
-    {
-      const Fd below(
-          openat(directory, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-      if (below) remove_entries(below.get(), depth + 1);
-    }
-    (void)unlinkat(directory, entry->d_name, AT_REMOVEDIR);
+    const std::string name = entry->d_name;
+    if (name == "." || name == "..") continue;
+    if (unlinkat(directory, name.c_str(), 0) != 0 &&
+        unlinkat(directory, name.c_str(), AT_REMOVEDIR) != 0)
+      left.push_back(name);
   }
   closedir(stream);
+  return left;
+}
+
+// A guest's tree may be deeper than our stack or our table of open files: one folder is open at a
+// time, and the way back leads through "..", which must be where we came from.
+void remove_entries(Fd at) {
+  struct Level {
+    struct stat itself{};
+    std::vector<std::string> folders;  // still to be emptied; the last is being emptied
+  };
+  std::vector<Level> levels(1);
+  if (fstat(at.get(), &levels[0].itself) != 0) return;
+  levels[0].folders = remove_files(at.get());
+  for (;;) {
+    if (!levels.back().folders.empty()) {
+      Fd below(open_to_remove(at.get(), levels.back().folders.back().c_str()));
+      Level level;
+      if (!below || fstat(below.get(), &level.itself) != 0) {
+        levels.back().folders.pop_back();
+        continue;
+      }
+      level.folders = remove_files(below.get());
+      levels.push_back(std::move(level));
+      at = std::move(below);
+      continue;
+    }
+    levels.pop_back();
+    if (levels.empty()) return;
+    Fd above(openat(at.get(), "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    struct stat found{};
+    if (!above || fstat(above.get(), &found) != 0 || !same_file(found, levels.back().itself))
+      return;
+    at = std::move(above);
+    (void)unlinkat(at.get(), levels.back().folders.back().c_str(), AT_REMOVEDIR);
+    levels.back().folders.pop_back();
+  }
 }
 
 }  // namespace
@@ -147,8 +198,8 @@ Result<std::string> get_file(int directory, const std::string& name, std::int64_
 }
 
 void remove_below(const std::string& directory) {
-  const Fd top(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (top) remove_entries(top.get(), 0);
+  Fd top(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (top) remove_entries(std::move(top));
 }
 
 int open_directory(int directory, const std::string& name) {

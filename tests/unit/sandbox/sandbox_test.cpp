@@ -147,6 +147,32 @@ TEST_F(Files, GoThereAndBack) {
   EXPECT_FALSE(get_file(directory_, "a/b", 100));
 }
 
+TEST_F(Files, DeepAndForbiddenTreesAreRemoved) {
+  const std::string outside = path_ + "-outside";
+  ASSERT_EQ(mkdir(outside.c_str(), 0500), 0);
+  ASSERT_EQ(mkdir((path_ + "/top").c_str(), 0700), 0);
+  ASSERT_EQ(symlink(outside.c_str(), (path_ + "/top/link").c_str()), 0);
+  int at = open((path_ + "/top").c_str(), O_DIRECTORY | O_RDONLY);
+  for (int depth = 0; depth < 1000; ++depth) {
+    ASSERT_EQ(mkdirat(at, "d", 0700), 0);
+    ASSERT_EQ(mkdirat(at, "e", 0), 0);
+    const int below = openat(at, "d", O_DIRECTORY | O_RDONLY);
+    ASSERT_GE(below, 0);
+    close(at);
+    at = below;
+  }
+  ASSERT_EQ(mkdirat(at, "closed", 0700), 0);
+  close(openat(at, "closed/file", O_CREAT | O_WRONLY, 0600));
+  ASSERT_EQ(fchmodat(at, "closed", 0, 0), 0);
+  close(at);
+  remove_below(path_);
+  EXPECT_NE(access((path_ + "/top").c_str(), F_OK), 0);
+  struct stat found{};
+  ASSERT_EQ(stat(outside.c_str(), &found), 0);
+  EXPECT_EQ(found.st_mode & 07777, 0500U);
+  rmdir(outside.c_str());
+}
+
 TEST_F(Files, LinksAreNeverFollowed) {
   ASSERT_EQ(symlink("/etc", (path_ + "/out").c_str()), 0);
   ASSERT_EQ(symlink("/etc/passwd", (path_ + "/file").c_str()), 0);
