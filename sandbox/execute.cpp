@@ -300,7 +300,7 @@ Async<Result<Execution>> Core::run_stage(Stage stage, std::string* fetched) {
   const SteadyTime drained = Steady::now() + kDrain;
   while (!(guest->out.ended || guest->out.overflowed) ||
          !(guest->err.ended || guest->err.overflowed)) {
-    if (Steady::now() >= drained) break;
+    if (slot->gone || Steady::now() >= drained) break;
     co_await guest->changed.wait(drained);
   }
   if (!guest->exited && !guest->failed) {
@@ -314,6 +314,7 @@ Async<Result<Execution>> Core::run_stage(Stage stage, std::string* fetched) {
   boost::system::error_code ignored;
   guest->out.fd.close(ignored);
   guest->err.fd.close(ignored);
+  if (slot->gone) co_return execution;
   if (!stage.get.empty() || fetched || world_ == World::reduced) {
     // Files are read when nobody can change them any more.
     Status dead = co_await all_dead(slot);

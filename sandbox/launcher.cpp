@@ -123,6 +123,8 @@ void pass_on(Packet& packet) {
 void serve(int socket, bool in_user_namespace) {
   (void)prctl(PR_SET_NAME, "proctor-launch", 0, 0, 0);
   (void)signal(SIGCHLD, SIG_IGN);  // nobody waits for slots; they report for themselves
+  // What a killed slot leaves comes here, and is gone when we go.
+  (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
   const bool entered = !in_user_namespace || enter_user_namespace();
   const int why_not = errno;
   std::vector<std::string> to_remove;

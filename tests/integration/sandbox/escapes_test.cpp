@@ -115,6 +115,20 @@ TEST_P(Escapes, WhatLiesOutsideOfNamespaces) {
   std::filesystem::remove_all(folder);
 }
 
+TEST_P(Escapes, ClosedConnectionsAreNotSeenByTheNextRun) {
+  if (reduced()) GTEST_SKIP() << "there are no sockets here";
+  const std::string listen =
+      "import socket\ns = socket.socket(); s.bind(('127.0.0.1', 8123)); s.listen()\n";
+  const Execution first = python(listen +
+                                 "c = socket.create_connection(('127.0.0.1', 8123))\n"
+                                 "a, _ = s.accept(); a.close(); print(c.recv(1)); c.close()\n");
+  EXPECT_EQ(first.out, "b''\n") << first.err;
+  for (int i = 0; i < 4; ++i) {
+    const Execution next = python(listen + "print(len(open('/proc/net/tcp').readlines()))");
+    EXPECT_EQ(next.out, "2\n") << next.err;  // the heading and its own
+  }
+}
+
 TEST_P(Escapes, NothingOutlivesItsExecution) {
   const std::string mark = std::to_string(getpid());
   ExecutionRequest request;
