@@ -127,6 +127,8 @@ void serve(int socket, bool in_user_namespace) {
   (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
   const bool entered = !in_user_namespace || enter_user_namespace();
   const int why_not = errno;
+  // A launcher that is killed waits for nobody; one that goes waits for its twin.
+  if (in_user_namespace) (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   std::vector<std::string> to_remove;
   static Packet packet;
   for (;;) {

@@ -158,6 +158,35 @@ def nothing_is_left_after_kill_9():
         assert not groups, (world, groups, left)
 
 
+def a_killed_launcher_is_noticed():
+    for world in ("root", "userns") if os.geteuid() == 0 else ("userns",):
+        mark = "418%d" % os.getpid()
+        process = subprocess.Popen([BINARY, "exec", "--lang", "bash", "-"], stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE,
+                                   env={**os.environ, "PROCTOR_SANDBOX_WORLD": world})
+        process.stdin.write(("sleep %s" % mark).encode())
+        process.stdin.close()
+        for _ in range(100):
+            if processes_with(mark):
+                break
+            time.sleep(0.05)
+        with open("/proc/%d/task/%d/children" % (process.pid, process.pid)) as file:
+            children = file.read().split()
+        for child in children:
+            with open("/proc/%s/comm" % child) as file:
+                assert file.read().startswith("proctor-launch")
+            os.kill(int(child), 9)
+        killed = time.time()
+        value = json.loads(process.stdout.read())
+        assert children and value["status"] == "sandbox_error", (world, children, value)
+        assert process.wait() == 1 and time.time() - killed < 3, (world, time.time() - killed)
+        for _ in range(40):
+            if not processes_with(mark):
+                break
+            time.sleep(0.05)
+        assert not processes_with(mark), world
+
+
 def nothing_is_left_after_many_short_runs():
     """Neither while the machine is busy with other runs, nor a zombie or a late clean-up."""
     variable = "PROCTOR_TEST_MARK=short-%d" % os.getpid()
@@ -254,6 +283,7 @@ one_program()
 refusals()
 batches()
 nothing_is_left_after_kill_9()
+a_killed_launcher_is_noticed()
 nothing_is_left_after_many_short_runs()
 hidden_tests_stay_hidden()
 as_an_ordinary_user()
