@@ -190,7 +190,7 @@ Status Core::choose_world() {
         return missing("no isolation worth the name can be had here: namespaces are refused (" +
                        why_not +
                        "), there is no Landlock, and guests would be the same user; "
-                       "run as root, or allow it (--allow-weak)");
+                       "run as root, or allow it (proctor exec --allow-weak)");
       (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     }
     return {};
