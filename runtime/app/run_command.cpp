@@ -107,6 +107,8 @@ Result<int> run(RunArguments arguments) {
 }
 
 Result<int> resume(const std::string& directory, bool quiet) {
+  if (!fs::is_directory(directory))
+    return bad_input(directory + ": is no run directory (there is no such directory)");
   // The store gives config.yaml, or its own copy where that is gone; the file gives the lines.
   auto store = Store::open(directory, Store::Access::read);
   if (!store) return std::move(store).error();

@@ -37,7 +37,7 @@ void mark(json::value& value, bool into = true) {
   if (!object) return;
   for (auto& pair : *object)
     mark(pair.value(), pair.key() != "tokens" || !object->contains("finish_reason"));
-  if (into) object->emplace("mark", 7);
+  if (into) object->emplace("mark", 0.5);
 }
 
 TEST(Records, ATrajectoryComesBackEqualUnknownFieldsIncluded) {

@@ -512,6 +512,7 @@ TEST_F(RolloutTest, AResumedRolloutGoesOnWithItsBudgets) {
   says({kCall}, 15ms);
   watched(1ms);
   config_.limits.turns = 1000;
+  config_.limits.tool_calls = 1000;
   config_.models["policy"].settings = {{"price_in", 0.5}, {"price_out", 1}};
   await(cancel_after(services_, task_, 600ms));
   auto unfinished = store_->unfinished();
@@ -539,7 +540,7 @@ TEST_F(RolloutTest, AResumedRolloutGoesOnWithItsBudgets) {
 
 TEST_F(RolloutTest, AStopCancelsTheToolsOfTheSpeculatedTurn) {
   with_tool(false, 1h);
-  says({"I think first.", kCall});
+  says({"<tool_call>{", kCall});
   watched(100ms, 0);
   const auto started = Steady::now();
   const Trajectory played = play();
