@@ -119,13 +119,18 @@ Result<std::unique_ptr<Assembly>> Assembly::build(RunConfig config) {
   if (auto status = a.build_tasks(); !status) return status.error();
   if (auto status = a.build_models(); !status) return status.error();
   SandboxConfig sandbox{.slots = a.config_.sandbox_slots, .strict = a.config_.strict};
+  // Where no program can be run safely, a run that runs none still can be made; whoever misses the
+  // sandbox then fails, and why there is none is what the user needs to read.
   auto pool = make_sandbox_pool(sandbox);
-  if (!pool) return std::move(pool).error();
-  a.sandbox_ = std::move(*pool);
-  if (auto status = a.build_tools(); !status) return status.error();
-  if (auto status = a.build_checkers(); !status) return status.error();
-  if (auto status = a.build_supervisors(); !status) return status.error();
-  return assembly;
+  if (pool) a.sandbox_ = std::move(*pool);
+  Status built;
+  if (!pool && (a.config_.strict || pool.error().kind != ErrorKind::missing)) built = pool.error();
+  if (built) built = a.build_tools();
+  if (built) built = a.build_checkers();
+  if (built) built = a.build_supervisors();
+  if (built) return assembly;
+  const bool misses_it = !pool && built.error().kind == ErrorKind::missing;
+  return misses_it ? std::move(pool).error() : std::move(built).error();
 }
 
 Assembly::~Assembly() {
