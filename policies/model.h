@@ -67,8 +67,7 @@ struct Generation {
   std::string finish_reason;               // stop | length | tool_calls | content_filter
   // prompt_ids is always the whole prompt here (prompt_from = 0).
   std::optional<TurnTokens> tokens;
-  std::vector<std::size_t> ends;  // byte of `content` each sampled id ends at; empty: not known
-  json::object extra;             // what else the record's turn keeps
+  json::object extra;  // what else the record's turn keeps
   std::int64_t prompt_tokens = 0, cached_tokens = 0, completion_tokens = 0;
 };
 
