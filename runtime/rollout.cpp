@@ -554,7 +554,7 @@ Async<Observation> Rollout::run_tool(ToolCall call) {
   }
   observation.tool_call_id = call.id;
   observation.name = call.name;
-  if (tool.executes()) observation.data["queued_ms"] = queued->count();
+  if (tool.executes()) observation.usage.extra["queued_ms"] = queued->count();
   if (observation.usage.wall_ms == 0) observation.usage.wall_ms = to_ms(Steady::now() - begun);
   co_return observation;
 }

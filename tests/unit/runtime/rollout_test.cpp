@@ -611,7 +611,7 @@ TEST_F(RolloutTest, WaitingForASandboxIsNotAToolsOwnTime) {
   services_.tools["count"] = std::make_shared<Queued>(400ms, 1ms);
   Observation seen = play().turns[0]->observations[0];
   EXPECT_EQ(seen.content, "done");
-  EXPECT_GE(seen.data.at("queued_ms").as_int64(), 400);
+  EXPECT_GE(seen.usage.extra.at("queued_ms").as_int64(), 400);
   services_.tools["count"] = std::make_shared<Queued>(10ms, 1h);
   seen = play().turns[0]->observations[0];
   EXPECT_EQ(seen.status, ObservationStatus::timeout);
