@@ -5,6 +5,8 @@
 #include <cctype>
 #include <utility>
 
+#include "runtime/core/record_writer.h"
+
 namespace proctor::markup {
 namespace {
 
@@ -218,7 +220,7 @@ void append_spaced(std::string& out, const json::value& value) {
     }
     out += ']';
   } else {
-    out += json::serialize(value);
+    out += json_text(value);
   }
 }
 }  // namespace

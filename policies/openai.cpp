@@ -1,9 +1,9 @@
 // openai — models behind an OpenAI-compatible server: vLLM, SGLang, llama-server, OpenAI itself.
 //
 // What a server can do is learnt from its model list and its first answers; a field it refuses is
-// left out from then on. On vLLM and llama-server a text format continues the exact ids of the turns
-// before: only the new messages are tokenised, and ids go out instead of text.
-// Blind spot: exact continuation takes the chat template to close a turn the same way every time.
+// left out from then on. On vLLM and llama-server a text format continues the exact ids of the
+// turns before: only the new messages are tokenised, and ids go out instead of text. Blind spot:
+// exact continuation takes the chat template to close a turn the same way every time.
 #include <algorithm>
 #include <mutex>
 
@@ -226,8 +226,8 @@ Async<Result<Capabilities>> OpenAiModel::capabilities() {
   const Dialect dialect = (*known)->wire.dialect;
   Capabilities can;
   can.native_tools = can.embed = can.json_schema = can.images = true;  // if the model behind it can
-  can.token_ids =
-      (gives_ids_ || dialect == Dialect::vllm || dialect == Dialect::llama_server) && (*known)->wire.token_ids && !no_token_ids_;
+  can.token_ids = (gives_ids_ || dialect == Dialect::vllm || dialect == Dialect::llama_server) &&
+                  (*known)->wire.token_ids && !no_token_ids_;
   can.logprobs = !no_logprobs_;
   can.grammar = dialect != Dialect::generic;
   can.score = settings().score != "auto" || (dialect == Dialect::vllm && !no_tokenize_);
@@ -325,8 +325,8 @@ Async<Result<Generation>> OpenAiModel::continue_ids(std::shared_ptr<const Genera
   // llama-server cuts the log-probabilities of a stop string off unless it streams.
   const bool llama = wire.dialect == Dialect::llama_server;
   stream = stream || llama;
-  const std::string target = llama ? server_->root_path("/completion")
-                                   : server_->path("/completions");
+  const std::string target =
+      llama ? server_->root_path("/completion") : server_->path("/completions");
   std::string body = openai::completions_body(*request, prompt, wire, stream);
   // The completions route does not separate reasoning: while it may, pieces are held back.
   std::function<void(std::string_view)> on_text;

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "policies/openai_wire.h"
+#include "runtime/core/record_writer.h"
 
 namespace proctor::openai {
 namespace {
@@ -47,7 +48,7 @@ void append_value(std::string& out, const json::value& value) {
   if (const auto* text = value.if_string())
     append_string(out, *text);
   else
-    out += json::serialize(value);
+    out += json_text(value);
 }
 
 // Writes one object field by field; a key of `extra` takes the place of the same key here.
@@ -113,7 +114,7 @@ void append_message(std::string& out, const Message& message, bool with_reasonin
       out += ",\"function\":{\"name\":";
       append_string(out, call.name);
       out += ",\"arguments\":";
-      append_string(out, json::serialize(call.arguments));
+      append_string(out, json_text(call.arguments));
       out += "}}";
     }
     out += ']';
@@ -139,7 +140,7 @@ void append_tools(std::string& out, const std::vector<ToolDefinition>& tools) {
     append_string(out, tool.name);
     out += ",\"description\":";
     append_string(out, tool.description);
-    out += ",\"parameters\":" + json::serialize(tool.parameters) + "}}";
+    out += ",\"parameters\":" + json_text(tool.parameters) + "}}";
   }
   out += ']';
 }
@@ -147,7 +148,7 @@ void append_tools(std::string& out, const std::vector<ToolDefinition>& tools) {
 void write_constraint(Body& body, const GenerateRequest& request, const Wire& wire) {
   if (!request.json_schema.is_null() && body.key("response_format"))
     body.out() += "{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"answer\",\"schema\":" +
-                  json::serialize(request.json_schema) + "}}";
+                  json_text(request.json_schema) + "}}";
   if (request.grammar.empty()) return;
   switch (wire.dialect) {
     case Dialect::vllm:
@@ -198,8 +199,7 @@ void write_sampling(Body& body, const GenerateRequest& request, const Wire& wire
     if (wire.dialect == Dialect::vllm) body.raw("include_stop_str_in_output", "true");
     if (wire.dialect == Dialect::sglang) body.raw("no_stop_trim", "true");
   }
-  if (wire.token_ids && wire.dialect != Dialect::llama_server)
-    body.raw("return_token_ids", "true");
+  if (wire.token_ids && wire.dialect != Dialect::llama_server) body.raw("return_token_ids", "true");
   write_constraint(body, request, wire);
   if (stream) {
     body.raw("stream", "true");

@@ -289,9 +289,9 @@ Status Assembly::build_supervisors() {
       .sandbox = sandbox_.get(),
       .pool = &pool_,
       .models = &models_,
-       .judge = [this](const std::string& role) { return judges_.of(role); },
-       .seed = config_.seed,
-       .deadline = config_.limits.supervisor};
+      .judge = [this](const std::string& role) { return judges_.of(role); },
+      .seed = config_.seed,
+      .deadline = config_.limits.supervisor};
   for (const auto& [suite, limits] : services_.limits)
     supervisor_services.deadline = std::min(supervisor_services.deadline, limits.supervisor);
   for (std::size_t i = 0; i < config_.supervise.size(); ++i) {

@@ -146,8 +146,11 @@ Status Run::add_up_the_rest() {
   for (const auto& row : *rows) {
     if (added_up_.contains(row.id)) continue;
     auto record = store_->read(row.id);
-    if (!record) return std::move(record).error();
-    if (*record) add_up(**record);
+    // One damaged record is missing from the summary, not the end of it.
+    if (!record)
+      log_->event("record.unreadable", {{"id", row.id}, {"why", record.error().message}});
+    else if (*record)
+      add_up(**record);
   }
   return {};
 }

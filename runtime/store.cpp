@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "runtime/core/config.h"
+#include "runtime/core/record_writer.h"
 #include "runtime/line_writer.h"
 #include "runtime/run_lock.h"
 #include "runtime/store_schema.h"
@@ -202,7 +203,7 @@ class SqliteStore final : public Store {
 
   Status write_jsonl() override;
   Status write_summary(const json::value& summary) override {
-    return write_file(directory_ + "/summary.json", json::serialize(summary) + "\n");
+    return write_file(directory_ + "/summary.json", json_text(summary) + "\n");
   }
   StoreUsage usage() const override { return writer_ ? writer_->usage() : StoreUsage{}; }
   Status close() override;

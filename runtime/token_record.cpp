@@ -41,8 +41,8 @@ void TokenRecord::add(int turn, TurnTokens& tokens) {
 
 void TokenRecord::add_recorded(int turn, const TurnTokens& tokens) {
   TurnTokens whole = tokens;
-  const std::size_t from =
-      std::min(flat_.ids.size(), static_cast<std::size_t>(std::max<std::int64_t>(0, tokens.prompt_from)));
+  const std::size_t from = std::min(
+      flat_.ids.size(), static_cast<std::size_t>(std::max<std::int64_t>(0, tokens.prompt_from)));
   whole.prompt_ids.insert(whole.prompt_ids.begin(), flat_.ids.begin(),
                           flat_.ids.begin() + static_cast<std::ptrdiff_t>(from));
   add(turn, whole);

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <optional>
 
+#include "runtime/core/record_writer.h"
+
 namespace proctor {
 namespace {
 
@@ -50,20 +52,20 @@ std::string signature(const json::object& properties, const std::vector<std::str
 std::optional<std::string> wrong_with(const json::value& value, const json::object& schema) {
   const std::string type = text_or_empty(schema, "type");
   if (!type.empty() && !has_type(value, type))
-    return "must be of type " + type + ", not " + json::serialize(value);
+    return "must be of type " + type + ", not " + json_text(value);
   if (const json::value* choices = schema.if_contains("enum"); choices && choices->is_array()) {
     const json::array& list = choices->as_array();
     if (std::find(list.begin(), list.end(), value) == list.end())
-      return "must be one of " + json::serialize(*choices) + ", not " + json::serialize(value);
+      return "must be one of " + json_text(*choices) + ", not " + json_text(value);
   }
   if (!value.is_number()) return std::nullopt;
   const double number = value.to_number<double>();
   const json::value* least = schema.if_contains("minimum");
   const json::value* most = schema.if_contains("maximum");
   if (least && least->is_number() && number < least->to_number<double>())
-    return "must be at least " + json::serialize(*least);
+    return "must be at least " + json_text(*least);
   if (most && most->is_number() && number > most->to_number<double>())
-    return "must be at most " + json::serialize(*most);
+    return "must be at most " + json_text(*most);
   return std::nullopt;
 }
 

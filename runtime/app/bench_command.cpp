@@ -18,6 +18,7 @@
 
 #include "runtime/app/commands.h"
 #include "runtime/app/mock_server.h"
+#include "runtime/core/record_writer.h"
 #include "runtime/run.h"
 #include "sandbox/sandbox.h"
 #include "tools/index.h"
@@ -266,7 +267,7 @@ Result<int> bench_loop(const LoopArguments& arguments) {
                     {"in_flight_seen", summary->at("in_flight")},
                     {"bottleneck", bottleneck(wall, cpu, summary->at("in_flight").as_object(),
                                               store_busy, model_ms / std::max(total_ms, 1e-9))}};
-  std::cout << json::serialize(line) << "\n";
+  std::cout << json_text(line) << "\n";
   std::cerr << fmt::format(
       "{:.0f} turns in {:.2f} s: {:.0f} turns/s, {:.3f} ms of CPU a turn, {:.0f} MB resident\n"
       "bottleneck: {}\n",
@@ -323,10 +324,10 @@ Result<int> bench_sandbox(const SandboxArguments& arguments) {
   const std::string worst = scales
                                 ? "the slots: more of them (sandbox.slots) give more executions"
                                 : "the machine's cores: more slots would not give more executions";
-  std::cout << json::serialize(json::object{{"bench", "sandbox"},
-                                            {"isolation", (*pool)->isolation().level},
-                                            {"runs", std::move(rows)},
-                                            {"bottleneck", worst}})
+  std::cout << json_text(json::object{{"bench", "sandbox"},
+                                      {"isolation", (*pool)->isolation().level},
+                                      {"runs", std::move(rows)},
+                                      {"bottleneck", worst}})
             << "\n";
   std::cerr << "bottleneck: " << worst << "\n";
   return 0;
@@ -379,7 +380,7 @@ Result<int> bench_search(const SearchArguments& arguments) {
   const std::string worst =
       "one core's memory reads: an index answers on one thread a query, so "
       "more threads give more queries";
-  std::cout << json::serialize(
+  std::cout << json_text(
                    json::object{{"bench", "search"},
                                 {"build_s", build_s},
                                 {"queries_per_s", static_cast<double>(arguments.queries) / wall},

@@ -13,6 +13,7 @@
 #include "policies/model.h"
 #include "runtime/app/commands.h"
 #include "runtime/core/paths.h"
+#include "runtime/core/record_writer.h"
 #include "runtime/core/text_table.h"
 #include "runtime/run_config.h"
 #include "sandbox/sandbox.h"
@@ -170,10 +171,10 @@ Result<int> examine(const std::vector<std::string>& models, bool as_json) {
   std::vector<std::vector<std::string>> rows{{"what", "state", "found", "what to do"}};
   for (const auto& finding : findings) {
     if (as_json)
-      std::cout << json::serialize(json::object{{"what", finding.subject},
-                                                {"state", finding.state},
-                                                {"found", finding.detail},
-                                                {"remedy", finding.remedy}})
+      std::cout << json_text(json::object{{"what", finding.subject},
+                                          {"state", finding.state},
+                                          {"found", finding.detail},
+                                          {"remedy", finding.remedy}})
                 << "\n";
     rows.push_back({finding.subject, finding.state, finding.detail, finding.remedy});
   }

@@ -15,6 +15,7 @@
 #include "runtime/app/commands.h"
 #include "runtime/core/config.h"
 #include "runtime/core/json.h"
+#include "runtime/core/record_writer.h"
 #include "sandbox/base64.h"
 #include "sandbox/sandbox.h"
 
@@ -96,7 +97,7 @@ Result<int> run_one(const Arguments& arguments) {
   context.run();
   if (failure) std::rethrow_exception(failure);
   if (!*ran) return std::move(*ran).error();
-  std::cout << json::serialize(to_json(**ran)) << "\n" << std::flush;
+  std::cout << json_text(to_json(**ran)) << "\n" << std::flush;
   if (!(*ran)->error.empty()) std::cerr << "proctor: " << (*ran)->error << "\n";
   return (*ran)->ending == Ending::sandbox_error ? 1 : 0;
 }
@@ -140,7 +141,7 @@ class Batch {
     if (!id.is_null()) record["id"] = id;
     for (auto& [key, value] : to_json(execution)) record[key] = value;
     any_sandbox_error_ = any_sandbox_error_ || execution.ending == Ending::sandbox_error;
-    std::cout << json::serialize(record) << "\n" << std::flush;
+    std::cout << json_text(record) << "\n" << std::flush;
   }
 
   // Waits for all that was started.

@@ -11,6 +11,7 @@
 
 #include "runtime/app/commands.h"
 #include "runtime/core/json.h"
+#include "runtime/core/record_writer.h"
 #include "tools/index.h"
 
 namespace proctor {
@@ -91,7 +92,7 @@ Result<int> query_file(const SearchIndex& index, const QueryArguments& arguments
     if (!hits) return std::move(hits).error();
     const json::object answer{
         {"id", asked->id}, {"query", asked->query}, {"hits", std::move(*hits)}};
-    std::cout << json::serialize(answer) << '\n';
+    std::cout << json_text(answer) << '\n';
   }
   if (lines.bad()) return internal_error(shown + ": cannot read to the end");
   return 0;
@@ -105,7 +106,7 @@ Result<int> query(const QueryArguments& arguments) {
   if (!arguments.queries.empty()) return query_file(**index, arguments);
   auto hits = hits_of(**index, arguments.query, static_cast<std::size_t>(arguments.k));
   if (!hits) return std::move(hits).error();
-  for (const json::value& hit : *hits) std::cout << json::serialize(hit) << '\n';
+  for (const json::value& hit : *hits) std::cout << json_text(hit) << '\n';
   return 0;
 }
 

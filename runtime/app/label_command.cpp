@@ -20,6 +20,7 @@
 #include "runtime/app/commands.h"
 #include "runtime/app/terminal_text.h"
 #include "runtime/core/nursery.h"
+#include "runtime/core/record_writer.h"
 #include "runtime/judges.h"
 #include "runtime/labelling.h"
 #include "runtime/line_writer.h"
@@ -184,7 +185,7 @@ void Pipeline::finished(const Unit& unit, Labeller::Labelled labelled) {
   std::size_t labels = 0;
   for (const Trajectory& member : labelled.members) {
     labels += member.labels.size();
-    lines.push_back(json::serialize(to_json(member)));
+    lines.push_back(json_text(to_json(member)));
   }
   std::unique_lock lock(mutex_);
   answered_ += labelled.answered;
@@ -344,9 +345,9 @@ Result<Labeller> Labelling::make_labeller() {
       .sandbox = sandbox_.get(),
       .pool = &pool_,
       .models = &models_,
-       .judge = [this](const std::string& role) { return judges_.of(role); },
-       .seed = static_cast<std::uint64_t>(arguments_.seed),
-       .deadline = Milliseconds(arguments_.deadline_ms)};
+      .judge = [this](const std::string& role) { return judges_.of(role); },
+      .seed = static_cast<std::uint64_t>(arguments_.seed),
+      .deadline = Milliseconds(arguments_.deadline_ms)};
   std::vector<SupervisorInstance> instances;
   for (const auto& text : arguments_.supervise) {
     auto use = parse_plugin_use(text);

@@ -351,8 +351,7 @@ asio::awaitable<bool> MockServer::Shared::generate(std::shared_ptr<Stream> strea
   std::string answer;
   bool keep = true;
   const std::string& fault = options.fault;
-  if (!options.refuses.empty() &&
-      body.find("\"" + options.refuses + "\":") != std::string::npos) {
+  if (!options.refuses.empty() && body.find("\"" + options.refuses + "\":") != std::string::npos) {
     const bool renamed = options.refuses == "max_tokens";
     answer = error_reply(400, "Unsupported parameter: '" + options.refuses + "'." +
                                   (renamed ? " Use 'max_completion_tokens' instead." : ""));

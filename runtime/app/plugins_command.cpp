@@ -4,6 +4,7 @@
 #include <iostream>
 
 #include "runtime/app/commands.h"
+#include "runtime/core/record_writer.h"
 #include "runtime/core/text_table.h"
 #include "supervisors/supervisor.h"
 #include "tools/tool.h"
@@ -58,7 +59,7 @@ std::string default_of(const OptionInfo& option) {
   if (option.fallback.is_null()) return "";
   if (option.fallback.is_double()) return number_text(option.fallback.get_double());
   std::string text = option.fallback.is_string() ? std::string(option.fallback.get_string())
-                                                 : json::serialize(option.fallback);
+                                                 : json_text(option.fallback);
   for (std::size_t at = text.find('\n'); at != std::string::npos; at = text.find('\n', at))
     text.replace(at, 1, "\\n");
   return text;
@@ -111,7 +112,7 @@ Result<int> show_plugins(const char* kind, const std::string& name, bool as_json
     const auto* entry = registry.find(name);
     if (!entry) return registry.unknown(kind, name);
     if (as_json) {
-      std::cout << json::serialize(to_json(entry->info)) << "\n";
+      std::cout << json_text(to_json(entry->info)) << "\n";
     } else {
       show_one(entry->info);
       show_more(entry->info);
@@ -120,7 +121,7 @@ Result<int> show_plugins(const char* kind, const std::string& name, bool as_json
   }
   if (as_json) {
     for (const auto& each : registry.names())
-      std::cout << json::serialize(to_json(registry.find(each)->info)) << "\n";
+      std::cout << json_text(to_json(registry.find(each)->info)) << "\n";
     return 0;
   }
   std::vector<std::vector<std::string>> rows{{"name", "what it does", "models"}};

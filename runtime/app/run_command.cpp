@@ -7,6 +7,7 @@
 #include "runtime/app/commands.h"
 #include "runtime/app/progress.h"
 #include "runtime/app/terminal_text.h"
+#include "runtime/core/record_writer.h"
 #include "runtime/run.h"
 
 namespace proctor {
@@ -100,7 +101,7 @@ Result<int> run(RunArguments arguments) {
   auto assembly = Assembly::build(std::move(*config));
   if (!assembly) return std::move(assembly).error();
   if (arguments.dry_run) {
-    std::cout << json::serialize(estimate(**assembly)) << "\n";
+    std::cout << json_text(estimate(**assembly)) << "\n";
     return 0;
   }
   return play(**assembly, shown, true, arguments.quiet);

@@ -12,6 +12,7 @@
 #include "runtime/app/terminal_text.h"
 #include "runtime/app/trajectory_text.h"
 #include "runtime/core/config.h"
+#include "runtime/core/record_writer.h"
 #include "runtime/core/text_table.h"
 #include "runtime/overview.h"
 #include "runtime/row_filter.h"
@@ -123,7 +124,7 @@ Result<int> show_trajectory(Store& store, const std::vector<TrajectoryRow>& rows
   if (!read) return std::move(read).error();
   if (!*read) return bad_input(arguments.directory + ": no trajectory '" + *id + "'");
   if (arguments.as_json)
-    std::cout << json::serialize(to_json(**read)) << "\n";
+    std::cout << json_text(to_json(**read)) << "\n";
   else
     std::cout << trajectory_text(**read, TerminalStyle::of_stdout(), arguments.full);
   return 0;
@@ -154,7 +155,7 @@ Result<int> show_run(Store& store, std::vector<TrajectoryRow> rows,
   std::erase_if(rows, [&filter](const TrajectoryRow& row) { return !filter->fits(row); });
   const auto suites = overview_of(rows);
   if (arguments.as_json) {
-    std::cout << json::serialize(run_json(suites, *totals, rows, *unfinished)) << "\n";
+    std::cout << json_text(run_json(suites, *totals, rows, *unfinished)) << "\n";
     return 0;
   }
   const TerminalStyle style = TerminalStyle::of_stdout();

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "runtime/core/record_writer.h"
 #include "runtime/core/text_table.h"
 
 namespace proctor {
@@ -122,7 +123,7 @@ void Page::write_calls(const Turn& turn) {
     const bool only_code = code && code->is_string() && call.arguments.size() == 1;
     line(style_.paint(Ink::accent, "  -> " + harmless(call.name, false)) + " " +
          (only_code ? ""
-                    : shortened(json::serialize(call.arguments),
+                    : shortened(json_text(call.arguments),
                                 full_ ? SIZE_MAX : std::max<std::size_t>(style_.width, 40) - 10)));
     if (only_code) text(std::string_view(code->get_string()), 5, 20);
   }
@@ -147,8 +148,8 @@ void Page::write_label(const Label& label) {
   std::string value = label.value ? fmt::format("{:.4g}", *label.value) : "";
   if (label.verdict) value += (value.empty() ? "" : " ") + *label.verdict;
   if (const auto* error = label.evidence.if_contains("error"))
-    value = "failed: " +
-            (error->is_string() ? std::string(error->get_string()) : json::serialize(*error));
+    value =
+        "failed: " + (error->is_string() ? std::string(error->get_string()) : json_text(*error));
   line("  " + style_.paint(Ink::dim, "* " + harmless(said, false)) + " " +
        style_.paint(ink_of(label.verdict), harmless(value.empty() ? "no opinion" : value, false)));
   if (label.rationale && !label.rationale->empty()) text(*label.rationale, 5, 4, Ink::dim);
@@ -186,7 +187,7 @@ void Page::outcome() {
   rule(to_string(outcome.status), "");
   if (outcome.answer) text("answer: " + *outcome.answer, 2, 10);
   if (const auto* answers = whole_.task ? whole_.task->gold.if_contains("answers") : nullptr)
-    text("gold: " + json::serialize(*answers), 2, 2, Ink::dim);
+    text("gold: " + json_text(*answers), 2, 2, Ink::dim);
   std::string verdict;
   if (outcome.correct) verdict = *outcome.correct ? "correct" : "incorrect";
   if (outcome.reward)

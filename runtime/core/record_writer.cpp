@@ -390,6 +390,18 @@ void append_json(std::string& out, const json::value& value) {
   }
 }
 
+std::string json_text(const json::value& value) {
+  std::string text;
+  append_json(text, value);
+  return text;
+}
+
+std::string json_text(const json::object& object) {
+  std::string text;
+  append(text, object);
+  return text;
+}
+
 void append_json(std::string& out, const Turn& turn) {
   Object(out)
       .field("index", turn.index)

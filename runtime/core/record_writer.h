@@ -15,4 +15,8 @@ void append_json(std::string& out, const Turn& turn);
 void append_json(std::string& out, const Label& label);
 void append_json(std::string& out, const Trajectory& trajectory);
 
+// The same as a text of its own, for all that leaves the program.
+std::string json_text(const json::value& value);
+std::string json_text(const json::object& object);
+
 }  // namespace proctor

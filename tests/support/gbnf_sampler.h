@@ -1,5 +1,6 @@
 // Draws random strings from a grammar in llama.cpp's GBNF, so that a test can ask whether
-// everything a grammar allows is also understood, and says whether it allows a given text. Covers literals, classes, groups, alternatives, ?
+// everything a grammar allows is also understood, and says whether it allows a given text. Covers
+// literals, classes, groups, alternatives, ?
 // * + {m,n}.
 #pragma once
 

@@ -7,8 +7,8 @@
 
 #include "runtime/labelling.h"
 #include "supervisors/steps.h"
-#include "tests/support/supervision.h"
 #include "tests/support/source_dir.h"
+#include "tests/support/supervision.h"
 
 namespace proctor {
 namespace {
@@ -216,8 +216,7 @@ std::vector<std::string> case_files() {
 class Cases : public testing::TestWithParam<std::string> {};
 
 TEST_P(Cases, ComeOutAsWritten) {
-  const Case made =
-      read_case(std::string(source_dir()) + "/tests/cases/" + GetParam() + ".case");
+  const Case made = read_case(std::string(source_dir()) + "/tests/cases/" + GetParam() + ".case");
   Bench bench;
   auto model = model_of(made);
   bench.models.set("policy", model);

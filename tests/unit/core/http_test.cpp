@@ -87,8 +87,8 @@ TEST_F(Proxy, IsPassedByForExceptionsAndLoopback) {
   setenv("NO_PROXY", "10.0.0.0/8,192.168.4.0/22,fd00::/8", 1);
   for (const char* direct : {"http://10.1.2.3/", "http://192.168.7.1/", "http://[fd12::1]/"})
     EXPECT_FALSE(of(direct)) << direct;
-  for (const char* through : {"http://11.1.2.3/", "http://192.168.8.1/", "http://[fe80::1]/",
-                              "http://ten.test/"})
+  for (const char* through :
+       {"http://11.1.2.3/", "http://192.168.8.1/", "http://[fe80::1]/", "http://ten.test/"})
     EXPECT_TRUE(of(through)) << through;
   setenv("NO_PROXY", "*", 1);
   EXPECT_FALSE(of("http://five.test/"));

@@ -170,8 +170,9 @@ TEST(Answer, ShowsArgumentsThatCannotBeRead) {
 }
 
 TEST(Answer, ReadsWhatIsAlmostJson) {
-  auto turn = read("\xEF\xBB\xBF{\"choices\":[{\"message\":{\"content\":\"a\\ud83db\\ud83d\\ude80\xFF"
-                   "\\n\"},\"finish_reason\":\"stop\",\"logprobs\":{\"content\":[{\"logprob\":NaN}]}}]}");
+  auto turn = read(
+      "\xEF\xBB\xBF{\"choices\":[{\"message\":{\"content\":\"a\\ud83db\\ud83d\\ude80\xFF"
+      "\\n\"},\"finish_reason\":\"stop\",\"logprobs\":{\"content\":[{\"logprob\":NaN}]}}]}");
   ASSERT_TRUE(turn) << turn.error().message;
   EXPECT_EQ(turn->content, "a\uFFFDb\U0001F680\uFFFD\n");
   EXPECT_FALSE(read("\xEF\xBB\xBF{\"choices\":["));
@@ -192,7 +193,9 @@ TEST(Answer, HasNoTokensUnlessAllIdsAreThere) {
   EXPECT_TRUE(read(ids + R"({"completion_tokens":1}})")->tokens);
   EXPECT_FALSE(read(ids + R"({"completion_tokens":9}})")->tokens);
   EXPECT_FALSE(read(R"({"choices":[{"logprobs":{"content":[{"id":7,"logprob":-0.5}]},
-    "message":{"content":"x"}}]})")->tokens) << "no ids, no log-probabilities";
+    "message":{"content":"x"}}]})")
+                   ->tokens)
+      << "no ids, no log-probabilities";
 }
 
 TEST(Answer, FindsTokenIdsWhereServersPutThem) {

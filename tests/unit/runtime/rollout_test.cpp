@@ -423,7 +423,8 @@ class Continuing final : public Model {
   Async<Result<Generation>> generate(GenerateRequest request) override {
     const std::string whole = text_of(request.messages, 0);
     const int turn = request.asker.turn;
-    if (turn == 2 && whole.find("[cut:") == std::string::npos) co_return bad_input("context_full: ");
+    if (turn == 2 && whole.find("[cut:") == std::string::npos)
+      co_return bad_input("context_full: ");
     std::string seen(request.seen_ids.begin(), request.seen_ids.end());
     if (!seen.empty()) seen += text_of(request.messages, request.seen_messages);
     continued += seen.empty() ? 0 : 1;

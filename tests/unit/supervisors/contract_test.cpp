@@ -6,8 +6,8 @@
 
 #include "runtime/labelling.h"
 #include "sandbox/sandbox.h"
-#include "tests/support/supervision.h"
 #include "tests/support/source_dir.h"
+#include "tests/support/supervision.h"
 
 namespace proctor {
 namespace {
