@@ -440,6 +440,13 @@ bool Rollout::cut_oldest_observation() {
 // A stop calls the tools off as it does the model; what they gave is of no use then.
 Async<std::vector<Observation>> Rollout::act_until_stopped(const Assistant& assistant) {
   auto work = act(assistant);
+  const bool instant = std::all_of(assistant.tool_calls.begin(), assistant.tool_calls.end(),
+                                   [&](const ToolCall& call) {
+                                     auto tool = services_.tools.find(call.name);
+                                     return tool == services_.tools.end() ||
+                                            (tool->second->instant() && !tool->second->stateful());
+                                   });
+  if (instant) co_return co_await std::move(work);  // done before anyone could call it off
   asio::steady_timer never(strand_, asio::steady_timer::time_point::max());
   alarm_ = &never;
   auto both = asio::experimental::make_parallel_group(
@@ -526,22 +533,23 @@ Async<Observation> Rollout::call_tool(ToolCall call) {
 Async<Observation> Rollout::run_tool(ToolCall call) {
   Tool& tool = *services_.tools.at(call.name);
   const auto begun = Steady::now();
-  const Milliseconds left = std::max(Milliseconds(1), wall_left());
-  auto deadline =
-      std::make_shared<Deadline>(strand_, tool.executes() ? left : std::min(limits_.tool, left));
-  auto context = std::make_shared<ToolContext>(*context_);
   auto queued = std::make_shared<Milliseconds>(0);
-  context->started = [strand = strand_, deadline, queued, begun, left, own = limits_.tool] {
-    asio::post(strand, [=] {
-      *queued = std::chrono::duration_cast<Milliseconds>(Steady::now() - begun);
-      deadline->restart(std::min(own, std::max(left - *queued, Milliseconds(0))));
-    });
-  };
-  auto work = tool.call(call, context);
   Result<Observation> result = internal_error("");
   if (tool.instant()) {
+    auto work = tool.call(call, context_);
     result = co_await std::move(work);
   } else {
+    const Milliseconds left = std::max(Milliseconds(1), wall_left());
+    auto deadline =
+        std::make_shared<Deadline>(strand_, tool.executes() ? left : std::min(limits_.tool, left));
+    auto context = std::make_shared<ToolContext>(*context_);
+    context->started = [strand = strand_, deadline, queued, begun, left, own = limits_.tool] {
+      asio::post(strand, [=] {
+        *queued = std::chrono::duration_cast<Milliseconds>(Steady::now() - begun);
+        deadline->restart(std::min(own, std::max(left - *queued, Milliseconds(0))));
+      });
+    };
+    auto work = tool.call(call, context);
     result = co_await with_deadline(std::move(work), deadline, call.name);
   }
   Observation observation;
