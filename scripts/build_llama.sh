@@ -13,7 +13,7 @@ stamp="$(cat "$source_directory/FETCHED") recipe $recipe $*"
 
 exec 9>"$prefix/.lock"
 flock 9
-if [ "$(cat "$prefix/STAMP" 2>/dev/null)" = "$stamp" ]; then
+if [ -e "$prefix/lib/libllama.a" ] && [ "$(cat "$prefix/STAMP" 2>/dev/null)" = "$stamp" ]; then
   # Older than this script they would count as out of date, and everything be linked anew each time.
   [ "$prefix/lib/libllama.a" -nt "$0" ] || touch "$prefix"/lib/*.a
   exit 0
