@@ -329,7 +329,6 @@ Async<std::optional<Outcome>> Rollout::next_turn() {
   std::optional<Outcome> outcome;
   if (!said.tool_calls.empty()) {
     turn->observations = co_await act_until_stopped(said);
-    if (supervision_.stopped()) co_return stopped();
   } else if (said.parse_error) {
     ToolCall none{.id = "", .name = "format", .arguments = {}};
     turn->observations.push_back(refusal(none, ObservationStatus::error, *said.parse_error));
@@ -346,8 +345,11 @@ Async<std::optional<Outcome>> Rollout::next_turn() {
   turn->timing.tools_ms = to_ms(Steady::now() - tools_started);
 
   // The turn before must be approved before this one becomes part of the record.
-  co_await supervision_.decided();
-  if (supervision_.stopped()) co_return stopped();
+  if (!supervision_.stopped()) co_await supervision_.decided();
+  if (supervision_.stopped()) {
+    tokens_.take_back();
+    co_return stopped();
+  }
   if (auto status = co_await record_turn(std::move(turn)); !status) {
     Outcome failed = ended(OutcomeStatus::error, status.error().message);
     failed.extra["store"] = true;

@@ -19,6 +19,8 @@ class TokenRecord {
   void add(int turn, TurnTokens& tokens);
   // The same from a record, where the cut is made already (resume).
   void add_recorded(int turn, const TurnTokens& tokens);
+  // The turn added last does not become part of the record (a supervisor stopped the rollout).
+  void take_back();
   // A turn without ids: there is no flat record, and nothing to continue until ids come again.
   void lose();
   // History is about to change (truncation): the next prompt is taken as it comes.
@@ -36,7 +38,8 @@ class TokenRecord {
   void append(int turn, const std::vector<std::int32_t>& prompt, const TurnTokens& sampled);
 
   Tokens flat_;
-  bool lost_ = false;  // `flat_` is not the whole rollout
+  std::size_t before_last_ = 0;  // length of `flat_` without the turn added last
+  bool lost_ = false;            // `flat_` is not the whole rollout
   bool whole_logprobs_ = true;
   std::optional<std::pair<int, std::size_t>> parted_;
 };
