@@ -299,6 +299,15 @@ Status Assembly::build_supervisors() {
     if (!instance)
       return config_.located("supervise[" + std::to_string(i) + "]",
                              std::move(instance).error().in("supervise"));
+    // One that looks at no task of the run would be a slip that nobody sees.
+    std::vector<std::string> known;
+    for (const auto& [name, suite] : services_.suites) known.push_back(name);
+    for (const auto& suite : instance->suites)
+      if (!known.empty() && std::find(known.begin(), known.end(), suite) == known.end())
+        return config_.located(
+            "supervise[" + std::to_string(i) + "]",
+            bad_input("supervise: " + instance->alias + ": the run has no suite '" + suite + "'" +
+                      nearest_hint(suite, known)));
     services_.supervisors.push_back(std::move(*instance));
   }
   return {};

@@ -16,6 +16,10 @@
 namespace proctor {
 namespace {
 
+json::value json_of(const std::optional<std::string>& text) {
+  return text ? json::value(json::string(*text)) : json::value(nullptr);
+}
+
 class Run {
  public:
   Run(Assembly& assembly, bool create, std::function<void(const RunProgress&)> show)
@@ -136,7 +140,9 @@ void Run::add_up(const Trajectory& trajectory) {
   if (!added_up_.insert(trajectory.id).second) return;
   result_.summary.add(trajectory);
   ++result_.trajectories;
-  result_.errors += trajectory.outcome.status == OutcomeStatus::error;
+  if (trajectory.outcome.status != OutcomeStatus::error) return;
+  ++result_.errors;
+  ++result_.reasons[trajectory.outcome.error.value_or("no reason was recorded")];
 }
 
 // Those of former processes, and members of groups that never got whole.
@@ -189,7 +195,8 @@ Async<void> Run::one(RolloutPlan plan, Limiter::Lease place) {
   const Trajectory& trajectory = **played;
   log_->event("rollout.finished", {{"id", id},
                                    {"turns", trajectory.turns.size()},
-                                   {"reason", to_string(trajectory.outcome.status)}});
+                                   {"reason", to_string(trajectory.outcome.status)},
+                                   {"error", json_of(trajectory.outcome.error)}});
   if (has_group_hooks_)
     co_await member_finished(*played);
   else

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -25,6 +26,7 @@ struct RunResult {
   std::int64_t trajectories = 0;  // finished ones in the directory
   std::int64_t missing = 0;       // rollouts of the configuration that are not finished
   std::int64_t errors = 0;        // with outcome `error`
+  std::map<std::string, std::int64_t> reasons;  // of these, with how many rollouts each ended
   std::int64_t failed_supervisions = 0;
   bool interrupted = false;
 };

@@ -1,8 +1,10 @@
 // `proctor run` and `proctor resume`: the main job.
+#include <algorithm>
 #include <filesystem>
 #include <iostream>
 #include <limits>
 #include <memory>
+#include <vector>
 
 #include "runtime/app/commands.h"
 #include "runtime/app/progress.h"
@@ -41,6 +43,8 @@ int exit_code_of(const RunResult& result) {
              : 0;
 }
 
+constexpr std::size_t kMostReasons = 5;
+
 // The directory as the user wrote it is what the hints name.
 Result<int> play(Assembly& assembly, const std::string& out, bool create, bool quiet) {
   auto line = std::make_shared<ProgressLine>();
@@ -59,6 +63,13 @@ Result<int> play(Assembly& assembly, const std::string& out, bool create, bool q
   else
     std::cerr << " (look at them with: proctor show " << out << ")";
   std::cerr << "\n";
+  // Why rollouts ended in error, the commonest first; every record has its own.
+  std::vector<std::pair<std::int64_t, std::string>> reasons;
+  for (const auto& [reason, count] : result->reasons) reasons.emplace_back(count, reason);
+  std::sort(reasons.rbegin(), reasons.rend());
+  if (reasons.size() > kMostReasons) reasons.resize(kMostReasons);
+  for (const auto& [count, reason] : reasons)
+    std::cerr << "  " << count << " times: " << harmless(reason, false) << "\n";
   return exit_code_of(*result);
 }
 
