@@ -76,7 +76,7 @@ bool write_text(const std::string& path, std::string_view text, mode_t mode = 06
 // Shows a file or tree of the host; a link at the top (merged /usr) stays a link. What the host
 // does not have is left out.
 bool show(const std::string& source, std::uint64_t attributes) {
-  const std::string target = kNewRoot + source;
+  const std::string target = kNewRoot + place_in_view(source);
   struct stat found{};
   if (lstat(source.c_str(), &found) != 0) return errno == ENOENT;
   make_parents(target);
@@ -102,7 +102,7 @@ bool hide(const SlotPlan& plan) {
   std::vector<std::string> shown(kSystemTrees.begin(), kSystemTrees.end());
   shown.insert(shown.end(), plan.trees.begin(), plan.trees.end());
   for (const auto& hidden : plan.hidden) {
-    const std::string target = kNewRoot + hidden;
+    const std::string target = kNewRoot + place_in_view(hidden);
     const bool visible = std::any_of(shown.begin(), shown.end(),
                                      [&](const auto& tree) { return lies_in(hidden, tree); });
     if (!visible || access(target.c_str(), F_OK) != 0) continue;
@@ -145,6 +145,12 @@ bool make_skeleton() {
 }
 
 }  // namespace
+
+std::string place_in_view(const std::string& path) {
+  for (const char* taken : {"/tmp/", "/var/tmp/", "/dev/shm/", "/box/", "/proc/"})
+    if (path.rfind(taken, 0) == 0) return "/host" + path;
+  return path;
+}
 
 Stage enter_view(const SlotPlan& plan) {
   if (mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)

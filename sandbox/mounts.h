@@ -1,10 +1,16 @@
 // A slot's view of the file system: a read-only selection of the host's, and nothing else.
 #pragma once
 
+#include <string>
+
 #include "sandbox/plan.h"
 #include "sandbox/wire.h"
 
 namespace proctor {
+
+// Where a file of the host is shown: at its own path, but below /host where the guest has something
+// of its own at that place (a checkout below /tmp).
+std::string place_in_view(const std::string& path);
 
 // Builds the view and makes it the root of the calling process, which must be alone in a fresh
 // mount namespace. Afterwards /box and /proc are empty mount points. `none`, or the step that

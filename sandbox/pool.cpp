@@ -22,6 +22,7 @@
 #include "sandbox/filter.h"
 #include "sandbox/landlock.h"
 #include "sandbox/launcher.h"
+#include "sandbox/mounts.h"
 #include "sandbox/python.h"
 
 namespace proctor {
@@ -248,7 +249,7 @@ SlotPlan Core::plan_for(int index) const {
   plan.trees = trees_;
   plan.hidden = hidden_;
   plan.landlock = landlock_;
-  plan.python = python_;
+  plan.python = world_ == World::reduced ? python_ : place_in_view(python_);
   plan.library = world_ == World::reduced ? boxes_ + "/child.so" : kLibrary;
   if (world_ == World::reduced) plan.box = boxes_ + "/" + std::to_string(index);
   if (world_ != World::userns && geteuid() == 0) {

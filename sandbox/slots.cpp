@@ -402,7 +402,7 @@ Async<Result<GuestRef>> Core::park(SlotRef slot, const Limits* session) {
     message.n_arguments = 6;
     const SlotPlan plan = plan_for(slot->index);
     for (const std::string_view part :
-         {std::string_view(python_), std::string_view("-I"), std::string_view("-c"),
+         {std::string_view(plan.python), std::string_view("-I"), std::string_view("-c"),
           zygote_source(), std::string_view(session ? "session" : "once"),
           std::string_view(plan.library)})
       append(text, part);
