@@ -29,7 +29,7 @@ json::array to_json(const std::vector<ToolDefinition>& tools) {
 
 Result<Rendered> rendered_prompt(const Trajectory& trajectory, std::size_t turns) {
   std::vector<Message> messages = messages_of(trajectory, turns);
-  const json::value* config = trajectory.policy.if_contains("format");
+  const json::value* config = trajectory.policy->if_contains("format");
   if (!config || config->is_null()) {
     Rendered plain;
     plain.messages = std::move(messages);
@@ -38,7 +38,7 @@ Result<Rendered> rendered_prompt(const Trajectory& trajectory, std::size_t turns
   auto format = make_format(*config);
   if (!format) return std::move(format).error().in("policy.format");
   std::vector<ToolDefinition> tools;
-  const json::value* list = trajectory.policy.if_contains("tools");
+  const json::value* list = trajectory.policy->if_contains("tools");
   if (list && list->is_array())
     for (const json::value& entry : list->get_array()) {
       if (!entry.is_object()) return bad_input("policy.tools: expected a list of objects");

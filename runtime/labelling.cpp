@@ -107,17 +107,18 @@ Async<Labeller::Labelled> Labeller::label(std::vector<Trajectory> members) const
   std::vector<Chain> chains = co_await gather(std::move(works));
   auto chain = chains.begin();
   for (Trajectory& member : members) {
+    json::object versions = *member.versions;
     for (const auto& instance : supervisors_) {
       std::move(chain->labels.begin(), chain->labels.end(), std::back_inserter(member.labels));
       for (Error& error : chain->failures)
         labelled.failures.push_back({member.id, std::move(error)});
       labelled.answered += chain->answered;
-      if (!member.versions["supervisors"].is_object())
-        member.versions["supervisors"].emplace_object();
-      member.versions["supervisors"].get_object()[instance.alias] = instance.supervisor->version();
+      if (!versions["supervisors"].is_object()) versions["supervisors"].emplace_object();
+      versions["supervisors"].get_object()[instance.alias] = instance.supervisor->version();
       ++chain;
     }
-    member.versions["proctor"] = kVersion;
+    versions["proctor"] = kVersion;
+    member.versions = std::move(versions);
     summarise_scores(member);
   }
   for (const auto& instance : supervisors_) {

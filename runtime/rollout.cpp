@@ -91,8 +91,8 @@ class Rollout {
   Async<std::vector<Observation>> call_in_order(std::vector<ToolCall> calls);
   Async<Status> record_turn(std::shared_ptr<Turn> turn);
   Async<void> journal_start(TrajectoryRef start);
-  Async<void> journal_turn(TurnRef turn);
-  Async<void> take_findings(bool journal);
+  Async<void> journal_turn(TurnRef turn, std::vector<Judgement> judgements);
+  std::vector<Judgement> take_findings();
   Async<Result<TrajectoryRef>> finish(Outcome outcome);
   std::optional<Outcome> exhausted() const;
   json::object spent_json() const;
@@ -153,18 +153,18 @@ void Rollout::begin(int sample, std::optional<Trajectory> so_far) {
     record_.task = task_;
     Sampling sampling = config_.sampling;
     sampling.seed = policy_seed(config_, *task_, sample);
-    record_.policy = {{"backend", services_.policy->backend()},
-                      {"model", services_.policy->name()},
-                      {"sampling", to_json(sampling)},
-                      {"weights_version", nullptr},
-                      {"format", format_config(*services_.format, config_.format)},
-                      {"tools", to_json(definitions_)}};
+    record_.policy = json::object{{"backend", services_.policy->backend()},
+                                  {"model", services_.policy->name()},
+                                  {"sampling", to_json(sampling)},
+                                  {"weights_version", nullptr},
+                                  {"format", format_config(*services_.format, config_.format)},
+                                  {"tools", to_json(definitions_)}};
     record_.prefix = std::make_shared<const std::vector<Message>>(prompt_of(services_, *task_));
     record_.created = iso8601(services_.clock->now());
     json::object versions;
     for (const auto& instance : services_.supervisors)
       versions[instance.alias] = instance.supervisor->version();
-    record_.versions = {{"proctor", kVersion}, {"supervisors", std::move(versions)}};
+    record_.versions = json::object{{"proctor", kVersion}, {"supervisors", std::move(versions)}};
   }
   conversation_ = *record_.prefix;
   context_->rollout_id = record_.id;
@@ -252,14 +252,14 @@ Async<Status> Rollout::resume() {
     }
   }
   // A turn whose opinions were not journalled is looked at again; the others keep theirs.
-  auto unsupervised = services_.store->unsupervised(record_.id);
-  if (!unsupervised) co_return unsupervised.error();
+  auto unjudged = services_.store->unjudged(record_.id);
+  if (!unjudged) co_return unjudged.error();
   Trajectory growing = record_;
   growing.turns.clear();
   growing.labels.clear();
   for (const auto& turn : record_.turns) {
     growing.turns.push_back(turn);
-    if (std::find(unsupervised->begin(), unsupervised->end(), turn->index) != unsupervised->end()) {
+    if (std::find(unjudged->begin(), unjudged->end(), turn->index) != unjudged->end()) {
       supervision_.turn_finished(std::make_shared<const Trajectory>(growing));
       continue;
     }
@@ -407,19 +407,15 @@ Async<Result<Generation>> Rollout::generate() {
 Async<Result<Generation>> Rollout::generate_once(GenerateRequest request) {
   const Milliseconds limit = wall_left();
   auto work = services_.policy->generate(std::move(request));
-  asio::steady_timer timer(strand_, limit);
-  alarm_ = &timer;
-  auto both = asio::experimental::make_parallel_group(
-      asio::co_spawn(strand_, std::move(work), asio::deferred), timer.async_wait(asio::deferred));
-  auto [order, failure, result, timer_error] =
-      co_await both.async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
+  asio::steady_timer alarm(strand_, limit);
+  alarm_ = &alarm;
+  auto both = race(std::move(work), &alarm);
+  auto ended = co_await std::move(both);
   alarm_ = nullptr;
   if (supervision_.stopped()) co_return Error{ErrorKind::cancelled, "stopped"};
-  if (order[0] == 1 && !timer_error)
-    co_return Error{ErrorKind::timeout, services_.policy->name() + ": no answer in " +
-                                            std::to_string(limit.count()) + " ms"};
-  if (failure) std::rethrow_exception(failure);
-  co_return std::move(result);
+  if (ended.rang && ended.in_time) co_return no_answer_in(limit, services_.policy->name());
+  if (ended.failure) std::rethrow_exception(ended.failure);
+  co_return std::move(ended.result);
 }
 
 // Makes room by cutting the oldest observation that still stands; false when there is none.
@@ -451,14 +447,12 @@ Async<std::vector<Observation>> Rollout::act_until_stopped(const Assistant& assi
   if (instant) co_return co_await std::move(work);  // done before anyone could call it off
   asio::steady_timer never(strand_, asio::steady_timer::time_point::max());
   alarm_ = &never;
-  auto both = asio::experimental::make_parallel_group(
-      asio::co_spawn(strand_, std::move(work), asio::deferred), never.async_wait(asio::deferred));
-  auto [order, failure, observations, ignored] =
-      co_await both.async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
+  auto both = race(std::move(work), &never);
+  auto ended = co_await std::move(both);
   alarm_ = nullptr;
-  if (failure && !(supervision_.stopped() && is_cancellation(failure)))
-    std::rethrow_exception(failure);
-  co_return std::move(observations);
+  if (ended.failure && !(supervision_.stopped() && is_cancellation(ended.failure)))
+    std::rethrow_exception(ended.failure);
+  co_return std::move(ended.result);
 }
 
 // The calls of one turn: side by side, but those with state one after another in their order.
@@ -576,13 +570,13 @@ Async<Status> Rollout::record_turn(std::shared_ptr<Turn> turn) {
   // At most one turn is not yet safe at any time: the former's journal entry first.
   co_await journal_.join();
   if (!journal_status_) co_return journal_status_;
-  co_await take_findings(true);
+  auto judgements = take_findings();
   auto entry = std::make_shared<Turn>(*turn);
   entry->extra[kSpent] = spent_json();
   record_.turns.push_back(std::move(turn));
   ++services_.counters->turns;
   supervision_.turn_finished(snapshot());
-  journal_.spawn(strand_, journal_turn(std::move(entry)));
+  journal_.spawn(strand_, journal_turn(std::move(entry), std::move(judgements)));
   co_return Status{};
 }
 
@@ -591,13 +585,15 @@ Async<void> Rollout::journal_start(TrajectoryRef start) {
   if (!status && journal_status_) journal_status_ = std::move(status);
 }
 
-Async<void> Rollout::journal_turn(TurnRef turn) {
-  auto status = co_await services_.store->append_turn(record_.id, std::move(turn));
+Async<void> Rollout::journal_turn(TurnRef turn, std::vector<Judgement> judgements) {
+  auto status =
+      co_await services_.store->append_turn(record_.id, std::move(turn), std::move(judgements));
   if (!status && journal_status_) journal_status_ = std::move(status);
 }
 
-// Puts what supervision found into the turns, and into the journal.
-Async<void> Rollout::take_findings(bool journal) {
+// Puts what supervision found into the turns; what the journal has to hear of it.
+std::vector<Judgement> Rollout::take_findings() {
+  std::vector<Judgement> judgements;
   for (const int index : supervision_.newly_complete()) {
     const TurnFinding* finding = supervision_.finding(index);
     auto& place = record_.turns[static_cast<std::size_t>(index)];
@@ -607,14 +603,10 @@ Async<void> Rollout::take_findings(bool journal) {
     judged->timing.supervise_ms = finding->supervise_ms;
     summarise_scores(*judged, index, finding->labels);
     place = judged;
-    const bool said_something = !finding->labels.empty() || finding->decision != Decision::proceed;
-    if (journal && said_something) {
-      auto labels = finding->labels;
-      auto status =
-          co_await services_.store->append_supervision(record_.id, judged, std::move(labels));
-      if (!status && journal_status_) journal_status_ = std::move(status);
-    }
+    if (!finding->labels.empty() || finding->decision != Decision::proceed)
+      judgements.push_back({judged, finding->labels});
   }
+  return judgements;
 }
 
 Async<Result<TrajectoryRef>> Rollout::finish(Outcome outcome) {
@@ -622,7 +614,7 @@ Async<Result<TrajectoryRef>> Rollout::finish(Outcome outcome) {
   co_await journal_.join();
   if (!journal_status_) co_return journal_status_.error();
   // The findings of the last turn go into the record itself; its journal is dropped with it.
-  co_await take_findings(false);
+  (void)take_findings();
   record_.labels.clear();
   for (std::size_t i = 0; i < record_.turns.size(); ++i)
     if (const auto* finding = supervision_.finding(static_cast<int>(i)))

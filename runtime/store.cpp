@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -111,46 +112,52 @@ LabelTotal read_total(const Statement& row) {
   return total;
 }
 
-// One journalled turn with what supervision made of it.
+// A turn of the journal with what supervision made of it, as far as is known.
 struct JournalledTurn {
   Turn turn;
   std::vector<Label> labels;
-  bool supervised = false;
+  bool judged = false;
 };
 
-Status add_supervision(std::string_view text, JournalledTurn& journalled) {
-  auto value = parse_json(text, kRecordLevels);
-  if (!value) return std::move(value).error();
-  const auto* object = value->if_object();
-  if (!object || !object->contains("turn")) return bad_input("no supervision record");
+Status add_judgement(const json::value& value, std::vector<JournalledTurn>& turns) {
+  const auto* object = value.if_object();
+  if (!object || !object->contains("turn")) return bad_input("no judgement of a turn");
   auto turn = read_turn(object->at("turn"), "turn");
   if (!turn) return std::move(turn).error();
-  turn->assistant = std::move(journalled.turn.assistant);
-  turn->observations = std::move(journalled.turn.observations);
-  turn->candidates = std::move(journalled.turn.candidates);
-  turn->chosen = journalled.turn.chosen;
-  for (const auto& pair : journalled.turn.extra) turn->extra.emplace(pair.key(), pair.value());
-  journalled.turn = std::move(*turn);
+  const auto place = std::find_if(turns.begin(), turns.end(), [&](const auto& journalled) {
+    return journalled.turn.index == turn->index;
+  });
+  if (place == turns.end()) return {};  // of a turn that a branch shares with its parent
+  turn->assistant = std::move(place->turn.assistant);
+  turn->observations = std::move(place->turn.observations);
+  turn->candidates = std::move(place->turn.candidates);
+  turn->chosen = place->turn.chosen;
+  for (const auto& pair : place->turn.extra) turn->extra.emplace(pair.key(), pair.value());
+  place->turn = std::move(*turn);
+  place->labels.clear();
   if (const auto* labels = object->if_contains("labels"); labels && labels->is_array())
     for (const auto& item : labels->get_array()) {
       auto label = read_label(item, "labels");
       if (!label) return std::move(label).error();
-      journalled.labels.push_back(std::move(*label));
+      place->labels.push_back(std::move(*label));
     }
-  journalled.supervised = true;
+  place->judged = true;
   return {};
 }
 
-Result<JournalledTurn> read_journalled(const Statement& row) {
+Status add_row(const Statement& row, std::vector<JournalledTurn>& turns) {
   auto value = parse_json(row.text(1), kRecordLevels);
   if (!value) return std::move(value).error();
   auto turn = read_turn(*value, "turn");
   if (!turn) return std::move(turn).error();
-  JournalledTurn journalled{.turn = std::move(*turn)};
-  if (!row.is_null(2))
-    if (auto added = add_supervision(row.text(2), journalled); !added)
-      return std::move(added).error();
-  return journalled;
+  turns.push_back({.turn = std::move(*turn), .labels = {}});
+  if (row.is_null(2)) return {};
+  auto judgements = parse_json(row.text(2), kRecordLevels);
+  if (!judgements) return std::move(judgements).error();
+  if (!judgements->is_array()) return bad_input("no judgements of turns");
+  for (const auto& judgement : judgements->get_array())
+    if (auto added = add_judgement(judgement, turns); !added) return added;
+  return {};
 }
 
 class SqliteStore final : public Store {
@@ -170,16 +177,12 @@ class SqliteStore final : public Store {
   Async<Status> begin(TrajectoryRef start) override {
     return write({.kind = Change::Kind::begin, .id = start->id, .trajectories = {start}});
   }
-  Async<Status> append_turn(std::string trajectory_id, TurnRef turn) override {
-    return write(
-        {.kind = Change::Kind::turn, .id = std::move(trajectory_id), .turn = std::move(turn)});
-  }
-  Async<Status> append_supervision(std::string trajectory_id, TurnRef turn,
-                                   std::vector<Label> labels) override {
-    return write({.kind = Change::Kind::supervision,
+  Async<Status> append_turn(std::string trajectory_id, TurnRef turn,
+                            std::vector<Judgement> judgements) override {
+    return write({.kind = Change::Kind::turn,
                   .id = std::move(trajectory_id),
                   .turn = std::move(turn),
-                  .labels = std::move(labels)});
+                  .judgements = std::move(judgements)});
   }
   Async<Status> finish(TrajectoryRef whole) override {
     return write({.kind = Change::Kind::finish, .id = whole->id, .trajectories = {whole}});
@@ -195,7 +198,7 @@ class SqliteStore final : public Store {
   Result<std::optional<Trajectory>> read(const std::string& id) override;
   Result<std::vector<Trajectory>> unfinished(std::vector<Error>* unreadable) override;
   Result<std::size_t> unfinished_count() override;
-  Result<std::vector<int>> unsupervised(const std::string& id) override;
+  Result<std::vector<int>> unjudged(const std::string& id) override;
   Status for_each(const std::function<Status(Trajectory)>& each) override;
   Status for_each_text(
       const std::function<Status(const std::string&, std::string_view)>& each) override;
@@ -375,15 +378,10 @@ Result<Trajectory> SqliteStore::read_start(std::string_view packed) {
 
 Result<std::vector<JournalledTurn>> SqliteStore::journal_of(std::int64_t rollout) {
   std::vector<JournalledTurn> turns;
-  auto read = each_row("SELECT key, turn, supervision FROM journal WHERE key BETWEEN " +
+  auto read = each_row("SELECT key, turn, judgements FROM journal WHERE key BETWEEN " +
                            std::to_string(journal_key(rollout, 0)) + " AND " +
                            std::to_string(journal_key(rollout, kMostTurns - 1)) + " ORDER BY key",
-                       [&turns](const Statement& row) -> Status {
-                         auto turn = read_journalled(row);
-                         if (!turn) return std::move(turn).error();
-                         turns.push_back(std::move(*turn));
-                         return {};
-                       });
+                       [&turns](const Statement& row) { return add_row(row, turns); });
   if (!read) return std::move(read).error();
   return turns;
 }
@@ -430,22 +428,23 @@ Result<std::size_t> SqliteStore::unfinished_count() {
   return static_cast<std::size_t>(*count);
 }
 
-Result<std::vector<int>> SqliteStore::unsupervised(const std::string& id) {
-  std::vector<int> turns;
-  std::lock_guard lock(mutex_);
-  auto statement = reader_.prepare(
-      "SELECT key % 65536 FROM journal WHERE supervision IS NULL AND key BETWEEN "
-      "(SELECT number * 65536 FROM rollouts WHERE id = ?1) AND "
-      "(SELECT number * 65536 + 65535 FROM rollouts WHERE id = ?1) ORDER BY key");
-  static_assert(kMostTurns == 65536);
-  if (!statement) return std::move(statement).error();
-  statement->bind(1, std::string_view(id));
-  for (;;) {
-    auto row = statement->step();
+Result<std::vector<int>> SqliteStore::unjudged(const std::string& id) {
+  std::optional<std::int64_t> number;
+  {
+    std::lock_guard lock(mutex_);
+    auto statement = reader_.prepare("SELECT number FROM rollouts WHERE id = ?1");
+    if (!statement) return std::move(statement).error();
+    auto row = statement->bind(1, std::string_view(id)).step();
     if (!row) return std::move(row).error();
-    if (!*row) return turns;
-    turns.push_back(static_cast<int>(statement->integer(0)));
+    if (*row) number = statement->integer(0);
   }
+  std::vector<int> turns;
+  if (!number) return turns;
+  auto journal = journal_of(*number);
+  if (!journal) return damaged(std::move(journal).error(), id);
+  for (const auto& journalled : *journal)
+    if (!journalled.judged) turns.push_back(journalled.turn.index);
+  return turns;
 }
 
 Status SqliteStore::write_jsonl() {

@@ -38,6 +38,13 @@ struct LabelTotal {
   double wall_ms = 0;
 };
 
+// What supervision made of a journalled turn: its labels, and the turn's scores, decision, timing
+// and extra fields; the turn's content is not written again.
+struct Judgement {
+  TurnRef turn;
+  std::vector<Label> labels;
+};
+
 struct StoreUsage {
   std::size_t commits = 0, rows = 0;
   std::size_t queued = 0, highest_queued = 0;
@@ -66,12 +73,11 @@ class Store {
   virtual Async<Status> begin(TrajectoryRef start) = 0;
   // Resolves when the turn would survive kill -9. Group commit: many turns, one transaction. A turn
   // of the same index replaces the former (resampled turns), and what was journalled behind it
-  // goes. The write happens even when the wait for it is cancelled; that is so for all of these.
-  virtual Async<Status> append_turn(std::string trajectory_id, TurnRef turn) = 0;
-  // What supervision found for a journalled turn: its labels, and the turn's scores, decision,
-  // timing and extra fields. Once a turn: called again for it, this replaces what was there.
-  virtual Async<Status> append_supervision(std::string trajectory_id, TurnRef turn,
-                                           std::vector<Label> labels) = 0;
+  // goes. `judgements` came in on earlier turns since the last call: they share the turn's row, so
+  // that supervision costs no write of its own. The write happens even when the wait for it is
+  // cancelled; that is so for all of these.
+  virtual Async<Status> append_turn(std::string trajectory_id, TurnRef turn,
+                                    std::vector<Judgement> judgements = {}) = 0;
   // Resolves when the record would survive a power cut; its journal is dropped in the same
   // transaction. Called again for an id it replaces the record (group labels come later).
   virtual Async<Status> finish(TrajectoryRef whole) = 0;
@@ -86,8 +92,8 @@ class Store {
   // that cannot be read is left out, and named in `unreadable`.
   virtual Result<std::vector<Trajectory>> unfinished(std::vector<Error>* unreadable = nullptr) = 0;
   virtual Result<std::size_t> unfinished_count() = 0;
-  // The turns of an unfinished trajectory that append_supervision was not called for.
-  virtual Result<std::vector<int>> unsupervised(const std::string& id) = 0;
+  // The journalled turns of an unfinished trajectory that no judgement is known of.
+  virtual Result<std::vector<int>> unjudged(const std::string& id) = 0;
   // Every finished trajectory in the order of rows(), one at a time.
   virtual Status for_each(const std::function<Status(Trajectory trajectory)>& each) = 0;
   // The same as the JSON texts that were stored.

@@ -11,7 +11,7 @@
 namespace proctor {
 namespace {
 
-// What append_supervision may change of a turn; the rest was journalled with it.
+// What a judgement may change of a turn; the rest was journalled with it.
 Turn without_content(const Turn& turn) {
   Turn rest;
   rest.index = turn.index;
@@ -22,6 +22,23 @@ Turn without_content(const Turn& turn) {
   rest.timing = turn.timing;
   rest.extra = turn.extra;
   return rest;
+}
+
+// `[{"turn":{...},"labels":[...]},...]`
+void append_json(std::string& out, const std::vector<Judgement>& judgements) {
+  out += '[';
+  for (const Judgement& judgement : judgements) {
+    if (out.back() != '[') out += ',';
+    out += R"({"turn":)";
+    append_json(out, without_content(*judgement.turn));
+    out += R"(,"labels":[)";
+    for (const Label& label : judgement.labels) {
+      if (out.back() != '[') out += ',';
+      append_json(out, label);
+    }
+    out += "]}";
+  }
+  out += ']';
 }
 
 // What summaries say of one supervisor's labels of one name, without reading records.
@@ -74,8 +91,7 @@ Status ChangeApplier::prepare_all() {
       {&find_rollout_, "SELECT number FROM rollouts WHERE id = ?1"},
       {&last_turn_, "SELECT max(key) FROM journal WHERE key BETWEEN ?1 AND ?2"},
       {&drop_turns_, "DELETE FROM journal WHERE key BETWEEN ?1 AND ?2"},
-      {&insert_turn_, "INSERT OR REPLACE INTO journal(key, turn) VALUES(?1, ?2)"},
-      {&update_supervision_, "UPDATE journal SET supervision = ?2 WHERE key = ?1 RETURNING key"},
+      {&insert_turn_, "INSERT OR REPLACE INTO journal(key, turn, judgements) VALUES(?1, ?2, ?3)"},
       {&delete_rollout_, "DELETE FROM rollouts WHERE number = ?1"},
       {&upsert_trajectory_,
        "INSERT INTO trajectories(id, task_id, group_id, suite, sample, status, reward, correct, "
@@ -142,8 +158,6 @@ Result<Status> ChangeApplier::apply_one(const Change& change) {
       return begin(change);
     case Change::Kind::turn:
       return append_turn(change);
-    case Change::Kind::supervision:
-      return append_supervision(change);
     case Change::Kind::finish:
       return finish(*change.trajectories.front());
     case Change::Kind::group:
@@ -212,31 +226,15 @@ Result<Status> ChangeApplier::append_turn(const Change& change) {
   text_.clear();
   append_json(text_, *change.turn);
   insert_turn_.bind(1, journal_key(rollout->number, index)).bind_blob(2, text_);
+  judgements_.clear();
+  if (change.judgements.empty()) {
+    insert_turn_.bind_null(3);
+  } else {
+    append_json(judgements_, change.judgements);
+    insert_turn_.bind_blob(3, judgements_);
+  }
   if (auto done = insert_turn_.run(); !done) return std::move(done).error();
   rollout->next_turn = index + 1;
-  return Status();
-}
-
-Result<Status> ChangeApplier::append_supervision(const Change& change) {
-  auto found = find_open(change.id);
-  if (!found) return std::move(found).error();
-  const std::string what =
-      "supervision of turn " + std::to_string(change.turn->index) + " of '" + change.id + "'";
-  if (!*found) return Status(internal_error(what + ", which did not begin or is finished"));
-  text_ = R"({"turn":)";
-  append_json(text_, without_content(*change.turn));
-  text_ += R"(,"labels":[)";
-  for (const Label& label : change.labels) {
-    if (text_.back() != '[') text_ += ',';
-    append_json(text_, label);
-  }
-  text_ += "]}";
-  update_supervision_.bind(1, journal_key((*found)->number, change.turn->index))
-      .bind_blob(2, text_);
-  auto row = update_supervision_.step();
-  if (!row) return std::move(row).error();
-  update_supervision_.reset();
-  if (!*row) return Status(internal_error(what + ", which is not in the journal"));
   return Status();
 }
 

@@ -14,15 +14,16 @@
 #include "runtime/core/records.h"
 #include "runtime/database.h"
 #include "runtime/record_text.h"
+#include "runtime/store.h"
 
 namespace proctor {
 
 struct Change {
-  enum class Kind { begin, turn, supervision, finish, group };
+  enum class Kind { begin, turn, finish, group };
   Kind kind;
   std::string id;  // of the trajectory or group
   TurnRef turn;
-  std::vector<Label> labels;
+  std::vector<Judgement> judgements;
   std::vector<TrajectoryRef> trajectories;
 };
 
@@ -47,7 +48,6 @@ class ChangeApplier {
   Result<Status> apply_one(const Change& change);
   Result<Status> begin(const Change& change);
   Result<Status> append_turn(const Change& change);
-  Result<Status> append_supervision(const Change& change);
   Result<Status> finish(const Trajectory& trajectory);
   Status write_label_sums(std::int64_t number, const std::vector<Label>& labels);
   Status drop_journal(const std::string& id);
@@ -56,11 +56,11 @@ class ChangeApplier {
 
   Database database_;
   Statement begin_batch_, commit_, insert_rollout_, find_rollout_, last_turn_, drop_turns_,
-      insert_turn_, update_supervision_, delete_rollout_, upsert_trajectory_, insert_record_,
-      drop_label_sums_, insert_label_sum_, insert_group_;
+      insert_turn_, delete_rollout_, upsert_trajectory_, insert_record_, drop_label_sums_,
+      insert_label_sum_, insert_group_;
   std::unordered_map<std::string, OpenRollout> open_;
   RecordPacker packer_;
-  std::string text_;
+  std::string text_, judgements_;
   std::size_t rows_ = 0;
   bool syncing_ = false;
 };

@@ -31,8 +31,16 @@ CREATE TABLE labelled_groups(
 CREATE TABLE rollouts(
   number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, start BLOB NOT NULL);
 CREATE TABLE journal(
-  key INTEGER PRIMARY KEY, turn BLOB NOT NULL, supervision BLOB);
+  key INTEGER PRIMARY KEY, turn BLOB NOT NULL, judgements BLOB);
 )sql";
+
+// 1: what supervision said of a turn lay in that turn's own row, one object.
+constexpr SchemaUpgrade kUpgrades[] = {
+    {1,
+     "ALTER TABLE journal RENAME COLUMN supervision TO judgements; "
+     "UPDATE journal SET judgements = CAST('[' || CAST(judgements AS TEXT) || ']' AS BLOB) "
+     "WHERE judgements IS NOT NULL"},
+};
 
 std::string version_words(const std::string& file, std::int64_t version) {
   return file + ": written by store version " + std::to_string(version);
@@ -67,6 +75,10 @@ Result<bool> has_schema(Database& database) {
   auto tables = database.integer("SELECT count(*) FROM sqlite_master");
   if (!tables) return std::move(tables).error();
   return *tables > 0;
+}
+
+Status check_schema(Database& database, const std::string& file, Database::Access access) {
+  return check_schema(database, file, access, kStoreVersion, kUpgrades);
 }
 
 Status check_schema(Database& database, const std::string& file, Database::Access access,

@@ -11,7 +11,7 @@
 
 namespace proctor {
 
-inline constexpr int kStoreVersion = 1;
+inline constexpr int kStoreVersion = 2;
 
 // Takes a store from version `from` to the next one.
 struct SchemaUpgrade {
@@ -24,8 +24,9 @@ Status create_schema(Database& database);
 // True when the file holds a store, of whatever version; false when it is still empty.
 Result<bool> has_schema(Database& database);
 // Answers `bad_input` in words when this program cannot use the store as it is.
+Status check_schema(Database& database, const std::string& file, Database::Access access);
+// The same for any version and steps.
 Status check_schema(Database& database, const std::string& file, Database::Access access,
-                    int program_version = kStoreVersion,
-                    std::span<const SchemaUpgrade> upgrades = {});
+                    int program_version, std::span<const SchemaUpgrade> upgrades);
 
 }  // namespace proctor

@@ -127,7 +127,7 @@ class Igpo final : public Supervisor {
     if (!before) co_return std::move(before).error();
     Label p0{.name = "p0", .level = LabelLevel::trajectory, .value = before->p};
     p0.evidence["tokens"] = before->tokens;
-    const auto* format = whole->policy.if_contains("format");
+    const auto* format = whole->policy->if_contains("format");
     p0.evidence["format"] = format ? *format : json::value(nullptr);
     p0.cost = before->cost;
     opinion.labels.push_back(std::move(p0));

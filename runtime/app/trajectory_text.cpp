@@ -84,7 +84,7 @@ void Page::head() {
                               plural(whole_.parent->turns, "turn")),
                   false));
   const auto text_of = [this](const char* key) -> std::string {
-    const auto* value = whole_.policy.if_contains(key);
+    const auto* value = whole_.policy->if_contains(key);
     return value && value->is_string() ? std::string(value->get_string()) : "";
   };
   const std::string policy = text_of("backend") + " " + text_of("model");

@@ -31,15 +31,19 @@ void Deadline::restart(Milliseconds limit) {
   timer_.expires_after(limit);  // wakes whoever waits, to wait again
 }
 
-Async<void> Deadline::passed() {
+Async<bool> Deadline::passed() {
   while (timer_.expiry() > std::chrono::steady_clock::now()) {
     boost::system::error_code woken;
     auto token = asio::redirect_error(asio::use_awaitable, woken);
     co_await timer_.async_wait(token);
     const auto state = co_await asio::this_coro::cancellation_state;
-    if (state.cancelled() != asio::cancellation_type::none)
-      throw boost::system::system_error(asio::error::operation_aborted);
+    if (state.cancelled() != asio::cancellation_type::none) co_return false;
   }
+  co_return true;
+}
+
+Error no_answer_in(Milliseconds limit, const std::string& what) {
+  return {ErrorKind::timeout, what + ": no answer in " + std::to_string(limit.count()) + " ms"};
 }
 
 // A waiter sleeps on a timer of its own, which lives on the waiting coroutine's executor; whoever

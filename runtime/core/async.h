@@ -62,16 +62,48 @@ class Deadline {
   // `limit` from now on, instead of what it was.
   void restart(Milliseconds limit);
   Milliseconds limit() const { return limit_; }
-  // Throws the cancellation exception when called off.
-  Async<void> passed();
+  // True when the moment came, false when the wait was called off.
+  Async<bool> passed();
 
  private:
   asio::steady_timer timer_;
   Milliseconds limit_;
 };
 
-// The work's result, or a timeout Error "WHAT: no answer in N ms" after cancelling it. Returns only
-// when the work has really ended, so nothing of it runs on behind the caller's back.
+// The work beside an alarm. The first to end calls the other off, and both have ended when this
+// returns, so nothing of the work runs on behind the caller's back.
+template <class T>
+struct Race {
+  bool rang = false;  // the alarm came first, in time or by cancel(); the result is of no use then
+  bool in_time = false;
+  std::exception_ptr failure;
+  T result;
+};
+template <class T>
+Async<Race<T>> race(Async<T> work, asio::steady_timer* alarm) {
+  auto executor = co_await asio::this_coro::executor;
+  auto both = asio::experimental::make_parallel_group(
+      asio::co_spawn(executor, std::move(work), asio::deferred), alarm->async_wait(asio::deferred));
+  auto [order, failure, result, called_off] =
+      co_await both.async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
+  co_return Race<T>{.rang = order[0] == 1,
+                    .in_time = !called_off,
+                    .failure = std::move(failure),
+                    .result = std::move(result)};
+}
+
+Error no_answer_in(Milliseconds limit, const std::string& what);
+
+// The work's result, or a timeout Error "WHAT: no answer in N ms" after cancelling it.
+template <class T>
+Async<Result<T>> with_deadline(Async<Result<T>> work, Milliseconds limit, std::string what) {
+  asio::steady_timer alarm(co_await asio::this_coro::executor, limit);
+  auto both = race(std::move(work), &alarm);
+  auto ended = co_await std::move(both);
+  if (ended.rang && ended.in_time) co_return no_answer_in(limit, what);
+  if (ended.failure) std::rethrow_exception(ended.failure);
+  co_return std::move(ended.result);
+}
 template <class T>
 Async<Result<T>> with_deadline(Async<Result<T>> work, std::shared_ptr<Deadline> deadline,
                                std::string what) {
@@ -80,23 +112,11 @@ Async<Result<T>> with_deadline(Async<Result<T>> work, std::shared_ptr<Deadline> 
   auto both = asio::experimental::make_parallel_group(
       asio::co_spawn(executor, std::move(work), asio::deferred),
       asio::co_spawn(executor, std::move(alarm), asio::deferred));
-  auto [order, failure, result, called_off] =
+  auto [order, failure, result, broken, rang] =
       co_await both.async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
-  if (order[0] == 1 && !called_off) {
-    // The alarm came first. A result that arrived while the work was being cancelled is dropped.
-    co_return Error{ErrorKind::timeout,
-                    what + ": no answer in " + std::to_string(deadline->limit().count()) + " ms"};
-  }
+  if (order[0] == 1 && rang) co_return no_answer_in(deadline->limit(), what);
   if (failure) std::rethrow_exception(failure);
   co_return std::move(result);
-}
-
-template <class T>
-Async<Result<T>> with_deadline(Async<Result<T>> work, Milliseconds limit, std::string what) {
-  auto executor = co_await asio::this_coro::executor;
-  auto deadline = std::make_shared<Deadline>(executor, limit);
-  auto both = with_deadline(std::move(work), std::move(deadline), std::move(what));
-  co_return co_await std::move(both);
 }
 
 // Runs all side by side on the caller's executor and returns their values in order. When the caller

@@ -146,6 +146,11 @@ class Bytes {
 
 }  // namespace
 
+const json::object& SharedObject::none() {
+  static const json::object none;
+  return none;
+}
+
 json::value number_or_null(double value) {
   if (!std::isfinite(value)) return nullptr;
   return value;

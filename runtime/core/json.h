@@ -4,6 +4,7 @@
 #include <boost/json.hpp>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -23,6 +24,20 @@ inline constexpr std::size_t kRecordLevels = 256;
 // Parses one JSON text; duplicate keys keep the last value, a number beyond all doubles is refused.
 // The message says what is wrong and at which byte: "invalid JSON at byte 17: syntax error".
 Result<json::value> parse_json(std::string_view text, std::size_t most_levels = kForeignLevels);
+
+// An object that its copies share: what every snapshot of a record carries along unchanged.
+class SharedObject {
+ public:
+  SharedObject() = default;
+  SharedObject(json::object object)
+      : object_(std::make_shared<const json::object>(std::move(object))) {}
+  const json::object& operator*() const { return object_ ? *object_ : none(); }
+  const json::object* operator->() const { return &**this; }
+
+ private:
+  static const json::object& none();
+  std::shared_ptr<const json::object> object_;  // null: empty
+};
 
 // A finite double, or null: NaN and infinities are not JSON.
 json::value number_or_null(double value);

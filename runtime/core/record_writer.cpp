@@ -447,7 +447,7 @@ void append_json(std::string& out, const Trajectory& trajectory) {
     object.field("task", *trajectory.task);
   else
     object.field("task", json::object{});
-  object.field("policy", trajectory.policy);
+  object.field("policy", *trajectory.policy);
   if (trajectory.prefix)
     object.field("prefix", *trajectory.prefix);
   else
@@ -458,7 +458,7 @@ void append_json(std::string& out, const Trajectory& trajectory) {
       .field("labels", trajectory.labels);
   if (trajectory.tokens) object.field("tokens", *trajectory.tokens);
   object.field("created", trajectory.created)
-      .field("versions", trajectory.versions)
+      .field("versions", *trajectory.versions)
       .rest(trajectory.extra);
 }
 

@@ -603,7 +603,7 @@ json::object to_json(const Trajectory& trajectory) {
                       {"parent", nullptr}};
   if (trajectory.parent) object["parent"] = to_json(*trajectory.parent);
   object["task"] = trajectory.task ? to_json(*trajectory.task) : json::object{};
-  object["policy"] = trajectory.policy;
+  object["policy"] = *trajectory.policy;
   object["prefix"] = trajectory.prefix ? list_json(*trajectory.prefix) : json::array{};
   json::array turns;
   turns.reserve(trajectory.turns.size());
@@ -614,7 +614,7 @@ json::object to_json(const Trajectory& trajectory) {
   object["labels"] = list_json(trajectory.labels);
   if (trajectory.tokens) object["tokens"] = to_json(*trajectory.tokens);
   object["created"] = trajectory.created;
-  object["versions"] = trajectory.versions;
+  object["versions"] = *trajectory.versions;
   put_rest(object, trajectory.extra);
   return object;
 }

@@ -208,7 +208,7 @@ struct Trajectory {
   int sample = 0;
   std::optional<Parent> parent;
   TaskRef task;
-  json::object policy;  // {"backend","model","sampling","weights_version"}
+  SharedObject policy;  // {"backend","model","sampling","weights_version"}
   std::shared_ptr<const std::vector<Message>> prefix;
   std::vector<TurnRef> turns;
   Outcome outcome;
@@ -216,7 +216,7 @@ struct Trajectory {
   std::vector<Label> labels;
   std::optional<Tokens> tokens;
   std::string created;
-  json::object versions;
+  SharedObject versions;
   json::object extra;
 
   // The group it belongs to: group_id, else task_id.

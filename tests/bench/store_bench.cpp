@@ -70,13 +70,12 @@ Async<void> rollouts(Store* store, int first, int count, Work work) {
     Trajectory start = make_start("task-" + std::to_string(first + n));
     if (work.journal) {
       must(co_await store->begin(shared(start)));
+      std::vector<Judgement> judgements;
       for (const auto& turn : turns) {
         if (work.pause.count() > 0) co_await sleep_for(work.pause);
-        must(co_await store->append_turn(start.id, turn));
-        if (work.supervision) {
-          std::vector<Label> labels(1, make_label("repetition", turn->index, 0.5));
-          must(co_await store->append_supervision(start.id, turn, std::move(labels)));
-        }
+        must(co_await store->append_turn(start.id, turn, std::exchange(judgements, {})));
+        if (work.supervision)
+          judgements.push_back({turn, {make_label("repetition", turn->index, 0.5)}});
       }
     }
     if (!work.finish) continue;

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Tries the README as a new user: a bare Debian 12 in a chroot with git, curl and python3, this
-# repository cloned into it, the two commands typed. Needs root and debootstrap; takes an hour on two
-# cores. CLEAN_MACHINE names the folder (kept when given), CLEAN_MACHINE_STEPS the commands to try.
+# Tries the README as a new user: a bare Debian 12 (CLEAN_MACHINE_RELEASE=noble: Ubuntu 24.04) in a
+# chroot with git, curl and python3, this repository cloned into it, the two commands typed. Needs root
+# and debootstrap; takes an hour on two cores. CLEAN_MACHINE names the folder (kept when given),
+# CLEAN_MACHINE_STEPS the commands to try.
 set -euo pipefail
 repository=$(cd "$(dirname "$0")/../.." && pwd)
 [ "$(id -u)" = 0 ] || { echo "clean_machine: needs root" >&2; exit 3; }
@@ -22,15 +23,29 @@ cleanup() {
 }
 trap cleanup EXIT
 
-mirror=${DEBIAN_MIRROR:-http://deb.debian.org}
+release=${CLEAN_MACHINE_RELEASE:-bookworm}
+case "$release" in
+  bookworm)
+    mirror=${DEBIAN_MIRROR:-http://deb.debian.org}/debian
+    sources="deb $mirror bookworm main
+deb $mirror bookworm-updates main
+deb $mirror-security bookworm-security main"
+    ;;
+  noble)
+    mirror=${UBUNTU_MIRROR:-http://archive.ubuntu.com}/ubuntu
+    sources="deb $mirror noble main universe
+deb $mirror noble-updates main universe
+deb $mirror noble-security main universe"
+    ;;
+  *) echo "clean_machine: CLEAN_MACHINE_RELEASE is bookworm or noble" >&2; exit 2 ;;
+esac
+# All Ubuntus are made alike; debootstrap may not know the newest by name.
+script=/usr/share/debootstrap/scripts/$release
+[ -e "$script" ] || script=/usr/share/debootstrap/scripts/gutsy
 [ -x "$machine/bin/sh" ] ||
-  debootstrap --variant=minbase --include=git,curl,python3,ca-certificates bookworm "$machine" \
-    "$mirror/debian" >"$machine.log" || { tail "$machine.log"; exit 1; }
-cat >"$machine/etc/apt/sources.list" <<END
-deb $mirror/debian bookworm main
-deb $mirror/debian bookworm-updates main
-deb $mirror/debian-security bookworm-security main
-END
+  debootstrap --variant=minbase --include=git,curl,python3,ca-certificates "$release" "$machine" \
+    "$mirror" "$script" >"$machine.log" || { tail "$machine.log"; exit 1; }
+echo "$sources" >"$machine/etc/apt/sources.list"
 # This machine's way to the network: proxies, names, certificates.
 [ -e "$machine/etc/apt/apt.conf.d/90network" ] ||
   apt-config dump | grep -E '^Acquire::(http|https|Check-)' >"$machine/etc/apt/apt.conf.d/90network" || true

@@ -48,11 +48,11 @@ inline Trajectory make_start(const std::string& task_id, int sample = 0) {
   start.group_id = task_id;
   start.sample = sample;
   start.task = task;
-  start.policy = {{"backend", "script"}, {"model", "test"}};
+  start.policy = json::object{{"backend", "script"}, {"model", "test"}};
   Message question{.role = "user", .content = json::value("Who designed the B language?")};
   start.prefix = std::make_shared<const std::vector<Message>>(1, question);
   start.created = "2026-01-01T00:00:00.000Z";
-  start.versions = {{"proctor", kVersion}};
+  start.versions = json::object{{"proctor", kVersion}};
   return start;
 }
 

@@ -365,8 +365,8 @@ TEST_F(RolloutTest, AScorerIsShownWhatThePolicySaw) {
   const Trajectory played = play();
   ASSERT_EQ(model->prompts.size(), 3u);
   EXPECT_EQ(model->scored, model->prompts);
-  EXPECT_EQ(played.policy.at("format"), "hermes");
-  EXPECT_EQ(played.policy.at("tools").at(0).at("name"), "count");
+  EXPECT_EQ(played.policy->at("format"), "hermes");
+  EXPECT_EQ(played.policy->at("tools").at(0).at("name"), "count");
   // Offline the same comes out of the record.
   auto read = read_trajectory(to_json(played));
   ASSERT_TRUE(read) << read.error().message;
@@ -375,7 +375,9 @@ TEST_F(RolloutTest, AScorerIsShownWhatThePolicySaw) {
     ASSERT_TRUE(prompt) << prompt.error().message;
     EXPECT_EQ(prompt->messages, model->prompts[turn]);
   }
-  read->policy.erase("format");
+  json::object old = *read->policy;
+  old.erase("format");
+  read->policy = std::move(old);
   EXPECT_EQ(rendered_prompt(*read, 1)->messages, messages_of(*read, 1));
 }
 

@@ -108,23 +108,22 @@ TEST(Store, PutsSupervisionOnTheJournalledTurn) {
   auto store = created(scratch.path("run"));
   expect_done(await(store->begin(shared(make_start("a")))));
   expect_done(await(store->append_turn("r-a-0", make_turn(0))));
-  expect_done(await(store->append_turn("r-a-0", make_turn(1))));
   Turn judged = *make_turn(0);
   judged.scores["igpo.score"] = 0.25;
   judged.decision = Decision::stop;
   judged.decided_by = "igpo";
   judged.timing.supervise_ms = 3;
-  std::vector<Label> labels{make_label("igpo", 0, 0.25)};
-  expect_done(
-      await(store->append_supervision("r-a-0", std::make_shared<const Turn>(judged), labels)));
+  std::vector<Judgement> judgements{
+      {std::make_shared<const Turn>(judged), {make_label("igpo", 0, 0.25)}}};
+  expect_done(await(store->append_turn("r-a-0", make_turn(1), judgements)));
   auto unfinished = store->unfinished();
   ASSERT_TRUE(unfinished) << unfinished.error().message;
   const Trajectory& so_far = unfinished->front();
-  ASSERT_EQ(so_far.turns.size(), 2u) << "judging turn 0 late must not cost turn 1";
+  ASSERT_EQ(so_far.turns.size(), 2u);
   EXPECT_EQ(json::serialize(to_json(*so_far.turns[0])), json::serialize(to_json(judged)));
   ASSERT_EQ(so_far.labels.size(), 1u);
   EXPECT_EQ(so_far.labels[0].value, 0.25);
-  EXPECT_EQ(*store->unsupervised("r-a-0"), std::vector<int>{1});
+  EXPECT_EQ(*store->unjudged("r-a-0"), std::vector<int>{1});
 }
 
 TEST(Store, ReplacesATurnAndDropsWhatWasBuiltOnIt) {
@@ -132,8 +131,9 @@ TEST(Store, ReplacesATurnAndDropsWhatWasBuiltOnIt) {
   auto store = created(scratch.path("run"));
   expect_done(await(store->begin(shared(make_start("a")))));
   for (int i = 0; i < 4; ++i) expect_done(await(store->append_turn("r-a-0", make_turn(i))));
-  std::vector<Label> labels{make_label("igpo", 1, 1)};
-  expect_done(await(store->append_supervision("r-a-0", make_turn(1), labels)));
+  std::vector<Judgement> late{{make_turn(0), {make_label("igpo", 0, 1)}},
+                              {make_turn(1), {make_label("igpo", 1, 1)}}};
+  expect_done(await(store->append_turn("r-a-0", make_turn(4), late)));
   expect_done(await(store->append_turn("r-a-0", make_turn(1, "resampled"))));
   auto unfinished = store->unfinished();
   ASSERT_EQ(unfinished->front().turns.size(), 2u);
@@ -393,7 +393,7 @@ TEST(StoreSchema, RefusesANewerStore) {
   const Status refused = check_schema(database, "DB", Database::Access::write);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().message,
-            "DB: written by store version 2, this proctor reads version 1: use the newer proctor "
+            "DB: written by store version 3, this proctor reads version 2: use the newer proctor "
             "that wrote it");
 }
 
@@ -412,6 +412,39 @@ TEST(StoreSchema, UpgradesAnOlderStoreStepByStep) {
   EXPECT_FALSE(database.prepare("SELECT x FROM never"));
 }
 
+// Version 1 kept what supervision said of a turn in that turn's row.
+TEST(StoreSchema, CarriesTheJudgementsOfVersionOneOver) {
+  Scratch scratch;
+  {
+    auto store = created(scratch.path("run"));
+    expect_done(await(store->begin(shared(make_start("a")))));
+    expect_done(await(store->append_turn("r-a-0", make_turn(0))));
+    expect_done(await(store->append_turn("r-a-0", make_turn(1))));
+  }
+  {
+    Turn judged;
+    judged.scores["igpo.gain"] = 0.5;
+    const json::object supervision{{"turn", to_json(judged)},
+                                   {"labels", json::array{to_json(make_label("igpo", 0, 0.5))}}};
+    auto database =
+        Database::open(scratch.path("run") + "/trajectories.db", Database::Access::write);
+    expect_done(database->run("ALTER TABLE journal RENAME COLUMN judgements TO supervision"));
+    auto update = database->prepare("UPDATE journal SET supervision = ?1 WHERE key % 65536 = 0");
+    const std::string text = json::serialize(supervision);
+    expect_done(update->bind_blob(1, text).run());
+    expect_done(database->run("PRAGMA user_version = 1"));
+  }
+  auto store = Store::open(scratch.path("run"), Store::Access::write);
+  ASSERT_TRUE(store) << store.error().message;
+  auto unfinished = (*store)->unfinished();
+  ASSERT_TRUE(unfinished) << unfinished.error().message;
+  ASSERT_EQ(unfinished->size(), 1u);
+  ASSERT_EQ(unfinished->front().turns.size(), 2u);
+  EXPECT_EQ(unfinished->front().turns[0]->scores.at("igpo.gain"), 0.5);
+  ASSERT_EQ(unfinished->front().labels.size(), 1u);
+  EXPECT_EQ(*(*store)->unjudged("r-a-0"), std::vector<int>{1});
+}
+
 TEST(StoreSchema, LeavesAStoreAsItWasWhenAnUpgradeFails) {
   Scratch scratch;
   auto database = plain_store(scratch.path("db"), 1);
@@ -424,7 +457,7 @@ TEST(StoreSchema, LeavesAStoreAsItWasWhenAnUpgradeFails) {
 TEST(StoreSchema, RefusesAnOlderStoreItCannotUpgrade) {
   Scratch scratch;
   auto database = plain_store(scratch.path("db"), 1);
-  const Status refused = check_schema(database, "DB", Database::Access::write, 3);
+  const Status refused = check_schema(database, "DB", Database::Access::write, 3, {});
   ASSERT_FALSE(refused);
   EXPECT_NE(refused.error().message.find("cannot upgrade from there"), std::string::npos);
 }

@@ -129,7 +129,7 @@ TEST_P(Contract, GivesFiniteValuesInItsOwnNameThatSurviveJson) {
     auto back = read_trajectory(*parse_json(text));
     ASSERT_TRUE(back) << back.error().message;
     EXPECT_EQ(json::serialize(to_json(*back)), text);
-    EXPECT_TRUE(member.versions.at("supervisors").as_object().contains("mine"));
+    EXPECT_TRUE(member.versions->at("supervisors").as_object().contains("mine"));
   }
 }
 
