@@ -1,11 +1,11 @@
 // Reads a suite's folder: suite.yaml, the task files and few-shot conversations it names.
 //
-// Blind spot: whether the checker and tools it names exist is only known to the registries, so that
-// a mistyped name shows when the checker is made, not here.
+// Blind spot: whether the tools it names exist is only known to who builds the run.
 #include "env/suite.h"
 
 #include <algorithm>
 #include <filesystem>
+#include <iostream>
 #include <set>
 
 #include "runtime/core/paths.h"
@@ -17,6 +17,8 @@ namespace fs = std::filesystem;
 
 const std::vector<std::string> kSuiteKeys = {"name",   "tasks",  "checker", "tools",
                                              "prompt", "limits", "made_by"};
+const std::vector<std::string> kTaskKeys = {"id",   "suite", "prompt",   "messages", "tools",
+                                            "gold", "media", "metadata", "checker"};
 const std::vector<std::string> kLimitKeys = {"turns",      "tokens",  "tool_calls",
                                              "executions", "wall_ms", "cost"};
 
@@ -85,19 +87,12 @@ const json::value& at_or_null(const json::object& object, std::string_view key) 
   return found ? *found : kNothing;
 }
 
-// "numeric" or {numeric: {tolerance: 0.01}}.
-Status read_checker(const YamlFile& yaml, const json::value& value, Suite& suite) {
-  if (value.is_string()) {
-    suite.checker = std::string(value.as_string());
-    return {};
-  }
-  if (value.is_object() && value.as_object().size() == 1) {
-    const auto& [name, options] = *value.as_object().begin();
-    suite.checker = std::string(name);
-    if (options.is_object()) suite.checker_options = options.as_object();
-    if (options.is_object() || options.is_null()) return {};
-  }
-  return yaml.complain("checker", "checker: expected a name, or one name with its options");
+// ": did you mean 'KEY'?" for a key of a task that is not known but near to one that is; "" else.
+std::string slip_for(const std::string& key) {
+  if (std::find(kTaskKeys.begin(), kTaskKeys.end(), key) != kTaskKeys.end() || key.size() < 4)
+    return "";
+  const std::string hint = nearest_hint(key, kTaskKeys);
+  return hint.starts_with(": did you mean") ? hint : "";
 }
 
 Result<std::vector<Message>> read_few_shot(const fs::path& path) {
@@ -169,11 +164,11 @@ Status read_suite_tasks(const YamlFile& yaml, const json::object& root, Suite& s
                        " is not there yet: make it with " + command);
       return yaml.complain("tasks", "tasks: there is no file " + path.string());
     }
-    auto tasks = read_tasks(path.string());
+    auto tasks = read_tasks(path.string(), &suite.places);
     if (!tasks) return std::move(tasks).error();
     for (const TaskRef& task : *tasks) {
       if (!ids.insert(task->id).second)
-        return bad_input(path.string() + ": the id '" + task->id +
+        return bad_input(suite.places.at(task->id) + ": the id '" + task->id +
                          "' is in another file of the suite too");
       Task mine = *task;
       mine.suite = suite.name;
@@ -203,8 +198,9 @@ Result<Suite> load_suite(const std::string& name_or_path) {
   if (!name.is_string() || name.as_string().empty())
     return yaml->complain("name", "name: expected a text");
   suite.name = std::string(name.as_string());
-  if (auto read = read_checker(*yaml, at_or_null(root, "checker"), suite); !read)
-    return std::move(read).error();
+  auto checker = read_checker_use(at_or_null(root, "checker"));
+  if (!checker) return yaml->complain("checker", checker.error().message);
+  suite.checker = std::move(*checker);
   auto tools = texts_at(*yaml, at_or_null(root, "tools"), "tools");
   if (!tools) return std::move(tools).error();
   suite.tools = std::move(*tools);
@@ -225,8 +221,33 @@ std::vector<std::string> built_in_suites() {
   return names;
 }
 
-Result<std::vector<TaskRef>> read_tasks(const std::string& path) {
+Result<PluginUse> read_checker_use(const json::value& value) {
+  auto use = read_plugin_use(value, "checker");
+  if (!use) return std::move(use).error();
+  const auto& registry = Registry<CheckerMaker>::instance();
+  const auto* entry = registry.find(use->name);
+  if (!entry) return registry.unknown("checker", use->name);
+  auto options = Options::parse(use->options, entry->info.options, "checker " + use->name);
+  if (!options) return std::move(options).error();
+  return use;
+}
+
+Result<CheckerRef> make_checker(const PluginUse& use, const CheckerServices& services) {
+  const auto* entry = Registry<CheckerMaker>::instance().find(use.name);
+  PROCTOR_CHECK(entry);
+  auto options = Options::parse(use.options, entry->info.options, "checker " + use.name);
+  if (!options) return std::move(options).error();
+  auto checker = entry->make(*options, services);
+  if (!checker) return std::move(checker).error().in("checker " + use.name);
+  return checker;
+}
+
+const json::value& checker_of(const Task& task) { return at_or_null(task.extra, "checker"); }
+
+Result<std::vector<TaskRef>> read_tasks(const std::string& path, TaskPlaces* places) {
   std::vector<TaskRef> tasks;
+  std::set<std::string> remarked;
+  const std::string shown = path == "-" ? "stdin" : path;
   std::map<std::string, std::size_t> first_lines;
   auto read = read_jsonl(path, [&](json::value value, std::size_t line) -> Status {
     auto task = read_task(value);
@@ -235,6 +256,16 @@ Result<std::vector<TaskRef>> read_tasks(const std::string& path) {
     if (!fresh)
       return bad_input("the id '" + task->id + "' was used on line " +
                        std::to_string(first->second) + " already; ids must be unique");
+    if (const json::value& checker = checker_of(*task); !checker.is_null())
+      if (auto use = read_checker_use(checker); !use) return std::move(use).error();
+    const std::string place = shown + ":" + std::to_string(line);
+    for (const auto& pair : task->extra) {
+      const std::string key = pair.key();
+      if (const std::string slip = slip_for(key); !slip.empty() && remarked.insert(key).second)
+        std::cerr << "proctor: " << place << ": the key '" << key << "' means nothing here" << slip
+                  << "\n";
+    }
+    if (places) places->insert_or_assign(task->id, place);
     tasks.push_back(std::make_shared<const Task>(std::move(*task)));
     return {};
   });

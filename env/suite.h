@@ -5,11 +5,13 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "runtime/core/async.h"
+#include "runtime/core/config.h"
 #include "runtime/core/records.h"
 #include "runtime/core/registry.h"
 
@@ -48,12 +50,21 @@ using CheckerMaker =
     return true;                                                               \
   }();
 
+// The checker that a suite, a task or a configuration names: "numeric", or with options
+// {"numeric": {"tolerance": 0.01}}. Unknown names and options are `bad_input`.
+Result<PluginUse> read_checker_use(const json::value& value);
+Result<CheckerRef> make_checker(const PluginUse& use, const CheckerServices& services);
+// A task's own (its key `checker`), which goes before its suite's; null: it names none.
+const json::value& checker_of(const Task& task);
+
+using TaskPlaces = std::map<std::string, std::string>;  // id ─▶ "FILE:LINE", for complaints
+
 struct Suite {
   std::string name;
   std::string directory;
   std::vector<TaskRef> tasks;  // each with suite = name
-  std::string checker;         // registered name
-  json::object checker_options;
+  TaskPlaces places;
+  PluginUse checker;
   std::vector<std::string> tools;  // names of tools the tasks use
   std::vector<Message> prompt;     // system and few-shot messages, put before the question
   json::object limits;             // turns, tokens, ...: defaults of its tasks
@@ -65,7 +76,8 @@ struct Suite {
 Result<Suite> load_suite(const std::string& name_or_path);
 std::vector<std::string> built_in_suites();
 
-// Tasks from a JSONL file (contract: "FILE:LINE: ..."); ids must be unique.
-Result<std::vector<TaskRef>> read_tasks(const std::string& path);
+// Tasks from a JSONL file (contract: "FILE:LINE: ..."); ids must be unique. Keys that are known to
+// nobody are kept; one that looks like a slip for a known key gets a remark on stderr.
+Result<std::vector<TaskRef>> read_tasks(const std::string& path, TaskPlaces* places = nullptr);
 
 }  // namespace proctor

@@ -36,6 +36,15 @@ std::string text_at(const json::object& task, const std::string& path) {
   return at->is_string() ? std::string(at->get_string()) : json::serialize(*at);
 }
 
+void add_fields(const json::object& object, const std::string& above,
+                std::set<std::string>& fields) {
+  for (const auto& pair : object) {
+    const std::string path = above + std::string(pair.key());
+    fields.insert(path);
+    if (const auto* below = pair.value().if_object()) add_fields(*below, path + ".", fields);
+  }
+}
+
 // A tool under the name that `as` gave it, with a state of its own.
 class Renamed final : public Tool {
  public:
@@ -95,8 +104,10 @@ Result<std::vector<TaskRef>> filter_tasks(const std::vector<TaskRef>& tasks,
     start = end + 1;
   }
   std::vector<TaskRef> kept;
+  std::set<std::string> fields;  // of all tasks, dotted
   for (const auto& task : tasks) {
     const json::object record = to_json(*task);
+    add_fields(record, "", fields);
     const bool all = std::all_of(conditions.begin(), conditions.end(), [&](const auto& condition) {
       const bool matches =
           ::fnmatch(condition.pattern.c_str(), text_at(record, condition.path).c_str(), 0) == 0;
@@ -104,6 +115,10 @@ Result<std::vector<TaskRef>> filter_tasks(const std::vector<TaskRef>& tasks,
     });
     if (all) kept.push_back(task);
   }
+  for (const auto& condition : conditions)
+    if (!fields.contains(condition.path))
+      return bad_input("--filter " + expression + ": no task has a field '" + condition.path + "'" +
+                       nearest_hint(condition.path, {fields.begin(), fields.end()}));
   return kept;
 }
 
@@ -175,13 +190,15 @@ Status Assembly::load_tasks() {
   std::set<std::string> seen;
   const auto take = [&](const TaskRef& task) -> Status {
     if (!seen.insert(task->id).second)
-      return bad_input("the task id '" + task->id + "' stands twice among the suites");
+      return at_task(task->id,
+                     bad_input("the task id '" + task->id + "' stands twice among the suites"));
     tasks_.push_back(task);
     return {};
   };
   const auto add_suite = [&](const std::string& name) -> Status {
     auto suite = load_suite(name);
-    if (!suite) return std::move(suite).error();
+    if (!suite) return config_.located("suite", std::move(suite).error());
+    places_.merge(suite->places);
     for (const auto& task : suite->tasks)
       if (auto status = take(task); !status) return status;
     std::string key = suite->name;
@@ -191,7 +208,7 @@ Status Assembly::load_tasks() {
   for (const auto& name : config_.suites)
     if (auto status = add_suite(name); !status) return status;
   if (config_.tasks_file.empty()) return {};
-  auto tasks = read_tasks(config_.tasks_file);
+  auto tasks = read_tasks(config_.tasks_file, &places_);
   if (!tasks) return std::move(tasks).error();
   const auto built_in = built_in_suites();
   for (const auto& task : *tasks) {
@@ -205,8 +222,12 @@ Status Assembly::load_tasks() {
     suite->tasks.clear();
     services_.suites.insert_or_assign(task->suite, std::move(*suite));
   }
-  if (tasks_.empty()) return bad_input(config_.tasks_file + ": holds no task");
   return {};
+}
+
+Error Assembly::at_task(const std::string& id, Error error) const {
+  const auto place = places_.find(id);
+  return place == places_.end() ? error : std::move(error).in(place->second);
 }
 
 Status Assembly::build_models() {
@@ -251,35 +272,47 @@ Status Assembly::build_tools() {
   }
   std::vector<std::string> names;
   for (const auto& [name, tool] : services_.tools) names.push_back(name);
-  for (const auto& task : tasks_)
-    for (const auto& name : task->tools.value_or(std::vector<std::string>{}))
-      if (!services_.tools.contains(name))
-        return bad_input("the task '" + task->id + "' wants the tool '" + name +
-                         "', which is not among `tools:`" + nearest_hint(name, names));
   for (const auto& [name, suite] : services_.suites)
     for (const auto& tool : suite.tools)
       if (!services_.tools.contains(tool))
-        return bad_input("suite " + name + " needs the tool '" + tool + "': add it to `tools:`");
+        return config_.located("suite", bad_input("suite " + name + " needs the tool '" + tool +
+                                                  "': add it to `tools:`"));
+  for (const auto& task : tasks_)
+    for (const auto& name : task->tools.value_or(std::vector<std::string>{}))
+      if (!services_.tools.contains(name))
+        return at_task(task->id,
+                       bad_input("the task '" + task->id + "' wants the tool '" + name +
+                                 "', which is not among `tools:`" + nearest_hint(name, names)));
   return {};
 }
 
 Status Assembly::build_checkers() {
   const CheckerServices checker_services{
       .sandbox = sandbox_.get(), .pool = &pool_, .models = &models_};
-  const auto& registry = Registry<CheckerMaker>::instance();
   for (const auto& [name, suite] : services_.suites) {
     auto limits = limits_with(config_, suite.limits, name);
-    if (!limits) return std::move(limits).error();
+    if (!limits) return config_.located("suite", std::move(limits).error());
     services_.limits.emplace(name, *limits);
-    if (suite.checker.empty()) continue;
-    const auto* entry = registry.find(suite.checker);
-    if (!entry) return registry.unknown("checker", suite.checker).in("suite " + name);
-    auto options = Options::parse(suite.checker_options, entry->info.options,
-                                  "suite " + name + ": " + suite.checker);
-    if (!options) return std::move(options).error();
-    auto checker = entry->make(*options, checker_services);
-    if (!checker) return std::move(checker).error().in("suite " + name);
-    services_.checkers.emplace(name, std::move(*checker));
+  }
+  // A task's own checker, else its suite's, else the configuration's; equal ones are one.
+  std::map<std::string, CheckerRef> made;
+  for (const auto& task : tasks_) {
+    std::optional<PluginUse> use = config_.checker;
+    if (const auto suite = services_.suites.find(task->suite); suite != services_.suites.end())
+      use = suite->second.checker;
+    if (const json::value& own = checker_of(*task); !own.is_null()) {
+      auto read = read_checker_use(own);
+      if (!read) return at_task(task->id, std::move(read).error());
+      use = std::move(*read);
+    }
+    if (!use) continue;
+    CheckerRef& checker = made[use->name + canonical_json(use->options)];
+    if (!checker) {
+      auto fresh = make_checker(*use, checker_services);
+      if (!fresh) return at_task(task->id, std::move(fresh).error());
+      checker = std::move(*fresh);
+    }
+    services_.checkers.emplace(task->id, checker);
   }
   return {};
 }

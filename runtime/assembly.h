@@ -41,6 +41,7 @@ class Assembly {
   explicit Assembly(RunConfig config) : config_(std::move(config)), pool_(2) {}
   Status build_models();
   Status load_tasks();
+  Error at_task(const std::string& id, Error error) const;  // with FILE:LINE
   Status build_tasks();
   Status settle_tasks();
   Status build_tools();
@@ -56,6 +57,7 @@ class Assembly {
   Models models_;
   Judges judges_{models_};
   std::vector<TaskRef> tasks_;
+  TaskPlaces places_;
   RolloutServices services_;
 };
 

@@ -632,7 +632,7 @@ Async<Result<TrajectoryRef>> Rollout::finish(Outcome outcome) {
   record_.extra["usage"] = std::move(usage);
   services_.counters->wasted_tokens += spent_.wasted_tokens;
 
-  auto checker = services_.checkers.find(task_->suite);
+  auto checker = services_.checkers.find(task_->id);
   if (checker != services_.checkers.end()) {
     auto whole = snapshot();
     auto work = checker->second->check(std::move(whole));

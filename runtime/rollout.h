@@ -35,7 +35,7 @@ struct RolloutServices {
   std::map<std::string, ToolRef> tools;
   std::map<std::string, std::vector<std::string>> tool_suites;  // of tools kept to some suites
   std::map<std::string, Suite> suites;                          // by name
-  std::map<std::string, CheckerRef> checkers;                   // by suite name
+  std::map<std::string, CheckerRef> checkers;                   // by task id
   std::map<std::string, RolloutLimits> limits;  // by suite name; else the configuration's
   std::vector<SupervisorInstance> supervisors;
   Store* store = nullptr;

@@ -5,6 +5,8 @@
 #include <filesystem>
 #include <limits>
 
+#include "env/suite.h"
+
 namespace proctor {
 namespace {
 
@@ -33,6 +35,7 @@ const std::vector<OptionInfo> kTop = {
     {.name = "name", .type = OptionType::text},
     {.name = "out", .type = OptionType::text},
     {.name = "tasks", .type = OptionType::text},
+    {.name = "checker", .type = OptionType::any},
     {.name = "tasks_hash", .type = OptionType::text},
     {.name = "directory", .type = OptionType::text},
     {.name = "suite", .type = OptionType::any},
@@ -218,8 +221,9 @@ Result<std::pair<std::string, ModelConfig>> parse_model_option(const std::string
 }
 
 Error RunConfig::located(const std::string& json_path, Error error) const {
-  if (error.kind != ErrorKind::bad_input || file.path.empty()) return error;
-  return file.complain(json_path, error.message);
+  const bool users = error.kind == ErrorKind::bad_input || error.kind == ErrorKind::missing;
+  if (users && !file.path.empty()) error.message = file.complain(json_path, error.message).message;
+  return error;
 }
 
 Result<RunConfig> read_run_config(const YamlFile& file) {
@@ -239,6 +243,11 @@ Result<RunConfig> read_run_config(const YamlFile& file) {
     return file.complain("", "nothing to do: give `tasks: FILE.jsonl` or `suite: NAME`");
   if (!config.tasks_file.empty() && !config.suites.empty())
     return file.complain("tasks", "give `tasks` or `suite`, not both");
+  if (!top->any("checker").is_null()) {
+    auto checker = read_checker_use(top->any("checker"));
+    if (!checker) return file.complain("checker", checker.error().message);
+    config.checker = std::move(*checker);
+  }
   if (auto status = read_models(file, top->any("models"), config); !status) return status.error();
   if (!config.models.contains("policy"))
     return file.complain("models",

@@ -37,8 +37,9 @@ struct RunConfig {
   std::string out;
   std::vector<std::string> suites;
   std::string tasks_file;
-  std::string tasks_hash;  // of the tasks a run began with; "": any
-  std::string directory;   // where relative paths begin; "": the working directory
+  std::optional<PluginUse> checker;  // of tasks that have none by themselves or by their suite
+  std::string tasks_hash;            // of the tasks a run began with; "": any
+  std::string directory;             // where relative paths begin; "": the working directory
   std::map<std::string, ModelConfig> models;  // by role
   json::value format = "openai";
   std::vector<PluginUse> tools;
@@ -59,7 +60,7 @@ struct RunConfig {
   int limit = 0;       // only the first N tasks of each suite; 0: all
   std::string filter;  // only the tasks that match (runtime/assembly.h)
 
-  // Bad input gets the file and line of what it is about.
+  // Bad input, and what is missing, gets the file and line of what asked for it.
   Error located(const std::string& json_path, Error error) const;
 };
 

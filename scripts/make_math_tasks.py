@@ -68,7 +68,7 @@ def record(generator, index, difficulty, entry):
         "suite": "math",
         "prompt": entry["question"].strip(),
         "gold": gold,
-        "metadata": {"generator": f"reasoning-gym {generator}", "seed": SEED, "checker": "numeric",
+        "metadata": {"generator": f"reasoning-gym {generator}", "seed": SEED,
                      "difficulty": difficulty},
     }
 

@@ -250,8 +250,7 @@ Result<Options> Options::parse(const json::object& given, const std::vector<Opti
           range = fmt::format("from {} to {}", *option->least, *option->most);
         if (range.empty() && option->least) range = fmt::format("at least {}", *option->least);
         if (range.empty()) range = fmt::format("at most {}", *option->most);
-        return bad_input(at + ": " + json::serialize(*value) + " is out of range; expected " +
-                         range);
+        return bad_input(fmt::format("{}: {} is out of range; expected {}", at, number, range));
       }
     }
     if (auto status = check_choices(*value, *option, at); !status) return status.error();

@@ -35,7 +35,7 @@ TEST(Options, RefusalsSayWhatWouldBeRight) {
     return options ? std::string("accepted") : options.error().message;
   };
   EXPECT_EQ(refusal({{"gama", 1}}), "igpo: unknown option 'gama': did you mean 'gamma'?");
-  EXPECT_EQ(refusal({{"gamma", 2}}), "igpo: gamma: 2E0 is out of range; expected from 0 to 1");
+  EXPECT_EQ(refusal({{"gamma", 2}}), "igpo: gamma: 2 is out of range; expected from 0 to 1");
   EXPECT_EQ(refusal({{"norm", "both"}}), "igpo: norm: 'both' is not one of joint, separate");
   EXPECT_EQ(refusal({{"on", "maybe"}}), "igpo: on: expected true or false, got \"maybe\"");
 }

@@ -142,12 +142,5 @@ TEST(Game24, IsNotFooled) {
   EXPECT_FALSE(game24("999999999999999999999 * 4 * 9 * 10 * 13"));
 }
 
-TEST(ByTask, AsksTheCheckerThatTheTaskNames) {
-  const json::object gold = {{"numbers", {1, 2, 3, 4}}, {"answers", {"24"}}};
-  EXPECT_TRUE(grade("by_task", gold, "24").correct.value());
-  EXPECT_FALSE(grade("by_task", gold, "24", {{"checker", "game24"}}).correct.value());
-  EXPECT_TRUE(grade("by_task", gold, "1*2*3*4", {{"checker", "game24"}}).correct.value());
-}
-
 }  // namespace
 }  // namespace proctor

@@ -54,8 +54,9 @@ TEST(LoadSuite, ReadsAFolder) {
   auto suite = folder.load();
   ASSERT_TRUE(suite) << suite.error().message;
   EXPECT_EQ(suite->name, "mine");
-  EXPECT_EQ(suite->checker, "numeric");
-  EXPECT_EQ(suite->checker_options.at("tolerance").as_double(), 0.1);
+  EXPECT_EQ(suite->checker.name, "numeric");
+  EXPECT_EQ(suite->checker.options.at("tolerance").as_double(), 0.1);
+  EXPECT_EQ(suite->places.at("a"), folder.file("tasks.jsonl") + ":1");
   ASSERT_EQ(suite->tasks.size(), 1u);
   EXPECT_EQ(suite->tasks[0]->suite, "mine");
   EXPECT_EQ(suite->tasks[0]->tools, std::vector<std::string>{"python"});
@@ -73,12 +74,17 @@ TEST(LoadSuite, SaysWhatIsWrongAndWhere) {
   folder.write("suite.yaml", "name: mine\ntasks: none.jsonl\nchecker: numeric\n");
   EXPECT_THAT(folder.complaint(), HasSubstr("suite.yaml:2: tasks: there is no file"));
   folder.write("suite.yaml",
-               "name: mine\ntasks: data/none/x.jsonl\nchecker: a\nmade_by: make it\n");
+               "name: mine\ntasks: data/none/x.jsonl\nchecker: numeric\nmade_by: make it\n");
   EXPECT_THAT(folder.complaint(), HasSubstr("is not there yet: make it with make it"));
   EXPECT_EQ(folder.load().error().kind, ErrorKind::missing);
   folder.write("suite.yaml", "name: mine\ntasks: tasks.jsonl\n");
   EXPECT_THAT(folder.complaint(), HasSubstr("checker: expected a name"));
-  folder.write("suite.yaml", "name: mine\ntasks: tasks.jsonl\nchecker: a\nlimits: {turns: 0}\n");
+  folder.write("suite.yaml", "name: mine\nchecker: numerc\ntasks: tasks.jsonl\n");
+  EXPECT_THAT(folder.complaint(), HasSubstr("suite.yaml:2: unknown checker 'numerc'"));
+  folder.write("suite.yaml", "name: mine\nchecker: {numeric: {tol: 1}}\ntasks: tasks.jsonl\n");
+  EXPECT_THAT(folder.complaint(), HasSubstr("suite.yaml:2: checker numeric: unknown option 'tol'"));
+  folder.write("suite.yaml",
+               "name: mine\ntasks: tasks.jsonl\nchecker: numeric\nlimits: {turns: 0}\n");
   EXPECT_THAT(folder.complaint(), HasSubstr("limits.turns: expected a number above 0"));
 }
 
@@ -103,6 +109,24 @@ TEST(ReadTasks, SaysFileAndLine) {
   EXPECT_THAT(read_tasks(folder.file("tasks.jsonl")).error().message, HasSubstr("no task"));
 }
 
+TEST(ReadTasks, KnowsCheckersAndRemarksOnSlips) {
+  SuiteFolder folder;
+  folder.write("tasks.jsonl", R"({"id":"a","prompt":"x","checker":"numerc"})");
+  EXPECT_THAT(read_tasks(folder.file("tasks.jsonl")).error().message,
+              HasSubstr("tasks.jsonl:1: unknown checker 'numerc'"));
+  folder.write("tasks.jsonl", R"({"id":"a","prompt":"x","difficulty":3,"checker":"numeric"}
+{"id":"b","prompt":"x","chekcer":"numeric"}
+{"id":"c","prompt":"x","chekcer":"numeric"}
+)");
+  testing::internal::CaptureStderr();
+  auto tasks = read_tasks(folder.file("tasks.jsonl"));
+  const std::string said = testing::internal::GetCapturedStderr();
+  ASSERT_TRUE(tasks) << tasks.error().message;
+  EXPECT_EQ(said, "proctor: " + folder.file("tasks.jsonl") +
+                      ":2: the key 'chekcer' means nothing here: did you mean 'checker'?\n");
+  EXPECT_EQ(checker_of(*tasks->at(0)), json::value("numeric"));
+}
+
 TEST(BuiltInSuites, AreReadableAndNameKnownCheckers) {
   const auto names = built_in_suites();
   EXPECT_THAT(names, testing::IsSupersetOf({"code", "math"}));
@@ -110,7 +134,8 @@ TEST(BuiltInSuites, AreReadableAndNameKnownCheckers) {
     auto suite = load_suite(name);
     if (!suite && suite.error().kind == ErrorKind::missing) continue;  // data not generated yet
     ASSERT_TRUE(suite) << suite.error().message;
-    EXPECT_NE(Registry<CheckerMaker>::instance().find(suite->checker), nullptr) << suite->checker;
+    EXPECT_NE(Registry<CheckerMaker>::instance().find(suite->checker.name), nullptr)
+        << suite->checker.name;
   }
 }
 

@@ -568,10 +568,7 @@ class Failing final : public Checker {
 
 TEST_F(RolloutTest, AFailingOrHangingCheckerIsAnError) {
   says({"<answer>x</answer>"});
-  auto task = std::make_shared<Task>(*task_);
-  task->suite = "qa";
-  task_ = task;
-  services_.checkers["qa"] = std::make_shared<Failing>(0ms);
+  services_.checkers[task_->id] = std::make_shared<Failing>(0ms);
   Trajectory played = play();
   EXPECT_EQ(played.outcome.metrics.at("checker_error").as_string(), "the sandbox is gone");
   EXPECT_EQ(counters_.errors, 1);
@@ -581,7 +578,7 @@ TEST_F(RolloutTest, AFailingOrHangingCheckerIsAnError) {
   EXPECT_NE(summary.to_text().find("the sandbox is gone"), std::string::npos);
 
   config_.limits.wall = 200ms;
-  services_.checkers["qa"] = std::make_shared<Failing>(1h);
+  services_.checkers[task_->id] = std::make_shared<Failing>(1h);
   played = play();
   EXPECT_EQ(played.outcome.metrics.at("checker_error").as_string(), "checker: no answer in 200 ms");
 }
