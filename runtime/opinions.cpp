@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 namespace proctor {
 namespace {
@@ -253,10 +254,17 @@ Async<GroupAnswer> label_group_with(SupervisorInstance instance, std::vector<Tra
     group.push_back(std::make_shared<const Trajectory>((*members)[i]));
   }
   GroupAnswer answer = co_await ask_supervisor_of_group(instance, std::move(group), deadline);
+  std::set<std::string> said;
+  for (const auto& opinion : answer.members)
+    for (const Label& label : opinion.labels) said.insert(label.name);
   for (std::size_t i = 0; i < taken.size(); ++i) {
     Trajectory& member = (*members)[taken[i]];
     if (answer.failure && instance.supervisor->all_or_nothing())
       withdraw_labels(member, instance.alias);
+    // What an earlier look at this group said gives way to this one.
+    std::erase_if(member.labels, [&](const Label& label) {
+      return label.supervisor == instance.alias && said.contains(label.name);
+    });
     add_member_opinion(member, answer.members[i]);
   }
   co_return answer;

@@ -2,8 +2,11 @@
 // a strand of its own.
 #include "runtime/run.h"
 
+#include <fmt/format.h>
+
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <cmath>
 #include <csignal>
 #include <iostream>
 #include <map>
@@ -11,6 +14,7 @@
 #include <thread>
 
 #include "runtime/core/nursery.h"
+#include "runtime/core/text_table.h"
 #include "runtime/opinions.h"
 
 namespace proctor {
@@ -22,8 +26,8 @@ json::value json_of(const std::optional<std::string>& text) {
 
 class Run {
  public:
-  Run(Assembly& assembly, bool create, std::function<void(const RunProgress&)> show)
-      : assembly_(assembly), create_(create), show_(std::move(show)) {}
+  Run(Assembly& assembly, Start start, std::function<void(const RunProgress&)> show)
+      : assembly_(assembly), start_(start), show_(std::move(show)) {}
 
   Result<RunResult> execute();
 
@@ -44,15 +48,17 @@ class Run {
   void fail(Status status);
   void add_up(const Trajectory& trajectory);
   Status add_up_the_rest();
+  json::object speed(double seconds) const;
 
   Assembly& assembly_;
-  const bool create_;
+  const Start start_;
   std::function<void(const RunProgress&)> show_;
   asio::io_context context_{assembly_.config().io_threads};
   std::unique_ptr<Store> store_;
   std::unique_ptr<EventLog> log_;
   std::vector<RolloutPlan> plans_;
   std::size_t total_ = 0, done_before_ = 0;
+  std::int64_t errors_before_ = 0;                     // of those done before
   Limiter labelling_{assembly_.config().concurrency};  // groups
   bool has_group_hooks_ = false;
   std::mutex mutex_;  // guards all below but the last two
@@ -66,13 +72,14 @@ class Run {
 
 Status Run::open_store() {
   const auto& out = assembly_.config().out;
-  auto store = create_ ? Store::create(out, assembly_.config().source)
-                       : Store::open(out, Store::Access::write);
+  const bool create = start_ == Start::create;
+  auto store = create ? Store::create(out, assembly_.config().source)
+                      : Store::open(out, Store::Access::write);
   if (!store) return std::move(store).error();
   store_ = std::move(*store);
   assembly_.services().store = store_.get();
   log_ = std::make_unique<EventLog>(out + "/log.jsonl");
-  if (create_ && assembly_.config().tasks_file == "-") {
+  if (create && assembly_.config().tasks_file == "-") {
     std::string tasks;
     for (const auto& task : assembly_.tasks()) tasks += json::serialize(to_json(*task)) + "\n";
     return write_file(out + "/tasks.jsonl", tasks);
@@ -83,10 +90,7 @@ Status Run::open_store() {
 Status Run::plan() {
   std::set<std::string> finished, labelled;
   std::map<std::string, Trajectory> journals;
-  if (!create_) {
-    auto rows = store_->rows();
-    if (!rows) return std::move(rows).error();
-    for (const auto& row : *rows) finished.insert(row.id);
+  if (start_ != Start::create) {
     std::vector<Error> unreadable;
     auto unfinished = store_->unfinished(&unreadable);
     if (!unfinished) return std::move(unfinished).error();
@@ -101,6 +105,18 @@ Status Run::plan() {
     auto groups = store_->labelled_groups();
     if (!groups) return std::move(groups).error();
     labelled.insert(groups->begin(), groups->end());
+    auto rows = store_->rows();
+    if (!rows) return std::move(rows).error();
+    for (const auto& row : *rows) {
+      const bool error = row.status == to_string(OutcomeStatus::error);
+      // One with a journal was begun anew before, and cut off.
+      if (error && (start_ == Start::retry_errors || journals.contains(row.id))) {
+        labelled.erase(row.group_id);  // what was said of the group does not hold for the new one
+        continue;
+      }
+      finished.insert(row.id);
+      errors_before_ += error;
+    }
   }
   for (const auto& instance : assembly_.services().supervisors)
     has_group_hooks_ = has_group_hooks_ || instance.supervisor->has_on_group();
@@ -249,6 +265,7 @@ Async<void> Run::progress() {
         std::chrono::duration<double>(std::chrono::steady_clock::now() - began_).count();
     show_({.done = static_cast<std::int64_t>(done_before_) + assembly_.counters().finished,
            .total = static_cast<std::int64_t>(total_),
+           .errors = errors_before_ + assembly_.counters().errors,
            .counters = &assembly_.counters(),
            .seconds = seconds});
   }
@@ -303,6 +320,31 @@ Async<Status> Run::play() {
   co_return std::move(failure_);
 }
 
+// How fast it went. Of a resumed run in which nothing was left to do, what stands there already.
+json::object Run::speed(double seconds) const {
+  json::object speed;
+  if (start_ != Start::create && plans_.empty()) {
+    auto text = read_file(assembly_.config().out + "/summary.json");
+    auto before = text ? parse_json(*text) : Result<json::value>(std::move(text).error());
+    if (before && before->is_object())
+      for (const char* key : {"wall_s", "turns_per_s", "in_flight", "store"})
+        if (const auto* value = before->get_object().if_contains(key)) speed[key] = *value;
+    if (!speed.empty()) return speed;
+  }
+  speed["wall_s"] = seconds;
+  speed["turns_per_s"] = static_cast<double>(assembly_.counters().turns) / std::max(seconds, 1e-9);
+  speed["in_flight"] = assembly_.in_flight();
+  const Limiter::Usage labelling = labelling_.usage();
+  speed["in_flight"].as_object()["groups"] = {{"highest", labelling.highest},
+                                              {"capacity", labelling.capacity}};
+  const StoreUsage usage = store_->usage();
+  speed["store"] = {{"commits", usage.commits},
+                    {"rows", usage.rows},
+                    {"highest_queued", usage.highest_queued},
+                    {"busy_ms", to_ms(usage.busy)}};
+  return speed;
+}
+
 Result<RunResult> Run::execute() {
   Status status;
   std::exception_ptr thrown;
@@ -331,26 +373,16 @@ Result<RunResult> Run::execute() {
   result.missing = static_cast<std::int64_t>(total_) - result.trajectories;
   result.failed_supervisions = counters.failed_supervisions;
   result.interrupted = interrupted_;
-  show_(
-      {.done = result.trajectories,
-       .total = static_cast<std::int64_t>(total_),
-       .counters = &counters,
-       .seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began_).count(),
-       .over = true});
-  json::object summary = result.summary.to_json();
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - began_).count();
-  summary["wall_s"] = seconds;
-  summary["turns_per_s"] = static_cast<double>(counters.turns) / std::max(seconds, 1e-9);
-  summary["in_flight"] = assembly_.in_flight();
-  const Limiter::Usage labelling = labelling_.usage();
-  summary["in_flight"].as_object()["groups"] = {{"highest", labelling.highest},
-                                                {"capacity", labelling.capacity}};
-  const StoreUsage usage = store_->usage();
-  summary["store"] = {{"commits", usage.commits},
-                      {"rows", usage.rows},
-                      {"highest_queued", usage.highest_queued},
-                      {"busy_ms", to_ms(usage.busy)}};
+  show_({.done = result.trajectories,
+         .total = static_cast<std::int64_t>(total_),
+         .errors = result.summary.errors(),
+         .counters = &counters,
+         .seconds = seconds,
+         .over = true});
+  json::object summary = result.summary.to_json();
+  for (auto& pair : speed(seconds)) summary[pair.key()] = std::move(pair.value());
   if (status) status = store_->write_jsonl();
   if (status) status = store_->write_summary(summary);
   log_->event("run.finished", {{"trajectories", result.trajectories}, {"missing", result.missing}});
@@ -362,53 +394,125 @@ Result<RunResult> Run::execute() {
 
 }  // namespace
 
-Result<RunResult> run_all(Assembly& assembly, bool create,
+Result<RunResult> run_all(Assembly& assembly, Start start,
                           std::function<void(const RunProgress&)> show) {
-  Run run(assembly, create, std::move(show));
+  Run run(assembly, start, std::move(show));
   return run.execute();
 }
 
+namespace {
+
+// What the estimate takes for granted.
+constexpr double kCharactersPerToken = 4;
+constexpr double kObservationTokens = 200;  // what tools say after one turn
+constexpr double kExpectedTurns = 0.5;      // share of the limit that a rollout uses
+constexpr double kExpectedTokens = 0.25;    // the same of sampled tokens
+
+// Tokens of the first prompt: instructions, tools, examples and question as the format writes them.
+double prompt_tokens(const Assembly& assembly, const Task& task) {
+  const RolloutServices& services = assembly.services();
+  const auto tools = tools_of(services, task);
+  const Rendered rendered = services.format->render(prompt_of(services, task), tools);
+  double characters = 0;
+  for (const auto& message : rendered.messages) {
+    characters += static_cast<double>(message.text().size()) + 16;  // the template's marks
+    for (const auto& call : message.tool_calls)
+      characters += static_cast<double>(json::serialize(call.arguments).size());
+  }
+  if (services.format->native())
+    characters += static_cast<double>(json::serialize(to_json(tools)).size());
+  return characters / kCharactersPerToken;
+}
+
+}  // namespace
+
 json::object estimate(const Assembly& assembly) {
-  // Four characters a token; a rollout is expected to take half its turns and a quarter of the
-  // tokens it may sample.
   const RunConfig& config = assembly.config();
-  std::int64_t expected_prompt = 0, most_prompt = 0, most_sampled = 0, rollouts = 0;
+  double expected_prompt = 0, most_prompt = 0, expected_sampled = 0, most_sampled = 0;
+  const double samples = config.samples;
   for (const auto& task : assembly.tasks()) {
     const RolloutLimits& limits = limits_of(assembly.services(), *task);
-    const std::int64_t expected_turns = std::max<std::int64_t>(1, limits.turns / 2);
-    std::int64_t characters = 0;
-    for (const auto& message : prompt_of(assembly.services(), *task))
-      characters += static_cast<std::int64_t>(message.text().size());
-    const std::int64_t prompt = characters / 4 + 1;
-    rollouts += config.samples;
-    expected_prompt += config.samples * prompt * expected_turns;
-    most_prompt += config.samples * (prompt + limits.tokens) * limits.turns;
-    most_sampled += config.samples * limits.tokens;
+    const double prompt = prompt_tokens(assembly, *task);
+    const bool uses_tools = !tools_of(assembly.services(), *task).empty();
+    // Each turn's prompt holds all turns before it: sums of 0, 1, ... n-1.
+    const auto prompts = [&](double turns, double sampled) {
+      const double each = sampled / turns + (uses_tools ? kObservationTokens : 0);
+      return turns * prompt + each * turns * (turns - 1) / 2;
+    };
+    const auto tokens = static_cast<double>(limits.tokens);
+    const double turns = std::max(1.0, std::round(limits.turns * kExpectedTurns));
+    expected_prompt += samples * prompts(turns, tokens * kExpectedTokens);
+    most_prompt += samples * prompts(limits.turns, tokens);
+    expected_sampled += samples * tokens * kExpectedTokens;
+    most_sampled += samples * tokens;
   }
-  const std::int64_t expected_sampled = most_sampled / 4;
   const ModelConfig& policy = config.models.at("policy");
   const auto price = [&](const char* key) {
     const auto* value = policy.settings.if_contains(key);
     return value && value->is_number() ? value->to_number<double>() : 0.0;
   };
-  const double per_second = config.models.at("policy").uri.starts_with("llama:") ? 100 : 2000;
+  const auto cost = [&](double prompt, double sampled) {
+    return prompt * price("price_in") + sampled * price("price_out");
+  };
+  // Of all rollouts in flight together. Prompts are read ten times as fast as tokens are sampled.
+  const double per_second = policy.uri.starts_with("llama:") ? 100 : 2000;
+  const auto seconds = [&](double prompt, double sampled) {
+    return (sampled + prompt / 10) / per_second;
+  };
+  json::array supervisors;
+  for (const auto& instance : assembly.services().supervisors)
+    supervisors.push_back(json::string(instance.alias));
   return {{"tasks", assembly.tasks().size()},
-          {"rollouts", rollouts},
-          {"prompt_tokens", {{"expected", expected_prompt}, {"most", most_prompt}}},
-          {"completion_tokens", {{"expected", expected_sampled}, {"most", most_sampled}}},
+          {"rollouts", static_cast<std::int64_t>(assembly.tasks().size()) * config.samples},
+          {"prompt_tokens",
+           {{"expected", std::round(expected_prompt)}, {"most", std::round(most_prompt)}}},
+          {"completion_tokens",
+           {{"expected", std::round(expected_sampled)}, {"most", std::round(most_sampled)}}},
           {"cost",
-           {{"expected", static_cast<double>(expected_prompt) * price("price_in") +
-                             static_cast<double>(expected_sampled) * price("price_out")},
-            {"most", static_cast<double>(most_prompt) * price("price_in") +
-                         static_cast<double>(most_sampled) * price("price_out")}}},
+           {{"expected", cost(expected_prompt, expected_sampled)},
+            {"most", cost(most_prompt, most_sampled)}}},
           {"seconds",
-           {{"expected", static_cast<double>(expected_sampled) / per_second},
-            {"most", static_cast<double>(most_sampled) / per_second}}},
+           {{"expected", seconds(expected_prompt, expected_sampled)},
+            {"most", seconds(most_prompt, most_sampled)}}},
           {"assumes",
-           {{"characters_per_token", 4},
-            {"expected_share_of_turn_limit", 0.5},
-            {"expected_share_of_token_limit", 0.25},
-            {"tokens_per_second", per_second}}}};
+           {{"characters_per_token", kCharactersPerToken},
+            {"observation_tokens_per_turn", kObservationTokens},
+            {"expected_share_of_turn_limit", kExpectedTurns},
+            {"expected_share_of_token_limit", kExpectedTokens},
+            {"tokens_per_second", per_second}}},
+          {"not_counted",
+           {{"supervisors", std::move(supervisors)}, {"tools", true}, {"checkers", true}}}};
+}
+
+std::string estimate_text(const json::object& estimate) {
+  const auto number = [&](const char* what, const char* which) {
+    return estimate.at(what).at(which).to_number<double>();
+  };
+  std::vector<std::vector<std::string>> rows{{"the policy alone", "expected", "at most"}};
+  for (const auto& [name, key] :
+       {std::pair{"prompt tokens", "prompt_tokens"}, {"sampled tokens", "completion_tokens"}})
+    rows.push_back({name, fmt::format("{:.0f}", number(key, "expected")),
+                    fmt::format("{:.0f}", number(key, "most"))});
+  if (number("cost", "most") > 0)
+    rows.push_back({"cost", fmt::format("{:.2f}", number("cost", "expected")),
+                    fmt::format("{:.2f}", number("cost", "most"))});
+  rows.push_back({"minutes", fmt::format("{:.1f}", number("seconds", "expected") / 60),
+                  fmt::format("{:.1f}", number("seconds", "most") / 60)});
+  std::string text = plural(estimate.at("tasks").to_number<std::int64_t>(), "task") + ", " +
+                     plural(estimate.at("rollouts").to_number<std::int64_t>(), "rollout") + "\n\n" +
+                     text_table(rows);
+  text += fmt::format(
+      "\nA guess, no measurement: {} characters a token, {:.0f} tokens of observations a turn, "
+      "half "
+      "of the\nturns and a quarter of the tokens that the limits allow, {:.0f} sampled tokens a "
+      "second in all.\nNot in it: what tools and checkers take",
+      kCharactersPerToken, kObservationTokens,
+      estimate.at("assumes").at("tokens_per_second").to_number<double>());
+  const auto& supervisors = estimate.at("not_counted").at("supervisors").as_array();
+  for (std::size_t i = 0; i < supervisors.size(); ++i)
+    text += (i == 0 ? ", and time and model calls of " : ", ") +
+            std::string(supervisors[i].as_string());
+  return text + ".\n";
 }
 
 }  // namespace proctor

@@ -16,6 +16,7 @@ namespace proctor {
 
 struct RunProgress {
   std::int64_t done = 0, total = 0;
+  std::int64_t errors = 0;  // those of earlier processes that stand among them
   const RunCounters* counters = nullptr;
   double seconds = 0;  // since the first rollout of this process began
   bool over = false;
@@ -31,15 +32,20 @@ struct RunResult {
   bool interrupted = false;
 };
 
+// What a run begins with: a directory of its own; one there is, to go on in; or that, with finished
+// rollouts that ended in `error` begun anew and replaced.
+enum class Start { create, resume, retry_errors };
+
 // Blocks until all is played, or until SIGINT/SIGTERM: then finished work is kept and the journals
-// of the others too. `create` makes the run directory; else it is opened (resume). `show` is called
-// about five times a second. An Error when the directory cannot be written or, before any work is
-// done, something needed is not there.
-Result<RunResult> run_all(Assembly& assembly, bool create,
+// of the others too. `show` is called about five times a second. An Error when the directory cannot
+// be written or, before any work is done, something needed is not there.
+Result<RunResult> run_all(Assembly& assembly, Start start,
                           std::function<void(const RunProgress&)> show);
 
 // Tokens, time and money a run may take, without asking any model. {"rollouts", "prompt_tokens": {
-// "expected", "most"}, ...}; what the figures assume is in "assumes".
+// "expected", "most"}, ...}; what the figures assume is in "assumes", what they leave out in
+// "not_counted".
 json::object estimate(const Assembly& assembly);
+std::string estimate_text(const json::object& estimate);  // for people
 
 }  // namespace proctor

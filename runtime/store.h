@@ -69,7 +69,8 @@ class Store {
 
   // --- writing; safe from any executor; an Error names the disk's reason (full, no permission) ---
   // A rollout begins, with the turns it starts from where it branches off another. One that has
-  // begun and is not finished begins anew: its journal is dropped.
+  // begun and is not finished begins anew: its journal is dropped. A finished one keeps its record
+  // until the new one takes its place; its group counts as not labelled.
   virtual Async<Status> begin(TrajectoryRef start) = 0;
   // Resolves when the turn would survive kill -9. Group commit: many turns, one transaction. A turn
   // of the same index replaces the former (resampled turns), and what was journalled behind it

@@ -105,6 +105,7 @@ Status ChangeApplier::prepare_all() {
        "INSERT INTO label_sums VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, "
        "?14, ?15, ?16, ?17)"},
       {&insert_group_, "INSERT OR IGNORE INTO labelled_groups(group_id) VALUES(?1)"},
+      {&drop_group_, "DELETE FROM labelled_groups WHERE group_id = ?1"},
   };
   for (const auto& [statement, sql] : wanted) {
     auto prepared = database_.prepare(sql);
@@ -184,6 +185,9 @@ Result<Status> ChangeApplier::begin(const Change& change) {
   drop_turns_.bind(1, journal_key(rollout.number, 0))
       .bind(2, journal_key(rollout.number, kMostTurns - 1));
   if (auto done = drop_turns_.run(); !done) return std::move(done).error();
+  // A group with a member that begins anew is to be labelled anew.
+  if (auto done = drop_group_.bind(1, std::string_view(start.group())).run(); !done)
+    return std::move(done).error();
   open_[start.id] = rollout;
   return Status();
 }

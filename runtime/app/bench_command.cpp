@@ -219,7 +219,7 @@ Result<int> bench_loop(const LoopArguments& arguments) {
   std::int64_t highest = before;
   const double cpu_before = cpu_seconds();
   const auto started = Steady::now();
-  auto result = run_all(**assembly, true,
+  auto result = run_all(**assembly, Start::create,
                         [&](const RunProgress&) { highest = std::max(highest, resident_bytes()); });
   if (!result) return std::move(result).error();
   const double cpu = cpu_seconds() - cpu_before;
@@ -294,6 +294,7 @@ Async<void> execute_some(SandboxPool* pool, std::string code, std::atomic<int>* 
 }
 
 Result<int> bench_sandbox(const SandboxArguments& arguments) {
+  if (arguments.parallel > 256) return bad_input("--parallel: at most 256 programs at once");
   auto pool = make_sandbox_pool({.slots = static_cast<std::size_t>(arguments.parallel)});
   if (!pool) return std::move(pool).error();
   json::array rows;
@@ -388,9 +389,10 @@ Result<int> bench_search(const SearchArguments& arguments) {
                                 {"ms_p99", quantile(times, 0.99)},
                                 {"bottleneck", worst}})
             << "\n";
-  std::cerr << fmt::format("{:.0f} queries/s on one core, p50 {:.3f} ms, p99 {:.3f} ms\n",
-                           static_cast<double>(arguments.queries) / wall, quantile(times, 0.5),
-                           quantile(times, 0.99));
+  std::cerr << fmt::format(
+      "{:.0f} queries/s on one core, p50 {:.3f} ms, p99 {:.3f} ms\nbottleneck: {}\n",
+      static_cast<double>(arguments.queries) / wall, quantile(times, 0.5), quantile(times, 0.99),
+      worst);
   return 0;
 }
 
@@ -407,22 +409,34 @@ std::function<Result<int>()> set_up_bench(CLI::App& command) {
   command.add_option("WHAT", arguments->what, "loop, sandbox or search")
       ->required()
       ->check(CLI::IsMember({"loop", "sandbox", "search"}));
-  command.add_option("--rollouts", arguments->loop.rollouts, "loop: rollouts in all")
-      ->check(CLI::PositiveNumber);
-  command.add_option("--in-flight", arguments->loop.in_flight, "loop: rollouts at once")
-      ->check(CLI::PositiveNumber);
-  command.add_option("--turns", arguments->loop.turns, "loop: turns a rollout")
-      ->check(CLI::PositiveNumber);
-  command.add_option("--delay-ms", arguments->loop.delay_ms, "loop: the model's time a turn");
-  command.add_option("--judge-ms", arguments->loop.judge_ms, "loop: the supervisor's time a turn");
-  command.add_flag("--no-supervisor", arguments->loop.no_supervisor, "loop: without a supervisor");
-  command.add_flag("--stream", arguments->loop.stream, "loop: streamed answers");
-  command.add_flag("--token-ids", arguments->loop.token_ids, "loop: the server gives token ids");
-  command.add_option("--executions", arguments->sandbox.executions, "sandbox: how many");
-  command.add_option("--parallel", arguments->sandbox.parallel, "sandbox: slots");
-  command.add_option("--index", arguments->search.index, "search: an index instead of a made one");
-  command.add_option("--documents", arguments->search.documents, "search: size of the made one");
-  command.add_option("--queries", arguments->search.queries, "search: how many");
+  const auto count = [&command](const char* group, const char* flag, int& value, int least,
+                                const char* meaning) {
+    command.add_option(flag, value, meaning)
+        ->check(CLI::Range(least, 1'000'000'000).description(""))
+        ->type_name("N")
+        ->capture_default_str()
+        ->group(group);
+  };
+  const char* loop = "loop (a mock model server, a tool, a supervisor)";
+  count(loop, "--rollouts", arguments->loop.rollouts, 1, "rollouts in all");
+  count(loop, "--in-flight", arguments->loop.in_flight, 1, "rollouts at once");
+  count(loop, "--turns", arguments->loop.turns, 1, "turns a rollout");
+  count(loop, "--delay-ms", arguments->loop.delay_ms, 0, "what the model takes for a turn");
+  count(loop, "--judge-ms", arguments->loop.judge_ms, 0, "what the supervisor takes for a turn");
+  command.add_flag("--no-supervisor", arguments->loop.no_supervisor, "without a supervisor")
+      ->group(loop);
+  command.add_flag("--stream", arguments->loop.stream, "answers are streamed")->group(loop);
+  command.add_flag("--token-ids", arguments->loop.token_ids, "the server gives token ids")
+      ->group(loop);
+  const char* sandbox = "sandbox (programs that print one line)";
+  count(sandbox, "--executions", arguments->sandbox.executions, 1, "programs in all");
+  count(sandbox, "--parallel", arguments->sandbox.parallel, 1, "programs at once (256 at most)");
+  const char* search = "search (queries to an index, one after the other)";
+  command.add_option("--index", arguments->search.index, "an index there is; else one is made")
+      ->type_name("DIR")
+      ->group(search);
+  count(search, "--documents", arguments->search.documents, 1, "documents of the one that is made");
+  count(search, "--queries", arguments->search.queries, 1, "queries in all");
   return [arguments]() -> Result<int> {
     if (arguments->what == "loop") return bench_loop(arguments->loop);
     if (arguments->what == "sandbox") return bench_sandbox(arguments->sandbox);

@@ -5,10 +5,15 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <iostream>
+
+#include "runtime/core/text_table.h"
 
 namespace proctor {
 namespace {
+
+constexpr int kWidestBar = 40;
 
 std::string duration(double seconds) {
   const auto whole = static_cast<long>(seconds + 0.5);
@@ -24,28 +29,26 @@ ProgressLine::ProgressLine() : terminal_(::isatty(2) == 1) {}
 std::string ProgressLine::text(const RunProgress& progress, int width) {
   const auto& counters = *progress.counters;
   const double seconds = std::max(progress.seconds, 1e-3);
-  const double share = progress.total == 0 ? 1.0
-                                           : static_cast<double>(progress.done) /
-                                                 static_cast<double>(progress.total);
-  std::string text = fmt::format(
-      "{}/{} rollouts  {} turns  {:.1f} turns/s  {:.0f} tokens/s  {} errors", progress.done,
-      progress.total, counters.turns.load(), static_cast<double>(counters.turns) / seconds,
-      static_cast<double>(counters.completion_tokens) / seconds, counters.errors.load());
+  std::string words = fmt::format(
+      "{}/{}{}  {:.1f} turns/s  {:.0f} tokens/s  {}", progress.done, progress.total,
+      width == 0 ? " rollouts" : "", static_cast<double>(counters.turns) / seconds,
+      static_cast<double>(counters.completion_tokens) / seconds, plural(progress.errors, "error"));
   const auto here = counters.finished.load();  // of this process; a resumed run began with more
   if (progress.over) {
-    text += "  in " + duration(progress.seconds);
+    words += "  in " + duration(progress.seconds);
   } else if (here > 0) {
     const double left =
         seconds / static_cast<double>(here) * static_cast<double>(progress.total - progress.done);
-    text += "  " + duration(left) + " left";
+    words += "  " + duration(left) + " left";
   }
-  const int bar = std::min(24, width - static_cast<int>(text.size()) - 4);
-  if (bar >= 5) {
-    const auto full = static_cast<std::size_t>(share * bar);
-    text = "[" + std::string(full, '#') + std::string(static_cast<std::size_t>(bar) - full, '.') +
-           "] " + text;
-  }
-  return text;
+  if (width == 0) return words;
+  // The last column stays free: a line that fills it would wrap.
+  const int bar = std::min(kWidestBar, width - static_cast<int>(words.size()) - 4);
+  if (bar < 3) return words.substr(0, static_cast<std::size_t>(std::max(width - 1, 1)));
+  const std::int64_t full =
+      progress.total == 0 ? bar : std::min<std::int64_t>(bar, bar * progress.done / progress.total);
+  return "[" + std::string(static_cast<std::size_t>(full), '#') +
+         std::string(static_cast<std::size_t>(bar - full), '.') + "] " + words;
 }
 
 void ProgressLine::show(const RunProgress& progress) {

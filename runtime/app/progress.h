@@ -1,4 +1,4 @@
-// The progress of a run: one line that is redrawn on a terminal, a plain line now and then
+// The progress of a run: a bar that is redrawn on a terminal, a plain line every ten seconds
 // elsewhere.
 #pragma once
 
@@ -15,7 +15,9 @@ class ProgressLine {
   ProgressLine();
   void show(const RunProgress& progress);
 
-  // "[####      ] 24/60 rollouts  96 turns  3.1 turns/s  120 tokens/s  0 errors  1m05s left"
+  // "[####......] 24/60  3.1 turns/s  120 tokens/s  0 errors  1m05s left": a bar that fills what
+  // the words leave of `width` columns. Without a width the words alone: "24/60 rollouts  3.1
+  // turns/s..."
   static std::string text(const RunProgress& progress, int width);
 
  private:

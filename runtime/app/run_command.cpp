@@ -10,6 +10,7 @@
 #include "runtime/app/progress.h"
 #include "runtime/app/terminal_text.h"
 #include "runtime/core/record_writer.h"
+#include "runtime/core/text_table.h"
 #include "runtime/run.h"
 
 namespace proctor {
@@ -23,6 +24,7 @@ struct RunArguments {
   int limit = 0;
   std::string filter;
   bool dry_run = false;
+  bool as_json = false;
   bool quiet = false;
 };
 
@@ -46,20 +48,24 @@ int exit_code_of(const RunResult& result) {
 constexpr std::size_t kMostReasons = 5;
 
 // The directory as the user wrote it is what the hints name.
-Result<int> play(Assembly& assembly, const std::string& out, bool create, bool quiet) {
+Result<int> play(Assembly& assembly, const std::string& out, Start start, bool quiet) {
   auto line = std::make_shared<ProgressLine>();
-  auto result = run_all(assembly, create, [line, quiet](const RunProgress& progress) {
+  auto result = run_all(assembly, start, [line, quiet](const RunProgress& progress) {
     if (!quiet) line->show(progress);
   });
   if (!result) return std::move(result).error();
   std::cout << harmless(result->summary.to_text(), true) << std::flush;
-  std::cerr << "\n" << out << ": " << result->trajectories << " trajectories";
-  if (result->summary.errors() > 0) std::cerr << ", " << result->summary.errors() << " errors";
-  if (result->summary.failed_supervisions() > 0)
-    std::cerr << ", " << result->summary.failed_supervisions() << " failed supervisions";
+  std::cerr << "\n" << out << ": " << plural(result->trajectories, "trajectory", "trajectories");
+  if (const auto errors = result->summary.errors(); errors > 0)
+    std::cerr << ", " << plural(errors, "error");
+  if (const auto failed = result->summary.failed_supervisions(); failed > 0)
+    std::cerr << ", " << plural(failed, "failed supervision");
   if (result->missing > 0)
     std::cerr << ", " << result->missing << " not finished (go on with: proctor resume " << out
               << ")";
+  else if (result->errors > 0)
+    std::cerr << " (roll out again what ended in error: proctor resume " << out
+              << " --retry-errors)";
   else
     std::cerr << " (look at them with: proctor show " << out << ")";
   std::cerr << "\n";
@@ -69,7 +75,7 @@ Result<int> play(Assembly& assembly, const std::string& out, bool create, bool q
   std::sort(reasons.rbegin(), reasons.rend());
   if (reasons.size() > kMostReasons) reasons.resize(kMostReasons);
   for (const auto& [count, reason] : reasons)
-    std::cerr << "  " << count << " times: " << harmless(reason, false) << "\n";
+    std::cerr << "  " << plural(count, "time") << ": " << harmless(reason, false) << "\n";
   return exit_code_of(*result);
 }
 
@@ -112,13 +118,14 @@ Result<int> run(RunArguments arguments) {
   auto assembly = Assembly::build(std::move(*config));
   if (!assembly) return std::move(assembly).error();
   if (arguments.dry_run) {
-    std::cout << json_text(estimate(**assembly)) << "\n";
+    const json::object guess = estimate(**assembly);
+    std::cout << (arguments.as_json ? json_text(guess) + "\n" : estimate_text(guess));
     return 0;
   }
-  return play(**assembly, shown, true, arguments.quiet);
+  return play(**assembly, shown, Start::create, arguments.quiet);
 }
 
-Result<int> resume(const std::string& directory, bool quiet) {
+Result<int> resume(const std::string& directory, Start start, bool quiet) {
   if (!fs::is_directory(directory))
     return bad_input(directory + ": is no run directory (there is no such directory)");
   // The store gives config.yaml, or its own copy where that is gone; the file gives the lines.
@@ -139,7 +146,7 @@ Result<int> resume(const std::string& directory, bool quiet) {
   if (auto settled = settle_paths(*config); !settled) return std::move(settled).error();
   auto assembly = Assembly::build(std::move(*config));
   if (!assembly) return std::move(assembly).error();
-  return play(**assembly, directory, false, quiet);
+  return play(**assembly, directory, start, quiet);
 }
 
 }  // namespace
@@ -158,17 +165,25 @@ std::function<Result<int>()> set_up_run(CLI::App& command) {
   command.add_option("--limit", arguments->limit, "only the first N tasks of each suite")
       ->check(CLI::Range(1, std::numeric_limits<int>::max()));
   command.add_option("--filter", arguments->filter, "only tasks that match, e.g. suite=qa,id=*-1");
-  command.add_flag("--dry-run", arguments->dry_run, "estimate tokens, time and cost; run nothing");
+  command.add_flag("--dry-run", arguments->dry_run,
+                   "estimate the policy's tokens, time and cost; run nothing");
+  command.add_flag("--json", arguments->as_json, "with --dry-run: one JSON object on stdout")
+      ->needs("--dry-run");
   command.add_flag("--quiet", arguments->quiet, "no progress line");
   return [arguments] { return run(*arguments); };
 }
 
 std::function<Result<int>()> set_up_resume(CLI::App& command) {
   auto directory = std::make_shared<std::string>();
+  auto retry = std::make_shared<bool>(false);
   auto quiet = std::make_shared<bool>(false);
   command.add_option("DIR", *directory, "the run directory")->required();
+  command.add_flag("--retry-errors", *retry,
+                   "roll out again what ended in error (a model server was gone)");
   command.add_flag("--quiet", *quiet, "no progress line");
-  return [directory, quiet] { return resume(*directory, *quiet); };
+  return [directory, retry, quiet] {
+    return resume(*directory, *retry ? Start::retry_errors : Start::resume, *quiet);
+  };
 }
 
 }  // namespace proctor

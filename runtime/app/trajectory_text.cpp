@@ -16,10 +16,6 @@ std::string milliseconds(double ms) {
   return ms < 1000 ? fmt::format("{:.0f} ms", ms) : fmt::format("{:.1f} s", ms / 1000);
 }
 
-std::string plural(std::size_t count, const char* thing) {
-  return fmt::format("{} {}{}", count, thing, count == 1 ? "" : "s");
-}
-
 Ink ink_of(const std::optional<std::string>& verdict) {
   if (verdict == "correct") return Ink::good;
   if (verdict == "incorrect") return Ink::bad;
@@ -28,14 +24,18 @@ Ink ink_of(const std::optional<std::string>& verdict) {
 
 class Page {
  public:
-  Page(const Trajectory& whole, const TerminalStyle& style, bool full)
-      : whole_(whole), style_(style), full_(full) {}
+  Page(const Trajectory& whole, const TerminalStyle& style, bool full, bool finished)
+      : whole_(whole), style_(style), full_(full), finished_(finished) {}
 
   std::string write() {
     head();
     question();
     for (const auto& turn : whole_.turns) write_turn(*turn);
-    outcome();
+    if (finished_)
+      outcome();
+    else
+      rule("unfinished",
+           plural(static_cast<std::int64_t>(whole_.turns.size()), "turn") + " in the journal");
     return std::move(out_);
   }
 
@@ -71,6 +71,7 @@ class Page {
   const Trajectory& whole_;
   const TerminalStyle& style_;
   const bool full_;
+  const bool finished_;
   std::string out_;
 };
 
@@ -99,7 +100,8 @@ void Page::head() {
   line(style_.paint(
       Ink::dim,
       harmless(fmt::format("{} · {} · {} · model {}, tools {}, supervision {}", policy,
-                           plural(whole_.turns.size(), "turn"), plural(calls, "tool call"),
+                           plural(static_cast<std::int64_t>(whole_.turns.size()), "turn"),
+                           plural(static_cast<std::int64_t>(calls), "tool call"),
                            milliseconds(model), milliseconds(tools), milliseconds(supervise)),
                false)));
 }
@@ -203,8 +205,9 @@ void Page::outcome() {
 
 }  // namespace
 
-std::string trajectory_text(const Trajectory& trajectory, const TerminalStyle& style, bool full) {
-  return Page(trajectory, style, full).write();
+std::string trajectory_text(const Trajectory& trajectory, const TerminalStyle& style, bool full,
+                            bool finished) {
+  return Page(trajectory, style, full, finished).write();
 }
 
 }  // namespace proctor

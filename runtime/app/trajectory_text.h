@@ -8,7 +8,9 @@
 
 namespace proctor {
 
-// `full` cuts nothing and shows the messages before the first turn too.
-std::string trajectory_text(const Trajectory& trajectory, const TerminalStyle& style, bool full);
+// `full` cuts nothing and shows the messages before the first turn too. One that is not `finished`
+// ends with its last journalled turn, and says so.
+std::string trajectory_text(const Trajectory& trajectory, const TerminalStyle& style, bool full,
+                            bool finished = true);
 
 }  // namespace proctor

@@ -37,6 +37,12 @@ std::size_t display_width(std::string_view text) {
   return width;
 }
 
+std::string plural(std::int64_t count, std::string_view thing, std::string_view things) {
+  std::string text = std::to_string(count) + " ";
+  if (count == 1) return text.append(thing);
+  return things.empty() ? text.append(thing).append("s") : text.append(things);
+}
+
 std::string text_table(const std::vector<std::vector<std::string>>& rows) {
   if (rows.empty()) return "";
   std::vector<std::size_t> widths(rows.front().size(), 0);

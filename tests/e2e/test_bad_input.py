@@ -1,6 +1,7 @@
 """Bad input gets one sentence and the right exit code; finished work stays."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -107,6 +108,21 @@ def main(scratch):
         handler.close_connection = True
 
     failing(half_stream, "shalf")
+
+    # The server is back: what ended in error is rolled out again where that is asked for.
+    with Server(lambda h, b: h.reply(200, completion("<answer>4</answer>"))) as server:
+        directory = scratch("s500")
+        mended = open(directory + "/config.yaml", encoding="utf-8").read()
+        mended = re.sub(r"openai:http://127.0.0.1:\d+/v1#m", server.uri, mended)
+        open(directory + "/config.yaml", "w", encoding="utf-8").write(mended)
+        result = proctor("resume", directory)
+        check_equal(result.returncode, 1, "finished rollouts stay as they are")
+        check("2 errors" in result.stderr and f"proctor resume {directory} --retry-errors" in result.stderr,
+              "the remedy is named: " + result.stderr)
+        result = proctor("resume", directory, "--retry-errors")
+        check_equal(result.returncode, 0, "--retry-errors: " + result.stderr)
+        check_equal([record["outcome"]["status"] for record in lines(directory + "/trajectories.jsonl")],
+                    ["answered", "answered"], "--retry-errors")
 
     def nothing(handler, _):
         handler.close_connection = True

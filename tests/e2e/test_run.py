@@ -54,7 +54,8 @@ def offline(scratch):
     check_equal(by_id(again + "/trajectories.jsonl"), by_id(out + "/trajectories.jsonl"),
                 "the same seed gives the same records")
     dry = proctor("run", "examples/offline/run.yaml", "--dry-run")
-    check(dry.returncode == 0 and '"rollouts":6' in dry.stdout, "dry run: " + dry.stdout)
+    check(dry.returncode == 0 and "3 tasks, 6 rollouts" in dry.stdout, "dry run: " + dry.stdout)
+    check("model calls of groundedprm, judge" in dry.stdout, "what is not in it: " + dry.stdout)
     limited = scratch("limited")
     result = proctor("run", "examples/offline/run.yaml", "--out", limited, "--filter", "id=e*",
                      "--set", "samples=1")

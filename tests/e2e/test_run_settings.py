@@ -43,7 +43,7 @@ def complaints(scratch):
     refused(proctor("run", config, "--dry-run", cwd=scratch.path), 2, "'a'", "did you mean 'python'")
     config = write_inputs(scratch)
     # Options before the file do not swallow it.
-    result = proctor("run", "--set", "samples=2", "--dry-run", config, cwd=scratch.path)
+    result = proctor("run", "--set", "samples=2", "--dry-run", "--json", config, cwd=scratch.path)
     check_equal(result.returncode, 0, "an option before the configuration: " + result.stderr)
     check_equal(json.loads(result.stdout)["rollouts"], 4, "rollouts")
 

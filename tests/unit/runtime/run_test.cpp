@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <map>
 
 #include "tests/support/scratch.h"
 
@@ -23,10 +24,11 @@ class RunTest : public testing::Test {
       text += R"({"id": "t)" + std::to_string(i) + R"(", "prompt": "2 + 2?"})" + "\n";
     return file("tasks.jsonl", text);
   }
-  // Two columns are what most tests need: `more` is YAML of further keys.
-  Result<std::unique_ptr<Assembly>> assembly(int count, const std::string& more = "") {
-    const std::string script = file("script.jsonl", R"({"content": "<answer>4</answer>"})");
-    const std::string text = "name: run\ntasks: " + tasks(count) +
+  // `more` is YAML of further keys; `own` and `script` are files instead of those made here.
+  Result<std::unique_ptr<Assembly>> assembly(int count, const std::string& more = "",
+                                             const std::string& own = "", std::string script = "") {
+    if (script.empty()) script = file("script.jsonl", R"({"content": "<answer>4</answer>"})");
+    const std::string text = "name: run\ntasks: " + (own.empty() ? tasks(count) : own) +
                              "\nout: " + scratch_.path("out") +
                              "\nmodels: {policy: \"script:" + script + "\"}\n" + more;
     auto yaml = parse_yaml(text, "run.yaml");
@@ -43,10 +45,91 @@ class RunTest : public testing::Test {
 TEST_F(RunTest, EndsWithSeveralThreads) {
   auto made = assembly(1000, "io_threads: 4\nsamples: 2\nconcurrency: 8\n");
   ASSERT_TRUE(made) << made.error().message;
-  auto result = run_all(**made, true, silent);
+  auto result = run_all(**made, Start::create, silent);
   ASSERT_TRUE(result) << result.error().message;
   EXPECT_EQ(result->trajectories, 2000);
   EXPECT_EQ(result->missing, 0);
+}
+
+TEST_F(RunTest, GradesByTheTasksOwnCheckerElseByTheConfigurations) {
+  const std::string tasks = file("own.jsonl",
+                                 R"({"id": "a", "prompt": "x", "gold": {"answers": ["4.0"]}}
+{"id": "b", "prompt": "x", "gold": {"answers": ["4.0"]}, "checker": "answers"}
+{"id": "c", "prompt": "x", "gold": {"answers": ["4.2"]}, "checker": {"numeric": {"tolerance": 1}}}
+{"id": "d", "prompt": "x", "gold": {"answers": ["4.2"]}}
+)");
+  auto made = assembly(1, "checker: numeric\nformat: hermes\n", tasks);
+  ASSERT_TRUE(made) << made.error().message;
+  auto result = run_all(**made, Start::create, silent);
+  ASSERT_TRUE(result) << result.error().message;
+  auto store = Store::open(scratch_.path("out"), Store::Access::read);
+  ASSERT_TRUE(store) << store.error().message;
+  std::map<std::string, std::optional<bool>> correct;
+  auto rows = (*store)->rows();
+  for (const auto& row : *rows) correct[row.task_id] = row.correct;
+  EXPECT_EQ(correct, (std::map<std::string, std::optional<bool>>{
+                         {"a", true}, {"b", false}, {"c", true}, {"d", false}}));
+}
+
+TEST_F(RunTest, ComplaintsAboutTasksAndCheckersNameTheirLine) {
+  const std::string tasks = file("own.jsonl", R"({"id": "a", "prompt": "x"}
+{"id": "b", "prompt": "x", "tools": ["pyhton"]}
+)");
+  EXPECT_EQ(assembly(1, "tools: [python]\n", tasks).error().message.rfind(tasks + ":2: ", 0), 0u);
+  const std::string wrong = assembly(1, "checker: numerc\n").error().message;
+  EXPECT_EQ(wrong.rfind("run.yaml:5: unknown checker 'numerc'", 0), 0u) << wrong;
+}
+
+// A group supervisor whose labels say how many members it saw, and how each ended.
+class Counting final : public Supervisor {
+ public:
+  bool has_on_group() const override { return true; }
+  Async<Result<std::vector<MemberOpinion>>> on_group(Group group) override {
+    std::vector<MemberOpinion> opinions(group.size());
+    double answered = 0;
+    for (const auto& member : group) answered += member->outcome.answer.has_value();
+    for (auto& opinion : opinions)
+      opinion.labels.push_back(
+          {.name = "answered", .level = LabelLevel::trajectory, .value = answered});
+    co_return opinions;
+  }
+};
+
+TEST_F(RunTest, RetriesWhatEndedInErrorAndTouchesNothingElse) {
+  const std::string broken = file("broken.jsonl", R"({"match": {"task_id": "t1"}, "error": "gone"}
+{"content": "<answer>4</answer>"}
+)");
+  const auto play = [&](const std::string& script, Start start) {
+    auto made = assembly(3, "format: hermes\nsamples: 2\n", "", script);
+    (*made)->services().supervisors.push_back({"count", "count", std::make_shared<Counting>()});
+    return *run_all(**made, start, silent);
+  };
+  const RunResult first = play(broken, Start::create);
+  EXPECT_EQ(first.errors, 2);
+  const auto record = [&](const std::string& id) {
+    auto store = Store::open(scratch_.path("out"), Store::Access::read);
+    return **(*store)->read(id);
+  };
+  const std::string untouched = json::serialize(to_json(record("run-t0-0")));
+  EXPECT_EQ(play("", Start::resume).errors, 2) << "finished is finished";
+  const RunResult again = play("", Start::retry_errors);
+  EXPECT_EQ(again.errors, 0);
+  EXPECT_EQ(again.trajectories, 6);
+  EXPECT_EQ(json::serialize(to_json(record("run-t0-0"))), untouched);
+  const Trajectory mended = record("run-t1-0");
+  EXPECT_EQ(mended.outcome.status, OutcomeStatus::answered);
+  ASSERT_EQ(mended.labels.size(), 1u) << "the group is looked at anew, once";
+  EXPECT_EQ(mended.labels[0].value, 2);
+}
+
+TEST_F(RunTest, ResumingAFinishedRunKeepsItsSpeed) {
+  const auto play = [&](Start start) {
+    auto made = assembly(20);
+    (void)run_all(**made, start, silent);
+    return *parse_json(*read_file(scratch_.path("out") + "/summary.json"));
+  };
+  const json::value first = play(Start::create), second = play(Start::resume);
+  EXPECT_EQ(second, first);
 }
 
 }  // namespace
