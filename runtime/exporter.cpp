@@ -7,10 +7,8 @@ namespace proctor {
 
 Result<TrajectoryRef> ExportRecord::trajectory() {
   if (!read_) {
-    auto value = parse_json(text_, kRecordLevels);
-    if (!value) return std::move(value).error().in(where_);
-    auto trajectory = read_trajectory(*value);
-    if (!trajectory) return std::move(trajectory).error().in(where_);
+    auto trajectory = trajectory_of({where_, text_});
+    if (!trajectory) return std::move(trajectory).error();
     read_ = std::make_shared<const Trajectory>(std::move(*trajectory));
   }
   return read_;

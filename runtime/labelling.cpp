@@ -62,7 +62,9 @@ Status Labeller::accepts(const Trajectory& trajectory) const {
   }
   for (const auto& instance : supervisors_)
     if (instance.looks_at(trajectory))
-      if (auto status = instance.supervisor->accepts(trajectory); !status) return status;
+      if (auto status = instance.supervisor->accepts(trajectory); !status)
+        return bad_input(status.error().message + " (" + instance.name +
+                         ":suites=NAME keeps it to the records of one suite)");
   return {};
 }
 

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <set>
 
 #include "runtime/record_source.h"
@@ -258,14 +257,14 @@ std::vector<std::string> complaints_of(const Trajectory& trajectory, std::size_t
   return wrong.take();
 }
 
-std::vector<std::string> Linter::check(const std::string& where, std::string_view text) {
+std::vector<Complaint> Linter::check(const std::string& where, std::string_view text) {
   ++report_.records;
-  const auto one = [&](const std::string& complaint) {
+  const auto one = [&](const std::string& in, const std::string& what) {
     ++report_.wrong;
-    return std::vector<std::string>{complaint};
+    return std::vector<Complaint>{{in, what}};
   };
   auto value = parse_json(text, kRecordLevels);
-  if (!value) return one(where + ": " + value.error().message);
+  if (!value) return one(where, value.error().message);
   const auto* object = value->if_object();
   const auto* id = object ? object->if_contains("id") : nullptr;
   std::string named = where;
@@ -273,23 +272,23 @@ std::vector<std::string> Linter::check(const std::string& where, std::string_vie
     named += ": " + std::string(id->get_string());
   const auto* schema = object ? object->if_contains("schema") : nullptr;
   if (object && (!schema || !schema->is_string() || schema->get_string() != kTrajectorySchema))
-    return one(named + ": schema is " + (schema ? json::serialize(*schema) : "missing") +
-               ", expected \"" + kTrajectorySchema + "\"");
+    return one(named, std::string("schema is ") + (schema ? json::serialize(*schema) : "missing") +
+                          ", expected \"" + kTrajectorySchema + "\"");
   auto trajectory = read_trajectory(*value);
-  if (!trajectory) return one(named + ": " + trajectory.error().message);
+  if (!trajectory) return one(named, trajectory.error().message);
 
   report_.turns += trajectory->turns.size();
   report_.labels += trajectory->labels.size();
   if (trajectory->tokens) report_.tokens += trajectory->tokens->ids.size();
   if (trajectory->parent) parents_.emplace_back(trajectory->parent->trajectory_id, named);
-  std::vector<std::string> complaints;
+  std::vector<Complaint> complaints;
   const auto [known, fresh] = seen_.emplace(trajectory->id, where);
-  if (!fresh) complaints.push_back(named + ": id is also that of " + known->second);
+  if (!fresh) complaints.push_back({named, "id is also that of " + known->second});
   for (const auto& what : complaints_of(*trajectory, most_ - complaints.size()))
-    complaints.push_back(named + ": " + what);
+    complaints.push_back({named, what});
   if (const auto row = rows_.find(trajectory->id); row != rows_.end() && complaints.size() < most_)
     if (const std::string column = row_mismatch(row->second, *trajectory); !column.empty())
-      complaints.push_back(named + ": the store's column '" + column + "' differs from the record");
+      complaints.push_back({named, "the store's column '" + column + "' differs from the record"});
   report_.wrong += complaints.empty() ? 0 : 1;
   return complaints;
 }
@@ -301,11 +300,11 @@ void Linter::expect(std::vector<TrajectoryRow> rows) {
   }
 }
 
-std::vector<std::string> Linter::missing_parents() const {
-  std::vector<std::string> missing;
+std::vector<Complaint> Linter::missing_parents() const {
+  std::vector<Complaint> missing;
   for (const auto& [parent, named] : parents_)
     if (!seen_.contains(parent))
-      missing.push_back(named + ": parent.trajectory_id '" + parent + "' is no record here");
+      missing.push_back({named, "parent.trajectory_id '" + parent + "' is no record here"});
   return missing;
 }
 
@@ -327,9 +326,9 @@ Result<std::vector<Error>> look_into_store(const std::string& directory, Linter&
 }  // namespace
 
 Result<LintReport> lint(const std::string& path, std::size_t complaints_per_record,
-                        const std::function<bool(const std::string& complaint)>& wrong) {
+                        const std::function<bool(const Complaint& complaint)>& wrong) {
   Linter linter(std::max<std::size_t>(complaints_per_record, 1));
-  const bool store = path != "-" && std::filesystem::exists(path + "/trajectories.db");
+  const bool store = has_store(path);
   std::vector<Error> unreadable;
   if (store) {
     auto looked = look_into_store(path, linter);
@@ -348,8 +347,8 @@ Result<LintReport> lint(const std::string& path, std::size_t complaints_per_reco
   if (!go_on) return report;
   if (!read) return std::move(read).error();
   if (!store) return report;  // a file may hold a part of a run only
-  std::vector<std::string> complaints = linter.missing_parents();
-  for (const auto& error : unreadable) complaints.push_back(error.message);
+  std::vector<Complaint> complaints = linter.missing_parents();
+  for (const auto& error : unreadable) complaints.push_back({"", error.message});
   for (const auto& complaint : complaints) {
     ++report.wrong;
     if (!wrong(complaint)) break;

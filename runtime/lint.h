@@ -19,6 +19,12 @@ namespace proctor {
 // 8 ids"; at most `most` complaints, the first one first.
 std::vector<std::string> complaints_of(const Trajectory& trajectory, std::size_t most = 1);
 
+struct Complaint {
+  std::string where;  // "FILE:LINE: ID"
+  std::string what;
+  std::string text() const { return where.empty() ? what : where + ": " + what; }
+};
+
 struct LintReport {
   std::size_t records = 0, turns = 0, labels = 0, tokens = 0;
   std::size_t wrong = 0;  // records with a complaint
@@ -29,13 +35,12 @@ class Linter {
  public:
   explicit Linter(std::size_t complaints_per_record = 1) : most_(complaints_per_record) {}
 
-  // Complaints as "WHERE: ID: what is wrong".
-  std::vector<std::string> check(const std::string& where, std::string_view text);
+  std::vector<Complaint> check(const std::string& where, std::string_view text);
   // What the columns of a store say; records are held against them too.
   void expect(std::vector<TrajectoryRow> rows);
   const LintReport& report() const { return report_; }
   // Ids of parents that no record checked so far has, with the record that names them.
-  std::vector<std::string> missing_parents() const;
+  std::vector<Complaint> missing_parents() const;
 
  private:
   const std::size_t most_;
@@ -47,6 +52,6 @@ class Linter {
 
 // Checks a run directory or a file. `wrong` hears each complaint; answering false ends it.
 Result<LintReport> lint(const std::string& path, std::size_t complaints_per_record,
-                        const std::function<bool(const std::string& complaint)>& wrong);
+                        const std::function<bool(const Complaint& complaint)>& wrong);
 
 }  // namespace proctor

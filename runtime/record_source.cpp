@@ -13,27 +13,42 @@ Status from_directory(const std::string& directory,
   auto store = Store::open(directory, Store::Access::read);
   if (!store) return std::move(store).error();
   const std::string where = directory + "/trajectories.db";
+  std::size_t number = 0;
   return (*store)->for_each_text([&](const std::string& id, std::string_view text) {
-    return each(SourceRecord{where + ": " + id, text});
+    return each(SourceRecord{where + ": " + id, text, ++number});
   });
 }
 
 }  // namespace
+
+bool has_store(const std::string& path) {
+  return path != "-" && std::filesystem::exists(path + "/trajectories.db");
+}
+
+Result<Trajectory> trajectory_of(const SourceRecord& record) {
+  auto value = parse_json(record.text, kRecordLevels);
+  if (!value) return std::move(value).error().in(record.where);
+  const auto* object = value->if_object();
+  if (object && !object->contains("turns"))
+    return bad_input(record.where + ": is no trajectory: it has no `turns`");
+  auto trajectory = read_trajectory(*value);
+  if (!trajectory) return std::move(trajectory).error().in(record.where);
+  return trajectory;
+}
 
 Status for_each_record(const std::string& path,
                        const std::function<Status(const SourceRecord& record)>& each) {
   std::string file = path;
   if (path != "-" && std::filesystem::is_directory(path)) {
     const std::string lines = path + "/trajectories.jsonl";
-    if (std::filesystem::exists(path + "/trajectories.db") || !std::filesystem::exists(lines))
-      return from_directory(path, each);
+    if (has_store(path) || !std::filesystem::exists(lines)) return from_directory(path, each);
     file = lines;
   }
   const std::string shown = file == "-" ? "stdin" : file;
   // An Error of `each` names the place already; read_lines would name it twice.
   Status ended;
   auto read = read_lines(file, [&](std::string_view text, std::size_t line) -> Status {
-    ended = each(SourceRecord{shown + ":" + std::to_string(line), text});
+    ended = each(SourceRecord{shown + ":" + std::to_string(line), text, line});
     return ended;
   });
   if (!ended) return ended;
@@ -43,10 +58,8 @@ Status for_each_record(const std::string& path,
 Status for_each_trajectory(const std::string& path,
                            const std::function<Status(Trajectory trajectory)>& each) {
   return for_each_record(path, [&each](const SourceRecord& record) -> Status {
-    auto value = parse_json(record.text, kRecordLevels);
-    if (!value) return std::move(value).error().in(record.where);
-    auto trajectory = read_trajectory(*value);
-    if (!trajectory) return std::move(trajectory).error().in(record.where);
+    auto trajectory = trajectory_of(record);
+    if (!trajectory) return std::move(trajectory).error();
     return each(std::move(*trajectory));
   });
 }

@@ -14,7 +14,13 @@ namespace proctor {
 struct SourceRecord {
   std::string where;
   std::string_view text;
+  std::size_t number = 0;  // the line, or the place in the directory, from 1
 };
+
+// Whether the path is a run directory with its store.
+bool has_store(const std::string& path);
+// A record as a trajectory; `bad_input` for one that has no `turns` (a task's line): "WHERE: ...".
+Result<Trajectory> trajectory_of(const SourceRecord& record);
 
 // Calls `each` for every record of a run directory (a directory with trajectories.db, in order of
 // task and sample; else its trajectories.jsonl), or of a file (".zst" is decompressed, "-" is

@@ -13,8 +13,17 @@ namespace {
 
 std::string percent(double share) { return fmt::format("{:.0f}%", 100 * share); }
 
-std::string mean_text(double sum, std::int64_t n) {
-  return n == 0 ? "-" : fmt::format("{:.3f}", sum / static_cast<double>(n));
+std::string mean_text(const std::optional<double>& mean) {
+  return mean ? fmt::format("{:.3f}", *mean) : "-";
+}
+
+double share(std::int64_t part, std::int64_t whole) {
+  return static_cast<double>(part) / static_cast<double>(whole);
+}
+
+std::optional<double> mean_of(double sum, std::int64_t n) {
+  if (n == 0) return std::nullopt;
+  return sum / static_cast<double>(n);
 }
 
 std::string counted(const std::map<std::string, std::int64_t>& counts) {
@@ -79,8 +88,7 @@ void Summary::add(const Trajectory& trajectory) {
     line.completion_tokens += fields.integer_or("completion_tokens", 0);
   }
   for (const auto& label : trajectory.labels) {
-    LabelLine& labels = labels_[{label.supervisor, label.name}];
-    labels.level = to_string(label.level);
+    LabelLine& labels = labels_[{label.supervisor, label.name, to_string(label.level)}];
     ++labels.labels;
     if (label.value) {
       ++labels.values;
@@ -99,8 +107,11 @@ std::int64_t Summary::errors() const {
 }
 
 std::int64_t Summary::failed_supervisions() const {
-  const auto line = labels_.find({kOwnLabels, kFailedSupervision});
-  return line == labels_.end() ? 0 : line->second.labels;
+  std::int64_t sum = 0;
+  for (const auto& [key, line] : labels_)
+    if (std::get<0>(key) == kOwnLabels && std::get<1>(key) == kFailedSupervision)
+      sum += line.labels;
+  return sum;
 }
 
 json::object Summary::line_json(const std::string& name, const SuiteLine& line) {
@@ -131,9 +142,9 @@ json::object Summary::to_json() const {
   for (const auto& [name, line] : suites_) suites.push_back(line_json(name, line));
   for (const auto& [key, line] : labels_)
     supervisors.push_back(
-        {{"supervisor", key.first},
-         {"label", key.second},
-         {"level", line.level},
+        {{"supervisor", std::get<0>(key)},
+         {"label", std::get<1>(key)},
+         {"level", std::get<2>(key)},
          {"labels", line.labels},
          {"mean", line.values == 0 ? json::value(nullptr)
                                    : number_or_null(line.sum / static_cast<double>(line.values))},
@@ -146,34 +157,71 @@ json::object Summary::to_json() const {
 }
 
 std::string Summary::to_text() const {
-  std::vector<std::vector<std::string>> rows{{"suite", "tasks", "rollouts", "answered", "correct",
-                                              "95 %", "reward", "turns", "calls", "failed calls",
-                                              "parse errors", "errors"}};
-  for (const auto& [name, line] : suites_) {
-    const auto interval = wilson(line.correct, line.graded);
-    rows.push_back(
-        {name, std::to_string(line.tasks.size()), std::to_string(line.rollouts),
-         percent(static_cast<double>(line.answered) / static_cast<double>(line.rollouts)),
-         interval ? percent(static_cast<double>(line.correct) / static_cast<double>(line.graded))
-                  : "-",
-         interval ? percent(interval->low) + " .. " + percent(interval->high) : "-",
-         mean_text(line.reward, line.rewarded),
-         fmt::format("{:.1f}",
-                     static_cast<double>(line.turns) / static_cast<double>(line.rollouts)),
-         std::to_string(line.tool_calls), std::to_string(line.tool_errors),
-         std::to_string(line.parse_errors), std::to_string(line.errors)});
-  }
-  std::string text = text_table(rows);
+  std::vector<SuiteTotals> suites;
+  for (const auto& [name, line] : suites_)
+    suites.push_back({.suite = name,
+                      .tasks = static_cast<std::int64_t>(line.tasks.size()),
+                      .rollouts = line.rollouts,
+                      .answered = line.answered,
+                      .graded = line.graded,
+                      .correct = line.correct,
+                      .errors = line.errors,
+                      .turns = line.turns,
+                      .reward = mean_of(line.reward, line.rewarded),
+                      .calls = SuiteTotals::Calls{.made = line.tool_calls,
+                                                  .failed = line.tool_errors,
+                                                  .unparsed_turns = line.parse_errors}});
+  std::string text = suites_table(suites);
   if (!checker_error_.empty()) text += "not graded: " + checker_error_ + "\n";
-  if (labels_.empty()) return text;
-  rows = {{"supervisor", "label", "level", "labels", "mean", "verdicts", "model calls",
-           "executions", "failed"}};
+  return labels_.empty() ? text : text + "\n" + labels_text();
+}
+
+std::string Summary::labels_text() const {
+  if (labels_.empty()) return "";
+  std::vector<LabelTotals> labels;
   for (const auto& [key, line] : labels_)
-    rows.push_back({key.first, key.second, line.level, std::to_string(line.labels),
-                    mean_text(line.sum, line.values), counted(line.verdicts),
-                    std::to_string(line.cost.model_calls), std::to_string(line.cost.executions),
-                    std::to_string(line.failed)});
-  return text + "\n" + text_table(rows);
+    labels.push_back({.supervisor = std::get<0>(key),
+                      .label = std::get<1>(key),
+                      .level = std::get<2>(key),
+                      .labels = line.labels,
+                      .mean = mean_of(line.sum, line.values),
+                      .model_calls = line.cost.model_calls,
+                      .executions = line.cost.executions,
+                      .failed = line.failed,
+                      .verdicts = line.verdicts});
+  return labels_table(labels);
+}
+
+std::string suites_table(const std::vector<SuiteTotals>& suites) {
+  std::vector<std::vector<std::string>> rows{
+      {"suite", "tasks", "rollouts", "answered", "correct", "95 %", "reward", "turns", "errors"}};
+  const bool with_calls = !suites.empty() && suites.front().calls;
+  if (with_calls)
+    rows.front().insert(rows.front().end(), {"calls", "failed calls", "parse errors"});
+  for (const auto& line : suites) {
+    const auto interval = wilson(line.correct, line.graded);
+    rows.push_back({line.suite, std::to_string(line.tasks), std::to_string(line.rollouts),
+                    percent(share(line.answered, line.rollouts)),
+                    interval ? percent(share(line.correct, line.graded)) : "-",
+                    interval ? percent(interval->low) + " .. " + percent(interval->high) : "-",
+                    mean_text(line.reward), fmt::format("{:.1f}", share(line.turns, line.rollouts)),
+                    std::to_string(line.errors)});
+    if (with_calls)
+      for (const auto count : {line.calls->made, line.calls->failed, line.calls->unparsed_turns})
+        rows.back().push_back(std::to_string(count));
+  }
+  return text_table(rows);
+}
+
+std::string labels_table(const std::vector<LabelTotals>& labels) {
+  std::vector<std::vector<std::string>> rows{{"supervisor", "label", "level", "labels", "mean",
+                                              "model calls", "executions", "failed", "verdicts"}};
+  for (const auto& line : labels)
+    rows.push_back({line.supervisor, line.label, line.level, std::to_string(line.labels),
+                    mean_text(line.mean), std::to_string(line.model_calls),
+                    std::to_string(line.executions), std::to_string(line.failed),
+                    counted(line.verdicts)});
+  return text_table(rows);
 }
 
 }  // namespace proctor

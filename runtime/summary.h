@@ -4,6 +4,8 @@
 #include <map>
 #include <set>
 #include <string>
+#include <tuple>
+#include <vector>
 
 #include "runtime/core/records.h"
 
@@ -15,6 +17,28 @@ struct Interval {
 };
 std::optional<Interval> wilson(std::int64_t successes, std::int64_t n);
 
+// The tables for people, the same at the end of a run and in `show`, which knows less: what it
+// lacks is left out.
+struct SuiteTotals {
+  std::string suite;
+  std::int64_t tasks = 0, rollouts = 0, answered = 0, graded = 0, correct = 0, errors = 0;
+  std::int64_t turns = 0;
+  std::optional<double> reward;  // mean
+  struct Calls {
+    std::int64_t made = 0, failed = 0, unparsed_turns = 0;
+  };
+  std::optional<Calls> calls;
+};
+struct LabelTotals {
+  std::string supervisor, label, level;
+  std::int64_t labels = 0;
+  std::optional<double> mean;
+  std::int64_t model_calls = 0, executions = 0, failed = 0;
+  std::map<std::string, std::int64_t> verdicts;
+};
+std::string suites_table(const std::vector<SuiteTotals>& suites);
+std::string labels_table(const std::vector<LabelTotals>& labels);
+
 class Summary {
  public:
   void add(const Trajectory& trajectory);
@@ -24,8 +48,9 @@ class Summary {
   std::int64_t failed_supervisions() const;
   // {"suites": [...], "supervisors": [...]}
   json::object to_json() const;
-  // Two tables for people: suites, then supervisors.
+  // Two tables for people: suites, then supervisors; the second alone is empty without labels.
   std::string to_text() const;
+  std::string labels_text() const;
 
  private:
   struct SuiteLine {
@@ -38,7 +63,6 @@ class Summary {
     std::map<std::string, std::int64_t> statuses;
   };
   struct LabelLine {
-    std::string level;
     std::int64_t labels = 0, values = 0, failed = 0;
     double sum = 0;
     std::map<std::string, std::int64_t> verdicts;
@@ -49,7 +73,8 @@ class Summary {
 
   std::string checker_error_;  // the first
   std::map<std::string, SuiteLine> suites_;
-  std::map<std::pair<std::string, std::string>, LabelLine> labels_;  // supervisor, label name
+  // By supervisor, label name and level.
+  std::map<std::tuple<std::string, std::string, std::string>, LabelLine> labels_;
 };
 
 }  // namespace proctor

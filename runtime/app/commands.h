@@ -23,6 +23,10 @@ struct CommandRow {
 
 const std::vector<CommandRow>& commands();
 
+// What every command that reads trajectories takes.
+inline constexpr const char* kTrajectoriesMeaning =
+    "a run directory, or trajectories (.jsonl, .jsonl.zst, - for stdin)";
+
 std::function<Result<int>()> set_up_run(CLI::App& command);
 std::function<Result<int>()> set_up_resume(CLI::App& command);
 std::function<Result<int>()> set_up_label(CLI::App& command);

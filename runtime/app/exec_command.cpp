@@ -3,6 +3,7 @@
 // How a program ends is data: the record says so, and the exit code is 0. In a batch, what cannot
 // be run is data too: its record has the status sandbox_error, the others go on, and the exit code
 // is 1.
+#include <array>
 #include <atomic>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
@@ -210,41 +211,57 @@ Result<int> run_batch(const Arguments& arguments) {
 
 std::function<Result<int>()> set_up_exec(CLI::App& command) {
   auto arguments = std::make_shared<Arguments>();
-  command.add_option("--lang", arguments->language, "python, c, cpp, bash or js");
-  const std::pair<const char*, const char*> limits[] = {
-      {"--time-ms", "processor time of the whole tree (10000)"},
-      {"--wall-ms", "time by the clock (20000, or twice --time-ms)"},
-      {"--memory-bytes", "memory of the whole tree, files in the workspace included (512 MiB)"},
-      {"--output-bytes", "stdout and stderr, each (1 MiB)"},
-      {"--processes", "processes and threads at once (32)"},
-      {"--open-files", "open files of each process (256)"},
-      {"--file-bytes", "size of one file (64 MiB)"},
-      {"--disk-bytes", "size of the workspace (256 MiB)"},
-      {"--inodes", "files in the workspace (16384)"}};
-  for (const auto& [flag, meaning] : limits) {
+  command.add_option("FILE", arguments->file, "the program, or the batch; - is stdin");
+  command.add_option("--lang", arguments->language, "python, c, cpp, bash or js")
+      ->type_name("LANGUAGE");
+  // One value each time, so that the program's name is not taken for one more.
+  const auto each = [&command](const char* flag, std::vector<std::string>& values, const char* type,
+                               const char* meaning) {
+    return command.add_option(flag, values, meaning)->allow_extra_args(false)->type_name(type);
+  };
+  each("--argument", arguments->arguments, "TEXT", "an argument of the program; again for more");
+  command.add_option("--stdin", arguments->input, "what the program reads as its input")
+      ->type_name("PATH");
+  each("--file", arguments->files, "NAME=PATH", "put this file into the workspace; again for more");
+  each("--get", arguments->get, "NAME", "bring this file back in the record; again for more");
+  command.add_flag(
+      "--batch", arguments->batch,
+      "FILE holds requests, {\"lang\", \"code\", ...} a line; one record a line comes out");
+  command.add_option("--parallel", arguments->parallel, "programs of a batch at once (one a core)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 256).description(""));
+  const std::array<const char*, 3> limits[] = {
+      {"--time-ms", "MS", "processor time, all processes together (10000)"},
+      {"--wall-ms", "MS", "time by the clock (20000, or twice --time-ms)"},
+      {"--memory-bytes", "BYTES", "memory, files in the workspace included (512 MiB)"},
+      {"--output-bytes", "BYTES", "stdout and stderr, each (1 MiB)"},
+      {"--processes", "N", "processes and threads at once (32)"},
+      {"--open-files", "N", "open files of each process (256)"},
+      {"--file-bytes", "BYTES", "size of one file (64 MiB)"},
+      {"--disk-bytes", "BYTES", "size of the workspace (256 MiB)"},
+      {"--inodes", "N", "files in the workspace (16384)"}};
+  for (const auto& [flag, type, meaning] : limits) {
     std::string name = std::string(flag).substr(2);
     std::replace(name.begin(), name.end(), '-', '_');
-    command.add_option_function<std::int64_t>(
-        flag, [arguments, name](const std::int64_t& value) { arguments->limits[name] = value; },
-        meaning);
+    command
+        .add_option_function<std::int64_t>(
+            flag, [arguments, name](const std::int64_t& value) { arguments->limits[name] = value; },
+            meaning)
+        ->type_name(type)
+        ->group("Limits (defaults in brackets)");
   }
-  // One value each time, so that the program's name is not taken for one more.
-  const auto each = [](CLI::Option* option) { option->allow_extra_args(false); };
-  command.add_option("--network", arguments->network, "none");
-  each(command.add_option("--file", arguments->files, "NAME=PATH: a file put into the workspace"));
-  each(command.add_option("--get", arguments->get, "NAME: a file brought back from the workspace"));
-  command.add_option("--stdin", arguments->input, "a file the program reads as its input");
-  each(command.add_option("--argument", arguments->arguments, "an argument of the program"));
-  command.add_flag("--strict", arguments->strict,
-                   "refuse to run when any isolation layer is missing");
-  command.add_flag("--allow-weak", arguments->allow_weak,
-                   "run even where nothing but a system call filter can be had");
-  each(
-      command.add_option("--require", arguments->require, "a layer below which it refuses to run"));
-  command.add_flag("--batch", arguments->batch, "one request a line in, one record a line out");
-  command.add_option("--parallel", arguments->parallel, "with --batch: executions at once (cores)")
-      ->check(CLI::Range(1, 256));
-  command.add_option("FILE", arguments->file, "the program, or the batch; - is stdin");
+  const char* isolation = "Isolation";
+  each("--require", arguments->require, "LAYER", "refuse to run without this layer; again for more")
+      ->group(isolation);
+  command.add_flag("--strict", arguments->strict, "refuse to run without any of the layers")
+      ->group(isolation);
+  command
+      .add_flag("--allow-weak", arguments->allow_weak,
+                "run even where nothing but a system call filter can be had")
+      ->group(isolation);
+  command.add_option("--network", arguments->network, "none, which is the default")
+      ->type_name("none")
+      ->group(isolation);
   return [arguments]() -> Result<int> {
     return arguments->batch ? run_batch(*arguments) : run_one(*arguments);
   };

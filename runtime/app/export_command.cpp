@@ -39,7 +39,7 @@ Result<int> run_export(const ExportArguments& arguments) {
   auto counts = export_records(arguments.from, arguments.format, {}, arguments.out);
   if (!counts) return std::move(counts).error();
   std::string line =
-      fmt::format("{} {} written to {}", counts->rows, counts->rows == 1 ? "row" : "rows",
+      fmt::format("{} written to {}", plural(static_cast<std::int64_t>(counts->rows), "row"),
                   arguments.out == "-" ? "stdout" : arguments.out);
   for (const auto& [why, count] : counts->skipped)
     line += fmt::format("; skipped {}: {}", count, why);
@@ -51,8 +51,7 @@ Result<int> run_export(const ExportArguments& arguments) {
 
 std::function<Result<int>()> set_up_export(CLI::App& command) {
   auto arguments = std::make_shared<ExportArguments>();
-  command.add_option("IN", arguments->from,
-                     "a run directory, or trajectories (.jsonl, .jsonl.zst, - for stdin)");
+  command.add_option("IN", arguments->from, kTrajectoriesMeaning);
   command.add_option("--format", arguments->format, "which; without --out, lists the formats");
   command.add_option("--out", arguments->out,
                      "where to (its ending decides the file type; - is stdout)");

@@ -21,9 +21,11 @@
 #include "runtime/app/terminal_text.h"
 #include "runtime/core/nursery.h"
 #include "runtime/core/record_writer.h"
+#include "runtime/core/text_table.h"
 #include "runtime/judges.h"
 #include "runtime/labelling.h"
 #include "runtime/line_writer.h"
+#include "runtime/record_source.h"
 #include "runtime/run_config.h"
 #include "sandbox/sandbox.h"
 
@@ -40,6 +42,17 @@ struct LabelArguments {
   int jobs = 16;
   std::int64_t deadline_ms = 60000;
 };
+
+Result<Trajectory> conversation_of(const SourceRecord& record, const std::string& fallback_id) {
+  auto value = parse_json(record.text, kForeignLevels);
+  if (!value) return std::move(value).error().in(record.where);
+  auto trajectory = read_conversation(*value, fallback_id);
+  if (!trajectory) return std::move(trajectory).error().in(record.where);
+  if (trajectory->turns.empty())
+    return bad_input(record.where +
+                     ": messages: no message of the assistant's, so nothing to label");
+  return trajectory;
+}
 
 // A file that can be read twice: stdin is copied to one that is gone with this object.
 class Input {
@@ -64,19 +77,20 @@ class Input {
   Input(const Input&) = delete;
   Input& operator=(const Input&) = delete;
 
-  // Calls `each` with every record; the message of the first error begins with FILE:LINE.
+  // Calls `each` with every record; the message of the first error names the place.
   Status read(const std::function<Status(Trajectory record)>& each) const {
     const std::string stem =
         shown_ == "stdin" ? "stdin" : std::filesystem::path(shown_).stem().string();
-    const bool conversations = from_ == "openai-messages";
-    const auto take = [&](json::value value, std::size_t line) -> Status {
-      Result<Trajectory> record = conversations
-                                      ? read_conversation(value, stem + "-" + std::to_string(line))
-                                      : read_trajectory(value);
-      if (!record) return std::move(record).error();
-      return each(std::move(*record));
-    };
-    auto status = read_jsonl(path_, take, conversations ? kForeignLevels : kRecordLevels);
+    auto status = for_each_record(path_, [&](const SourceRecord& record) -> Status {
+      auto read = from_ == "openai-messages"
+                      ? conversation_of(record, stem + "-" + std::to_string(record.number))
+                      : trajectory_of(record);
+      if (!read) return std::move(read).error();
+      auto done = each(std::move(*read));
+      return done || done.error().kind == ErrorKind::cancelled
+                 ? done
+                 : Status(std::move(done).error().in(record.where));
+    });
     if (!status && !copy_.empty() && status.error().message.starts_with(copy_))
       status.error().message.replace(0, copy_.size(), shown_);
     return status;
@@ -398,9 +412,12 @@ Result<int> Labelling::run() {
   } else if (auto closed = out->close(); !closed) {
     return std::move(closed).error();
   }
-  std::cerr << "labelled " << report.records << " of " << records
-            << " trajectories: " << report.labels << " labels, " << report.failures
-            << " failed supervisions";
+  const auto count = [](std::size_t n, const char* thing, const char* things = "") {
+    return plural(static_cast<std::int64_t>(n), thing, things);
+  };
+  std::cerr << "labelled " << report.records << " of "
+            << count(records, "trajectory", "trajectories") << ": " << count(report.labels, "label")
+            << ", " << count(report.failures, "failed supervision");
   if (arguments_.out != "-") std::cerr << " -> " << place;
   if (report.interrupted) {
     std::cerr << " (interrupted";
@@ -416,8 +433,7 @@ Result<int> Labelling::run() {
 
 std::function<Result<int>()> set_up_label(CLI::App& command) {
   auto arguments = std::make_shared<LabelArguments>();
-  command.add_option("IN", arguments->input, "trajectories, .jsonl or .jsonl.zst; - is stdin")
-      ->required();
+  command.add_option("IN", arguments->input, kTrajectoriesMeaning)->required();
   command
       .add_option("--supervise", arguments->supervise,
                   "NAME[:key=value,...] or @FILE.yaml; may be given again")
@@ -429,7 +445,9 @@ std::function<Result<int>()> set_up_label(CLI::App& command) {
       ->take_all();
   command.add_option("--out", arguments->out, "labelled trajectories; - is stdout")
       ->capture_default_str();
-  command.add_option("--from", arguments->from, "what IN holds")
+  command
+      .add_option("--from", arguments->from,
+                  "what IN holds: proctor's records, or chats (one {messages} a line)")
       ->check(CLI::IsMember({"proctor", "openai-messages"}))
       ->capture_default_str();
   command.add_option("--seed", arguments->seed, "seed of everything that is drawn")

@@ -1,4 +1,5 @@
 // proctor's front: parses the command line, runs one command, turns its Error into one sentence.
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -7,6 +8,8 @@
 #include <iostream>
 
 #include "runtime/app/commands.h"
+#include "runtime/app/terminal_text.h"
+#include "runtime/core/config.h"
 #include "runtime/core/records.h"
 #include "sandbox/sandbox.h"
 
@@ -48,6 +51,14 @@ int main(int argc, char** argv) {
     auto body = row.set_up(*command);
     command->callback([&chosen, body] { chosen = body; });
   }
+  std::vector<std::string> names;
+  for (const auto& row : commands()) names.push_back(row.name);
+  if (argc > 1 && argv[1][0] != '-' &&
+      std::find(names.begin(), names.end(), argv[1]) == names.end()) {
+    std::cerr << "proctor: unknown command '" << harmless(argv[1], false) << "'"
+              << nearest_hint(argv[1], names) << "\n";
+    return 2;
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -60,7 +71,8 @@ int main(int argc, char** argv) {
   try {
     const Result<int> result = chosen();
     if (result) return ended(*result);
-    std::cerr << "proctor: " << result.error().message << "\n";
+    // It may quote what a model or a file said.
+    std::cerr << "proctor: " << harmless(result.error().message, true) << "\n";
     return exit_code(result.error().kind);
   } catch (const std::exception& error) {
     std::cerr << "proctor: " << error.what() << "\n";

@@ -1,12 +1,12 @@
 // proctor show: a run, or one trajectory of it, in the terminal.
 //
-// A run's pages come from the store's columns; only the trajectory asked for is read.
+// A run directory's pages come from the store's columns; only the trajectory asked for is read.
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <iostream>
 #include <memory>
+#include <set>
 
 #include "runtime/app/commands.h"
 #include "runtime/app/terminal_text.h"
@@ -15,6 +15,7 @@
 #include "runtime/core/record_writer.h"
 #include "runtime/core/text_table.h"
 #include "runtime/overview.h"
+#include "runtime/record_source.h"
 #include "runtime/row_filter.h"
 #include "runtime/store.h"
 
@@ -22,62 +23,53 @@ namespace proctor {
 namespace {
 
 struct ShowArguments {
-  std::string directory, trajectory;
+  std::string path, trajectory;
   std::vector<std::string> filters;
   std::size_t limit = 20;
   bool as_json = false, full = false;
 };
 
-std::string percent(std::int64_t part, std::int64_t whole) {
-  return whole == 0
-             ? "-"
-             : fmt::format("{:.0f}%", 100 * static_cast<double>(part) / static_cast<double>(whole));
-}
-
 std::string number(const std::optional<double>& value) {
   return value ? fmt::format("{:.3g}", *value) : "-";
 }
 
-std::string range(const std::optional<Interval>& interval, double scale, const char* unit) {
-  if (!interval) return "-";
-  return fmt::format("{:.3g}{} .. {:.3g}{}", scale * interval->low, unit, scale * interval->high,
-                     unit);
-}
-
 std::string suites_text(const std::vector<SuiteOverview>& suites) {
-  std::vector<std::vector<std::string>> table{{"suite", "tasks", "trajectories", "answered",
-                                               "correct", "95 %", "reward", "95 %", "turns",
-                                               "errors"}};
-  for (const auto& suite : suites) {
-    std::optional<Interval> shares = suite.correct_interval;
-    if (shares) *shares = {std::round(100 * shares->low), std::round(100 * shares->high)};
-    table.push_back({suite.suite, std::to_string(suite.tasks), std::to_string(suite.trajectories),
-                     percent(suite.answered, suite.trajectories),
-                     percent(suite.correct, suite.graded), range(shares, 1, "%"),
-                     number(suite.reward), range(suite.reward_interval, 1, ""),
-                     fmt::format("{:.1f}", static_cast<double>(suite.turns) /
-                                               static_cast<double>(suite.trajectories)),
-                     std::to_string(suite.errors)});
-  }
-  return text_table(table);
+  std::vector<SuiteTotals> totals;
+  for (const auto& suite : suites)
+    totals.push_back({.suite = harmless(suite.suite, false),
+                      .tasks = suite.tasks,
+                      .rollouts = suite.trajectories,
+                      .answered = suite.answered,
+                      .graded = suite.graded,
+                      .correct = suite.correct,
+                      .errors = suite.errors,
+                      .turns = suite.turns,
+                      .reward = suite.reward,
+                      .calls = std::nullopt});
+  return suites_table(totals);
 }
 
-std::string labels_text(const std::vector<LabelTotal>& totals) {
-  std::vector<std::vector<std::string>> table{{"supervisor", "label", "level", "labels", "mean",
-                                               "range", "correct", "incorrect", "neutral", "failed",
-                                               "model calls", "executions"}};
-  for (const auto& total : totals) {
+std::string labels_text(const std::vector<LabelTotal>& sums) {
+  std::vector<LabelTotals> totals;
+  for (const auto& sum : sums) {
     std::optional<double> mean;
-    if (total.valued > 0) mean = total.total / static_cast<double>(total.valued);
-    std::optional<Interval> values;
-    if (total.least && total.most) values = Interval{*total.least, *total.most};
-    const auto count = [](std::int64_t n) { return n == 0 ? "-" : std::to_string(n); };
-    table.push_back({total.supervisor, total.name, total.level, std::to_string(total.count),
-                     number(mean), range(values, 1, ""), count(total.correct),
-                     count(total.incorrect), count(total.neutral), count(total.failed),
-                     count(total.model_calls), count(total.executions)});
+    if (sum.valued > 0) mean = sum.total / static_cast<double>(sum.valued);
+    std::map<std::string, std::int64_t> verdicts;
+    for (const auto& [word, count] : {std::pair{"correct", sum.correct},
+                                      {"incorrect", sum.incorrect},
+                                      {"neutral", sum.neutral}})
+      if (count > 0) verdicts[word] = count;
+    totals.push_back({.supervisor = sum.supervisor,
+                      .label = sum.name,
+                      .level = sum.level,
+                      .labels = sum.count,
+                      .mean = mean,
+                      .model_calls = sum.model_calls,
+                      .executions = sum.executions,
+                      .failed = sum.failed,
+                      .verdicts = std::move(verdicts)});
   }
-  return text_table(table);
+  return harmless(labels_table(totals), true);
 }
 
 std::string rows_text(const std::vector<TrajectoryRow>& rows, std::size_t limit) {
@@ -94,108 +86,168 @@ std::string rows_text(const std::vector<TrajectoryRow>& rows, std::size_t limit)
 
 // The whole id, or a beginning of it or of the task's that only one has.
 Result<std::string> find_id(const std::vector<TrajectoryRow>& rows, const std::string& wanted,
-                            const std::string& directory) {
-  std::vector<std::string> ids, fitting;
+                            const std::string& path) {
+  std::vector<std::string> ids;
+  std::set<std::string> fitting;
   for (const auto& row : rows) {
     if (row.id == wanted) return wanted;
-    if (row.id.starts_with(wanted) || row.task_id.starts_with(wanted)) fitting.push_back(row.id);
+    if (row.id.starts_with(wanted) || row.task_id.starts_with(wanted)) fitting.insert(row.id);
     ids.push_back(row.id);
   }
-  if (fitting.size() == 1) return fitting.front();
+  if (fitting.size() == 1) return *fitting.begin();
   if (fitting.empty()) {
     std::string hint = ids.size() <= 5000 ? nearest_hint(wanted, ids) : "";
     if (ids.size() > 8 && hint.find("did you mean") == std::string::npos)
       hint = ": ids look like " + ids.front();
-    return bad_input(directory + ": no finished trajectory '" + wanted + "'" + hint);
+    return bad_input(path + ": no trajectory '" + wanted + "'" + hint);
   }
   std::string some;
-  for (std::size_t i = 0; i < std::min<std::size_t>(fitting.size(), 5); ++i)
-    some += (i > 0 ? ", " : "") + fitting[i];
-  return bad_input(fmt::format("{}: '{}' fits {} trajectories: {}{}; give more of the id",
-                               directory, wanted, fitting.size(), some,
-                               fitting.size() > 5 ? ", ..." : ""));
+  int named = 0;
+  for (const auto& id : fitting)
+    if (++named <= 5) some += (named > 1 ? ", " : "") + id;
+  return bad_input(fmt::format("{}: '{}' fits {} trajectories: {}{}; give more of the id", path,
+                               wanted, fitting.size(), some, named > 5 ? ", ..." : ""));
 }
 
-Result<int> show_trajectory(Store& store, const std::vector<TrajectoryRow>& rows,
-                            const ShowArguments& arguments) {
-  auto id = find_id(rows, arguments.trajectory, arguments.directory);
-  if (!id) return std::move(id).error();
-  auto read = store.read(*id);
-  if (!read) return std::move(read).error();
-  if (!*read) return bad_input(arguments.directory + ": no trajectory '" + *id + "'");
+TrajectoryRow row_of(const Trajectory& trajectory, std::string status) {
+  return {.id = trajectory.id,
+          .task_id = trajectory.task_id,
+          .group_id = trajectory.group(),
+          .suite = trajectory.task ? trajectory.task->suite : "",
+          .sample = trajectory.sample,
+          .status = std::move(status),
+          .reward = trajectory.outcome.reward,
+          .correct = trajectory.outcome.correct,
+          .turns = static_cast<int>(trajectory.turns.size())};
+}
+
+int print(const Trajectory& trajectory, const ShowArguments& arguments, bool finished) {
   if (arguments.as_json)
-    std::cout << json_text(to_json(**read)) << "\n";
+    std::cout << json_text(to_json(trajectory)) << "\n";
   else
-    std::cout << trajectory_text(**read, TerminalStyle::of_stdout(), arguments.full);
+    std::cout << trajectory_text(trajectory, TerminalStyle::of_stdout(), arguments.full, finished);
   return 0;
 }
 
-json::object run_json(const std::vector<SuiteOverview>& suites,
-                      const std::vector<LabelTotal>& totals, const std::vector<TrajectoryRow>& rows,
-                      std::size_t unfinished) {
-  json::array suite_list, label_list, row_list;
-  for (const auto& suite : suites) suite_list.push_back(to_json(suite));
-  for (const auto& total : totals) label_list.push_back(to_json(total));
-  for (const auto& row : rows) row_list.push_back(to_json(row));
-  return {{"suites", std::move(suite_list)},
-          {"labels", std::move(label_list)},
-          {"unfinished", unfinished},
-          {"trajectories", std::move(row_list)}};
-}
+// What the first page shows, wherever it came from.
+struct Page {
+  std::vector<TrajectoryRow> rows;  // of finished ones
+  std::vector<TrajectoryRow> unfinished;
+  std::string labels;  // the table
+  json::array label_list;
+};
 
-Result<int> show_run(Store& store, std::vector<TrajectoryRow> rows,
-                     const ShowArguments& arguments) {
+Result<int> show_page(Page page, const ShowArguments& arguments) {
   auto filter = RowFilter::parse(arguments.filters);
   if (!filter) return std::move(filter).error();
-  auto totals = store.label_totals();
-  if (!totals) return std::move(totals).error();
-  auto unfinished = store.unfinished_count();
-  if (!unfinished) return std::move(unfinished).error();
-  const std::size_t all = rows.size();
-  std::erase_if(rows, [&filter](const TrajectoryRow& row) { return !filter->fits(row); });
-  const auto suites = overview_of(rows);
+  const std::size_t all = page.rows.size(), unfinished = page.unfinished.size();
+  const auto dropped = [&filter](const TrajectoryRow& row) { return !filter->fits(row); };
+  std::erase_if(page.rows, dropped);
+  std::erase_if(page.unfinished, dropped);
+  const auto suites = overview_of(page.rows);
   if (arguments.as_json) {
-    std::cout << json_text(run_json(suites, *totals, rows, *unfinished)) << "\n";
+    json::array suite_list, row_list;
+    for (const auto& suite : suites) suite_list.push_back(to_json(suite));
+    for (const auto& row : page.rows) row_list.push_back(to_json(row));
+    std::cout << json_text(json::object{{"suites", std::move(suite_list)},
+                                        {"labels", std::move(page.label_list)},
+                                        {"unfinished", unfinished},
+                                        {"trajectories", std::move(row_list)}})
+              << "\n";
     return 0;
   }
   const TerminalStyle style = TerminalStyle::of_stdout();
   std::string head = fmt::format("{} finished", all);
-  if (*unfinished > 0)
-    head += fmt::format(", {} unfinished: `proctor resume {}` goes on", *unfinished,
-                        arguments.directory);
-  if (rows.size() < all) head += fmt::format("; the filter keeps {}", rows.size());
-  std::cout << style.paint(Ink::bold, arguments.directory) << ": " << head << "\n";
-  if (!rows.empty()) std::cout << "\n" << suites_text(suites);
+  if (unfinished > 0)
+    head += fmt::format(", {} unfinished: `proctor resume {}` goes on", unfinished, arguments.path);
+  if (page.rows.size() < all) head += fmt::format("; the filter keeps {}", page.rows.size());
+  std::cout << style.paint(Ink::bold, arguments.path) << ": " << head << "\n";
+  if (!page.rows.empty()) std::cout << "\n" << suites_text(suites);
   // The totals are of the whole run: beside a filtered list they would mislead.
-  if (!totals->empty() && arguments.filters.empty()) std::cout << "\n" << labels_text(*totals);
-  if (!rows.empty() && arguments.limit > 0) {
-    std::cout << "\n" << rows_text(rows, arguments.limit);
-    if (rows.size() > arguments.limit)
-      std::cout << style.paint(Ink::dim, fmt::format("... {} more; --limit N shows more of them",
-                                                     rows.size() - arguments.limit))
-                << "\n";
-    std::cout << style.paint(Ink::dim, fmt::format("`proctor show {} ID` shows one; the beginning "
-                                                   "of an id is enough",
-                                                   arguments.directory))
+  if (!page.labels.empty() && arguments.filters.empty()) std::cout << "\n" << page.labels;
+  // Unfinished ones first: they are few, and what somebody looks for while a run goes on.
+  std::vector<TrajectoryRow> listed = std::move(page.unfinished);
+  std::move(page.rows.begin(), page.rows.end(), std::back_inserter(listed));
+  if (listed.empty() || arguments.limit == 0) return 0;
+  std::cout << "\n" << rows_text(listed, arguments.limit);
+  if (listed.size() > arguments.limit)
+    std::cout << style.paint(Ink::dim, fmt::format("... {} more; --limit N shows more of them",
+                                                   listed.size() - arguments.limit))
               << "\n";
-  }
+  std::cout << style.paint(Ink::dim, fmt::format("`proctor show {} ID` shows one; the beginning "
+                                                 "of an id is enough",
+                                                 arguments.path))
+            << "\n";
   return 0;
 }
 
-Result<int> run_show(const ShowArguments& arguments) {
-  auto store = Store::open(arguments.directory, Store::Access::read);
+// Of a directory the store's columns are enough.
+Result<int> show_directory(const ShowArguments& arguments) {
+  auto store = Store::open(arguments.path, Store::Access::read);
   if (!store) return std::move(store).error();
   auto rows = (*store)->rows();
   if (!rows) return std::move(rows).error();
-  if (!arguments.trajectory.empty()) return show_trajectory(**store, *rows, arguments);
-  return show_run(**store, std::move(*rows), arguments);
+  Page page{.rows = std::move(*rows)};
+  auto begun = (*store)->unfinished();
+  if (!begun) return std::move(begun).error();
+  for (const auto& trajectory : *begun) page.unfinished.push_back(row_of(trajectory, "unfinished"));
+  if (arguments.trajectory.empty()) {
+    auto totals = (*store)->label_totals();
+    if (!totals) return std::move(totals).error();
+    if (!totals->empty()) page.labels = labels_text(*totals);
+    for (const auto& total : *totals) page.label_list.push_back(to_json(total));
+    return show_page(std::move(page), arguments);
+  }
+  std::vector<TrajectoryRow> known = page.rows;
+  known.insert(known.end(), page.unfinished.begin(), page.unfinished.end());
+  auto id = find_id(known, arguments.trajectory, arguments.path);
+  if (!id) return std::move(id).error();
+  auto record = (*store)->read(*id);
+  if (!record) return std::move(record).error();
+  if (*record) return print(**record, arguments, true);
+  const auto open = std::find_if(begun->begin(), begun->end(),
+                                 [&id](const Trajectory& each) { return each.id == *id; });
+  if (open == begun->end()) return bad_input(arguments.path + ": no trajectory '" + *id + "'");
+  return print(*open, arguments, false);
+}
+
+// A file is read from its beginning to its end.
+Result<int> show_file(const ShowArguments& arguments) {
+  Page page;
+  Summary summary;
+  std::vector<Trajectory> fitting;  // with an id or task that begins as wanted
+  auto read = for_each_trajectory(arguments.path, [&](Trajectory trajectory) -> Status {
+    page.rows.push_back(row_of(trajectory, to_string(trajectory.outcome.status)));
+    summary.add(trajectory);
+    const auto& wanted = arguments.trajectory;
+    if (!wanted.empty() &&
+        (trajectory.id.starts_with(wanted) || trajectory.task_id.starts_with(wanted)))
+      fitting.push_back(std::move(trajectory));
+    return {};
+  });
+  if (!read) return std::move(read).error();
+  if (arguments.trajectory.empty()) {
+    json::object totals = summary.to_json();
+    page.labels = harmless(summary.labels_text(), true);
+    page.label_list = std::move(totals["supervisors"].as_array());
+    return show_page(std::move(page), arguments);
+  }
+  auto id = find_id(page.rows, arguments.trajectory, arguments.path);
+  if (!id) return std::move(id).error();
+  for (const auto& trajectory : fitting)
+    if (trajectory.id == *id) return print(trajectory, arguments, true);
+  return bad_input(arguments.path + ": no trajectory '" + *id + "'");
+}
+
+Result<int> run_show(const ShowArguments& arguments) {
+  return has_store(arguments.path) ? show_directory(arguments) : show_file(arguments);
 }
 
 }  // namespace
 
 std::function<Result<int>()> set_up_show(CLI::App& command) {
   auto arguments = std::make_shared<ShowArguments>();
-  command.add_option("DIR", arguments->directory, "a run directory")->required();
+  command.add_option("IN", arguments->path, kTrajectoriesMeaning)->required();
   command.add_option("TRAJECTORY", arguments->trajectory,
                      "an id, or the beginning of one or of a task's");
   command.add_option("--limit", arguments->limit, "how many trajectories to list")

@@ -19,7 +19,8 @@ struct TerminalStyle {
   std::string paint(Ink ink, std::string_view text) const;
 };
 
-// Control characters, escape sequences among them, become visible and harmless; tabs become spaces.
+// Control characters, escape sequences among them, become visible and harmless, and so do those
+// that turn the direction of text or are not seen at all ("<U+202E>"); tabs become spaces.
 std::string harmless(std::string_view text, bool keep_newlines);
 // Lines of at most `width` columns, each behind `indent` spaces; words are kept whole where they
 // fit. Beyond `most_lines` the rest is counted: "... 12 more lines".

@@ -202,8 +202,8 @@ TEST(Lint, CollectsAsManyComplaintsAsAskedFor) {
 
 std::string first_complaint(const std::string& path) {
   std::string first = "nothing";
-  auto report = lint(path, 1, [&first](const std::string& what) {
-    first = what;
+  auto report = lint(path, 1, [&first](const Complaint& what) {
+    first = what.text();
     return false;
   });
   return report ? first : report.error().message;

@@ -1,0 +1,194 @@
+"""What people see: the bar, the pages of `show`, folded complaints of `lint`, refusals on the command line."""
+
+import fcntl
+import json
+import os
+import pty
+import re
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+
+sys.path.insert(0, os.path.dirname(__file__))
+from support import BINARY, Scratch, check, check_equal, finish, lines, proctor, refused  # noqa: E402
+
+CALL = '<tool_call>{"name": "python", "arguments": {"code": "print(2)"}}</tool_call>'
+
+
+def write_run(scratch, delay_ms=0, tasks=6, answer="4"):
+    scratch.write("tasks.jsonl", [{"id": f"t{i}", "prompt": "x", "gold": {"answers": ["4"]}}
+                                  for i in range(tasks)])
+    scratch.write("script.jsonl", [
+        {"match": {"turn": 0}, "delay_ms": delay_ms, "content": CALL},
+        {"match": {"turn": 1}, "delay_ms": delay_ms, "content": f"<answer>{answer}</answer>"}])
+    return scratch.write("run.yaml", "tasks: tasks.jsonl\nchecker: numeric\nformat: hermes\ntools: [python]\n"
+                                     "models: {policy: 'script:script.jsonl?tokens=bytes'}\nconcurrency: 2\n"
+                                     "supervise: [{groundedprm: {check: tool}}]\n")
+
+
+def on_terminal(columns, arguments, cwd):
+    """stderr of the program as a terminal of so many columns gets it."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    process = subprocess.Popen([BINARY, *arguments], stdout=subprocess.DEVNULL, stderr=theirs, cwd=cwd)
+    os.close(theirs)
+    text = b""
+    while True:
+        try:
+            part = os.read(ours, 65536)
+        except OSError:
+            break
+        if not part:
+            break
+        text += part
+    check_equal(process.wait(timeout=60), 0, f"exit code of {arguments}")
+    return text.decode()
+
+
+def progress(scratch):
+    config = write_run(scratch, delay_ms=150)
+    for columns in (80, 120):
+        text = on_terminal(columns, ["run", config, "--out", f"bar{columns}"], scratch.path)
+        drawn = [part.split("\r")[0].split("\n")[0] for part in text.split("\r\x1b[K")[1:]]
+        check(len(drawn) > 2, f"the bar is drawn again and again: {drawn}")
+        check(all(len(line) < columns for line in drawn), f"no line wraps: {drawn}")
+        check(re.match(r"\[#+\] 6/6  [\d.]+ turns/s  \d+ tokens/s  0 errors  in \d+s$", drawn[-1]) is not None,
+              f"the last one: {drawn[-1]!r}")
+        check(any(re.match(r"\[#+\.+\] [1-5]/6 .* left$", line) for line in drawn), f"on the way: {drawn}")
+    plain = proctor("run", config, "--out", "plain", cwd=scratch.path)
+    check("6/6 rollouts" in plain.stderr and "[" not in plain.stderr, "no terminal, no bar: " + plain.stderr)
+
+
+def pages(scratch):
+    config = write_run(scratch)
+    result = proctor("run", config, "--out", "done", cwd=scratch.path)
+    shown = proctor("show", "done", cwd=scratch.path)
+    check_equal(shown.returncode, 0, "show: " + shown.stderr)
+    ran = result.stdout.splitlines()
+    # The columns that the store knows are those of the run's end, cell by cell.
+    for head in ("suite ", "supervisor "):
+        mine = [line for line in shown.stdout.splitlines() if line.startswith(head)][0].split("  ")
+        whole = [line for line in ran if line.startswith(head)][0].split("  ")
+        names = [[name.strip() for name in row if name.strip()] for row in (mine, whole)]
+        check_equal(names[0], names[1][:len(names[0])], "columns of show and run")
+    levels = [(entry["label"], entry["level"]) for entry in lines(scratch("done/summary.json"))[0]["supervisors"]]
+    check_equal(len(levels), len(set(levels)), "a line a label and level")
+    from_store = json.loads(proctor("show", "done", "--json", cwd=scratch.path).stdout)
+    check_equal(sorted((entry["label"], entry["level"]) for entry in from_store["labels"]), sorted(levels),
+                "show and summary.json separate levels alike")
+
+    # All four commands take the directory and the file.
+    for source in ("done", "done/trajectories.jsonl"):
+        check("6 finished" in proctor("show", source, cwd=scratch.path).stdout, f"show {source}")
+        check("correct" in proctor("show", source, "run-t3", cwd=scratch.path).stdout or
+              "correct" in proctor("show", source, "done-t3", cwd=scratch.path).stdout, f"show {source} ID")
+        check_equal(proctor("lint", source, cwd=scratch.path).returncode, 0, f"lint {source}")
+        check_equal(proctor("export", source, "--format", "proctor", "--out", "e.jsonl",
+                            cwd=scratch.path).returncode, 0, f"export {source}")
+        labelled = proctor("label", source, "--supervise", "groundedprm:check=tool", "--out", "l.jsonl",
+                           cwd=scratch.path)
+        check("labelled 6 of 6 trajectories" in labelled.stderr, f"label {source}: {labelled.stderr}")
+    one = proctor("run", config, "--limit", "1", "--out", "one", cwd=scratch.path)
+    check("one: 1 trajectory (" in one.stderr, "one is one: " + one.stderr)
+
+
+def unfinished(scratch):
+    config = write_run(scratch, delay_ms=1500)
+    process = subprocess.Popen([BINARY, "run", config, "--out", "cut"], stderr=subprocess.PIPE, cwd=scratch.path)
+    one_turn = re.compile(r"(\S+) +unfinished +- +- +1\b")
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and not one_turn.search(proctor("show", "cut", cwd=scratch.path).stdout):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    page = proctor("show", "cut", cwd=scratch.path).stdout
+    check("2 unfinished: `proctor resume cut` goes on" in page, page)
+    check("unfinished" in page.split("trajectory ")[1], "they are listed: " + page)
+    begun = one_turn.search(page)
+    one = proctor("show", "cut", begun[1] if begun else "none", cwd=scratch.path)
+    check("print(2)" in one.stdout and "── unfinished · 1 turn in the journal" in one.stdout, one.stdout + one.stderr)
+
+
+def hostile(scratch):
+    config = write_run(scratch, answer="\u202e4\u200b\u2066\U000e0041")
+    proctor("run", config, "--limit", "1", "--out", "bidi", cwd=scratch.path)
+    shown = proctor("show", "bidi", "bidi-t0", cwd=scratch.path).stdout
+    check("answer: <U+202E>4<U+200B><U+2066><U+E0041>" in shown, "unseen characters are written out: " + shown)
+    record = lines(scratch("bidi/trajectories.jsonl"))[0]
+    record["labels"][0]["verdict"] = "\u202e no word"
+    scratch.write("bad.jsonl", [record])
+    for arguments in ((), ("--all",)):
+        result = proctor("lint", "bad.jsonl", *arguments, cwd=scratch.path)
+        check("<U+202E>" in result.stdout + result.stderr and "\u202e" not in result.stdout + result.stderr,
+              f"lint {arguments}: {result.stdout}{result.stderr}")
+
+
+def folded(scratch):
+    config = write_run(scratch)
+    proctor("run", config, "--limit", "2", "--out", "run", cwd=scratch.path)
+    records = lines(scratch("run/trajectories.jsonl"))
+    sampled = 0
+    for record in records:
+        sampled += record["tokens"]["loss_mask"].count(1)
+        record["tokens"]["loss_mask"] = [2 if mask else 0 for mask in record["tokens"]["loss_mask"]]
+    records[1]["sample"] = -1
+    scratch.write("bad.jsonl", records)
+    result = proctor("lint", "bad.jsonl", "--all", cwd=scratch.path)
+    refused(result, 2, "2 of 2 records are wrong")
+    kinds = result.stdout.splitlines()
+    masks = [line for line in kinds if "expected 0 or 1" in line]
+    check(len(masks) == 1 and f"({sampled - 1} more like it, in 2 records)" in masks[0], f"one line a kind: {kinds}")
+    check(any("bad.jsonl:2" in line and "sample is negative" in line for line in kinds), f"each kind: {kinds}")
+
+
+def command_line(scratch):
+    config = write_run(scratch)
+    refused(proctor("bogus"), 2, "unknown command 'bogus'")
+    refused(proctor("rnu"), 2, "unknown command 'rnu'", "did you mean 'run'")
+    refused(proctor("run", config, "--dry-run", "--filter", "metadta.level=1", cwd=scratch.path), 2,
+            "no task has a field 'metadta.level'")
+    refused(proctor("run", config, "--dry-run", "--filter", "sutie=qa", cwd=scratch.path), 2, "'suite'")
+    refused(proctor("run", config, "--dry-run", "--set", "sampling.temperature=-1", cwd=scratch.path), 2,
+            "temperature: -1 is out of range; expected at least 0")
+    refused(proctor("index", "query", scratch.path, " "), 2, "the query is empty")
+    for arguments in (("sandbox", "--executions", "0"), ("sandbox", "--parallel", "-1"),
+                      ("search", "--queries", "0"), ("search", "--documents", "-5"),
+                      ("loop", "--delay-ms", "-1")):
+        result = proctor("bench", *arguments)
+        check(result.returncode == 2 and arguments[1] in result.stderr, f"bench {arguments}: {result.stderr}")
+    result = proctor("bench", "search", "--documents", "50", "--queries", "5")
+    check("bottleneck: " in result.stderr, "bench search: " + result.stderr)
+    dry = proctor("run", config, "--dry-run", cwd=scratch.path)
+    check("the policy alone" in dry.stdout and "groundedprm" in dry.stdout, "dry run: " + dry.stdout)
+    check_equal(proctor("run", config, "--json", cwd=scratch.path).returncode, 2, "--json is of --dry-run")
+
+    # What is no trajectory is refused with its line, before anything is written.
+    label = ("--supervise", "groundedprm:check=tool", "--out", "none.jsonl")
+    refused(proctor("label", "tasks.jsonl", *label, cwd=scratch.path), 2, "tasks.jsonl:1: ", "no trajectory")
+    scratch.write("chat.jsonl", [{"messages": [{"role": "user", "content": "x"},
+                                               {"role": "assistant", "content": "y"}]}, {"messages": []}])
+    refused(proctor("label", "chat.jsonl", "--from", "openai-messages", *label, cwd=scratch.path), 2,
+            "chat.jsonl:2: ", "messages")
+    record = {"schema": "proctor.trajectory/1", "id": "a", "task_id": "a", "turns": []}
+    scratch.write("mixed.jsonl", [record])
+    refused(proctor("label", "mixed.jsonl", "--supervise", "igpo", "--model", "scorer=script:script.jsonl",
+                    cwd=scratch.path), 2, "mixed.jsonl:1: ", "igpo:suites=NAME")
+
+    # Lines of the configuration.
+    bad = scratch.write("suite.yaml", "format: hermes\nsuite: cod\nmodels: {policy: 'script:script.jsonl'}\n")
+    refused(proctor("run", bad, "--dry-run", cwd=scratch.path), 2, "suite.yaml:2: ", "'code'")
+    bad = scratch.write("needs.yaml", "format: hermes\nsuite: qa\nmodels: {policy: 'script:script.jsonl'}\n")
+    refused(proctor("run", bad, "--dry-run", cwd=scratch.path), 2, "needs.yaml:2: ", "add it to `tools:`")
+    bad = scratch.write("index.yaml", "tasks: tasks.jsonl\ntools:\n  - search: {index: nowhere}\n"
+                                      "models: {policy: 'script:script.jsonl'}\n")
+    refused(proctor("run", bad, "--dry-run", cwd=scratch.path), 3, "index.yaml:3: ", "nowhere")
+
+
+if __name__ == "__main__":
+    for test in (progress, pages, unfinished, hostile, folded, command_line):
+        with Scratch() as folder:
+            test(folder)
+    finish()
