@@ -7,6 +7,7 @@
 #include <cmath>
 #include <set>
 
+#include "runtime/core/text_table.h"
 #include "runtime/record_source.h"
 #include "runtime/store.h"
 
@@ -127,7 +128,8 @@ void check_each_token(const Tokens& tokens, std::size_t turns, Complaints& wrong
     if (mask == 0 && tokens.logprobs[i] != 0)
       wrong.add("tokens.logprobs[{}] is {} where loss_mask is 0", i, tokens.logprobs[i]);
     if (tokens.turn[i] < -1 || tokens.turn[i] >= static_cast<int>(turns))
-      wrong.add("tokens.turn[{}] is {}, but there are {} turns", i, tokens.turn[i], turns);
+      wrong.add("tokens.turn[{}] is {}, but the record has {}", i, tokens.turn[i],
+                plural(static_cast<std::int64_t>(turns), "turn"));
     if (i > 0 && tokens.turn[i] < tokens.turn[i - 1])
       wrong.add("tokens.turn[{}] is {} after {}: turns must not go back", i, tokens.turn[i],
                 tokens.turn[i - 1]);
@@ -194,7 +196,7 @@ void check_label(const Label& label, std::size_t place, const Trajectory& whole,
     wrong.add("{}.turn is missing for a label of level turn", path);
   const bool has_turn = label.turn && *label.turn >= 0 && *label.turn < turns;
   if (label.turn && !has_turn)
-    wrong.add("{}.turn is {}, but there are {} turns", path, *label.turn, turns);
+    wrong.add("{}.turn is {}, but the record has {}", path, *label.turn, plural(turns, "turn"));
   for (const auto& [name, index] : {std::pair{"step", label.step}, {"line", label.line}})
     if (index && *index < 0) wrong.add("{}.{} is negative", path, name);
   if (label.tool_call && has_turn) {
@@ -227,8 +229,8 @@ void check_head(const Trajectory& whole, Complaints& wrong) {
   if (whole.parent->trajectory_id == whole.id)
     wrong.add("parent.trajectory_id is the record's own");
   if (whole.parent->turns < 0 || whole.parent->turns > static_cast<int>(whole.turns.size()))
-    wrong.add("parent.turns is {}, but there are {} turns", whole.parent->turns,
-              whole.turns.size());
+    wrong.add("parent.turns is {}, but the record has {}", whole.parent->turns,
+              plural(static_cast<std::int64_t>(whole.turns.size()), "turn"));
 }
 
 // The columns that lists read must say what the record says.

@@ -12,6 +12,7 @@
 #include "runtime/app/commands.h"
 #include "runtime/core/json.h"
 #include "runtime/core/record_writer.h"
+#include "runtime/core/text_table.h"
 #include "tools/index.h"
 
 namespace proctor {
@@ -34,8 +35,9 @@ Result<int> build(const BuildArguments& arguments) {
   auto facts = build_index(arguments.corpus, arguments.out);
   if (!facts) return std::move(facts).error();
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
-  fmt::print("{}: {} documents, {} terms, {:.1f} MB index + {:.1f} MB documents, in {:.1f} s\n",
-             arguments.out, facts->documents, facts->terms,
+  fmt::print("{}: {}, {}, {:.1f} MB index + {:.1f} MB documents, in {:.1f} s\n", arguments.out,
+             plural(static_cast<std::int64_t>(facts->documents), "document"),
+             plural(static_cast<std::int64_t>(facts->terms), "term"),
              static_cast<double>(facts->index_bytes) / 1e6,
              static_cast<double>(facts->documents_bytes) / 1e6, took.count());
   return 0;

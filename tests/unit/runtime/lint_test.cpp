@@ -123,7 +123,7 @@ TEST(Lint, WantsTurnsToGoForward) {
   EXPECT_EQ(complaint([](Trajectory& whole) { whole.tokens->turn[5] = -1; }),
             "tokens.turn[5] is -1 after 0: turns must not go back");
   EXPECT_EQ(complaint([](Trajectory& whole) { whole.tokens->turn[6] = 2; }),
-            "tokens.turn[6] is 2, but there are 2 turns");
+            "tokens.turn[6] is 2, but the record has 2 turns");
   EXPECT_EQ(
       complaint([](Trajectory& whole) { edit_turn(whole, 1, [](Turn& turn) { turn.index = 3; }); }),
       "turns[1].index is 3, expected 1");
@@ -170,7 +170,7 @@ TEST(Lint, ChecksLabels) {
   };
   EXPECT_EQ(labelled([](Label&) {}), "nothing");
   EXPECT_EQ(labelled([](Label& label) { label.turn = 2; }),
-            "labels[0].turn is 2, but there are 2 turns");
+            "labels[0].turn is 2, but the record has 2 turns");
   EXPECT_EQ(labelled([](Label& label) { label.turn.reset(); }),
             "labels[0].turn is missing for a label of level turn");
   EXPECT_EQ(labelled([](Label& label) { label.verdict = "no_gain"; }), "nothing")
@@ -186,7 +186,7 @@ TEST(Lint, ChecksLabels) {
 
 TEST(Lint, ChecksParents) {
   EXPECT_EQ(complaint([](Trajectory& whole) { whole.parent = Parent{"r-t-1", 3}; }),
-            "parent.turns is 3, but there are 2 turns");
+            "parent.turns is 3, but the record has 2 turns");
   EXPECT_EQ(complaint([](Trajectory& whole) { whole.parent = Parent{whole.id, 1}; }),
             "parent.trajectory_id is the record's own");
 }

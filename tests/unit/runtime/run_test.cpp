@@ -6,6 +6,7 @@
 #include <fstream>
 #include <map>
 
+#include "tests/support/await.h"
 #include "tests/support/scratch.h"
 
 namespace proctor {
@@ -120,6 +121,23 @@ TEST_F(RunTest, RetriesWhatEndedInErrorAndTouchesNothingElse) {
   EXPECT_EQ(mended.outcome.status, OutcomeStatus::answered);
   ASSERT_EQ(mended.labels.size(), 1u) << "the group is looked at anew, once";
   EXPECT_EQ(mended.labels[0].value, 2);
+}
+
+TEST_F(RunTest, ResumeGoesOnWithARetryThatWasCutOff) {
+  const std::string broken = file("broken.jsonl", R"({"error": "gone"})");
+  const auto play = [&](const std::string& script, Start start) {
+    auto made = assembly(2, "format: hermes\n", "", script);
+    return *run_all(**made, start, silent);
+  };
+  EXPECT_EQ(play(broken, Start::create).errors, 2);
+  {
+    auto store = *Store::open(scratch_.path("out"), Store::Access::write);
+    auto start = std::make_shared<Trajectory>(**store->read("run-t1-0"));
+    start->outcome = {};
+    ASSERT_TRUE(await(store->begin(start)));
+  }
+  EXPECT_EQ(play("", Start::resume).errors, 1)
+      << "the one that began anew is played, the other not";
 }
 
 TEST_F(RunTest, ResumingAFinishedRunKeepsItsSpeed) {

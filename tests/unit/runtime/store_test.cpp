@@ -215,6 +215,20 @@ TEST(Store, LabelsAGroupAtOnce) {
   EXPECT_EQ(total.incorrect, 2);
 }
 
+TEST(Store, AFinishedRolloutThatBeginsAnewKeepsItsRecordAndUnmarksItsGroup) {
+  Scratch scratch;
+  auto store = created(scratch.path("run"));
+  const Trajectory member = make_finished("a", 0);
+  expect_done(await(store->finish_group(member.group(), {shared(member)})));
+  expect_done(await(store->begin(shared(make_finished("a", 0)))));
+  EXPECT_TRUE(store->labelled_groups()->empty());
+  EXPECT_EQ(store->rows()->size(), 1u);
+  EXPECT_TRUE(store->read(member.id)->has_value());
+  expect_done(await(store->finish(shared(member))));
+  EXPECT_EQ(store->rows()->size(), 1u);
+  EXPECT_EQ(*store->unfinished_count(), 0u);
+}
+
 TEST(Store, OrdersRowsByTaskAndSample) {
   Scratch scratch;
   auto store = created(scratch.path("run"));
