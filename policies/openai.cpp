@@ -360,6 +360,10 @@ Async<Result<Generation>> OpenAiModel::generate(GenerateRequest given) {
     co_return missing("the server " + server_->base() +
                       " cannot constrain a turn by a grammar; use vLLM, SGLang or llama-server, or "
                       "a format without one");
+  // vLLM refuses a turn that may be longer than its whole context, however short the prompt.
+  if (const std::int64_t context = (*known)->context; context > 0)
+    given.sampling.max_tokens =
+        static_cast<int>(std::min<std::int64_t>(given.sampling.max_tokens, context));
   const auto request = std::make_shared<const GenerateRequest>(std::move(given));
   const bool stream = settings().stream == "true" ||
                       (settings().stream == "auto" && static_cast<bool>(request->on_text));

@@ -133,7 +133,9 @@ bool says_context_is_full(const std::string& message) {
   for (const char* sign :
        {"context length", "context_length", "maximum context", "context size", "context window",
         "longer than the model", "longer than the maximum model length", "max_model_len",
-        "prompt is too long"})
+        "prompt is too long",
+        // vLLM, of a prompt that fills the context to the last token: we never ask for fewer.
+        "max_tokens must be at least 1"})
     if (text.find(sign) != std::string::npos) return true;
   return false;
 }

@@ -160,6 +160,9 @@ std::optional<std::string> MockServer::Shared::fault_answer(const std::string& f
     return error_reply(400,
                        "This model's maximum context length is 16 tokens. However, you "
                        "requested 99 tokens.");
+  if (fault == "context_exact")  // vLLM, of a prompt as long as the context
+    return error_reply(400,
+                       "max_tokens must be at least 1, got 0. (parameter=max_tokens, value=0)");
   if (fault == "garbage") return reply(200, "<html>what?</html>", "", "text/html");
   if (fault == "half_body")
     return "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 999\r\n\r\n"

@@ -142,6 +142,14 @@ TEST(OpenAi, TellsWhatTheServerCanDo) {
   EXPECT_TRUE(can->token_ids && can->score && can->grammar);
 }
 
+TEST(OpenAi, AsksForNoMoreThanTheContextHolds) {
+  MockServer server({});
+  auto request = ask();
+  request.sampling.max_tokens = 5000;
+  ASSERT_TRUE(await(model_at(server)->generate(request)));
+  EXPECT_EQ(parse_json(server.last_generation())->at("max_tokens"), 4096);
+}
+
 TEST(OpenAi, ScoresAContinuationByIds) {
   MockServer server({.token_ids = true});
   ScoreRequest request;
@@ -211,7 +219,8 @@ INSTANTIATE_TEST_SUITE_P(
         Fault{"close", "false", ErrorKind::unavailable, "without an answer", 3},
         Fault{"close", "true", ErrorKind::unavailable, "without an answer", 3},
         Fault{"silent", "false", ErrorKind::timeout, "no answer in 150 ms", 1},
-        Fault{"context", "false", ErrorKind::bad_input, "context_full: This model's", 1}),
+        Fault{"context", "false", ErrorKind::bad_input, "context_full: This model's", 1},
+        Fault{"context_exact", "false", ErrorKind::bad_input, "context_full: max_tokens", 1}),
     [](const auto& info) {
       return std::string(info.param.name) + (info.param.stream[0] == 't' ? "_streamed" : "");
     });
