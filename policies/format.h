@@ -46,7 +46,7 @@ class Format {
   virtual std::optional<std::string> answer(const Assistant& turn) const = 0;
 
   // GBNF that accepts exactly the well-formed turns over these tools (at most `most_chars` of free
-  // text in each place); "" where the format has none.
+  // text in each place; 0: any number); "" where the format has none.
   virtual std::string grammar(const std::vector<ToolDefinition>& tools, int most_chars) const = 0;
 
   // Calls go through the server's own tool calls; see format_for().

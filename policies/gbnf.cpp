@@ -83,14 +83,20 @@ std::string Grammar::rule(const std::string& name, const std::string& body) {
   return plain;
 }
 
+std::string Grammar::runs(const std::string& name, const std::string& ordinary,
+                          const std::string& odd) {
+  return fmt::format("{0}* ({1} {0}*)*", ordinary, rule(name + "-odd", odd));
+}
+
 std::string Grammar::text_without(const std::string& name, char first,
                                   const std::vector<std::string>& words, bool behind_first) {
   const std::string away = leads_away(std::string(1, first), first, words);
   const std::string ordinary = "[^" + in_class(first) + kControl + "]";
-  const std::string unit =
-      rule(name + "-unit", fmt::format("{} | [{}]+ ({})", ordinary, in_class(first), away));
+  const std::string odd = fmt::format("[{}]+ ({})", in_class(first), away);
   const std::string start =
       behind_first ? "(" + away + ")" : "[^ \\t\\n" + in_class(first) + kControl + "]";
+  if (most_chars_ == 0) return rule(name, start + " " + runs(name, ordinary, odd));
+  const std::string unit = rule(name + "-unit", ordinary + " | " + odd);
   return rule(name, fmt::format("{} {}{{0,{}}}", start, unit, std::max(0, most_chars_ - 1)));
 }
 
@@ -98,13 +104,17 @@ std::string Grammar::line_without(const std::string& name, std::string_view excl
   std::string out;
   for (char c : excluded) out += in_class(c);
   const int most = std::max(0, std::min(most_chars_, 200) - 1);
-  return rule(name, fmt::format("[^ {0}\\t\\n{1}] [^{0}\\t\\n{1}]{{0,{2}}}", out, kControl, most));
+  const std::string times = most_chars_ == 0 ? "*" : fmt::format("{{0,{}}}", most);
+  return rule(name, fmt::format("[^ {0}\\t\\n{1}] [^{0}\\t\\n{1}]{2}", out, kControl, times));
 }
 
 std::string Grammar::string_rule() {
   const std::string never = never_in_json_ == '\x7F' ? "" : in_class(never_in_json_);
-  const std::string unit =
-      rule("json-char", "[^\"\\\\\\x00-\\x1F\\x7F" + never + "] | [\\\\] [\"\\\\/nrt]");
+  const std::string ordinary = "[^\"\\\\\\x00-\\x1F\\x7F" + never + "]";
+  const std::string escape = "[\\\\] [\"\\\\/nrt]";
+  if (most_chars_ == 0)
+    return rule("json-string", R"("\"" )" + runs("json", ordinary, escape) + R"( "\"")");
+  const std::string unit = rule("json-char", ordinary + " | " + escape);
   return rule("json-string", fmt::format("\"\\\"\" {}{{0,{}}} \"\\\"\"", unit, most_chars_));
 }
 

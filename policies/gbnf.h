@@ -1,5 +1,7 @@
-// Builds grammars in llama.cpp's GBNF: named rules, literals, JSON by schema, and bounded free text
-// in which given words cannot occur.
+// Builds grammars in llama.cpp's GBNF: named rules, literals, JSON by schema, and free text,
+// bounded or not, in which given words cannot occur. Unbounded text is written as runs of one
+// character class, which servers' engines (xgrammar) check against a whole vocabulary at once; a
+// counted unit of several alternatives costs them seconds a token.
 //
 // Blind spot: a JSON schema is followed for type, enum, properties and required; anything else is
 // "any JSON".
@@ -15,7 +17,8 @@ namespace proctor {
 
 class Grammar {
  public:
-  // `most_chars` bounds each free text, JSON strings included, which never hold `never_in_json`.
+  // `most_chars` bounds each free text, JSON strings included, which never hold `never_in_json`;
+  // 0: no bound.
   explicit Grammar(int most_chars, char never_in_json = '\x7F')
       : most_chars_(most_chars), never_in_json_(never_in_json) {}
 
@@ -43,6 +46,8 @@ class Grammar {
  private:
   std::string value(const std::string& name, const json::value& schema);
   std::string string_rule();
+  // Any number of `ordinary` (a character class) and of the rarer `odd`.
+  std::string runs(const std::string& name, const std::string& ordinary, const std::string& odd);
   std::string any_json();
 
   int most_chars_;

@@ -17,6 +17,7 @@ namespace {
 using Steady = std::chrono::steady_clock;
 
 constexpr const char* kContextFull = "context_full";
+constexpr int kFreeText = 600;  // characters in one place of an embedded model's grammar
 // In a journalled turn's `extra`: what the rollout had spent when the turn was over.
 constexpr const char* kSpent = "spent";
 
@@ -375,11 +376,13 @@ Async<Result<Generation>> Rollout::generate() {
                             11;
     request.sampling.max_tokens = static_cast<int>(std::min<std::int64_t>(
         config_.sampling.max_tokens, limits_.tokens - spent_.completion_tokens));
-    const bool constrain =
-        config_.grammar == GrammarPolicy::on ||
-        (config_.grammar == GrammarPolicy::automatic && services_.policy->backend() == "llama");
+    const bool embedded = services_.policy->backend() == "llama";
+    const bool constrain = config_.grammar == GrammarPolicy::on ||
+                           (config_.grammar == GrammarPolicy::automatic && embedded);
+    // Small models ramble; servers' grammar engines pay seconds a token for such a bound.
+    const int most = config_.grammar_chars == 0 && embedded ? kFreeText : config_.grammar_chars;
     if (constrain && services_.capabilities.grammar)
-      request.grammar = services_.format->grammar(definitions_, config_.grammar_chars);
+      request.grammar = services_.format->grammar(definitions_, most);
     request.asker = {.task_id = task_->id, .sample = record_.sample, .turn = index};
 
     request.limit = limits_.model;

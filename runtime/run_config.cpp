@@ -81,7 +81,7 @@ const std::vector<OptionInfo> kGrammar = {{.name = "use",
                                            .type = OptionType::choice,
                                            .fallback = "auto",
                                            .choices = {"auto", "on", "off"}},
-                                          number_of("max_chars", 600, 1)};
+                                          number_of("max_chars", 0, 0)};
 
 const std::vector<OptionInfo> kSandbox = {number_of("slots", 0, 0)};
 

@@ -52,9 +52,9 @@ struct RunConfig {
   bool strict = false;
   ContextPolicy context = ContextPolicy::error;
   GrammarPolicy grammar = GrammarPolicy::automatic;
-  int grammar_chars = 600;  // most free text in one place of a grammar-constrained turn
-  std::string system;       // a system message put first, instead of the suite's
-  bool speculate = true;    // generate turn t+1 while turn t is judged
+  int grammar_chars = 0;  // most free text in one place of a constrained turn; 0: the model's
+  std::string system;     // a system message put first, instead of the suite's
+  bool speculate = true;  // generate turn t+1 while turn t is judged
   int io_threads = 1;
   std::size_t sandbox_slots = 0;
   int limit = 0;       // only the first N tasks of each suite; 0: all

@@ -1,9 +1,10 @@
 // Draws random strings from a grammar in llama.cpp's GBNF, so that a test can ask whether
 // everything a grammar allows is also understood, and says whether it allows a given text. Covers
-// literals, classes, groups, alternatives, ?
-// * + {m,n}.
+// literals, classes, groups, alternatives, ? * + {m,n}; draws at most eight times what * and +
+// repeat.
 #pragma once
 
+#include <climits>
 #include <map>
 #include <memory>
 #include <random>
@@ -44,6 +45,7 @@ class GbnfSampler {
   }
 
  private:
+  static constexpr int kUnbounded = INT_MAX;
   struct Node {
     enum Kind { literal, characters, name, choice } kind = literal;
     std::string text;      // literal, name
@@ -127,8 +129,8 @@ class GbnfSampler {
     if (at_ >= text_.size()) return;
     const char c = text_[at_];
     if (c == '?') node.least = 0;
-    if (c == '*') node.least = 0, node.most = 8;
-    if (c == '+') node.most = 3;
+    if (c == '*') node.least = 0;
+    if (c == '*' || c == '+') node.most = kUnbounded;
     if (c == '?' || c == '*' || c == '+') ++at_;
     if (c != '{') return;
     const auto end = text_.find('}', at_);
@@ -143,9 +145,10 @@ class GbnfSampler {
   using Places = std::set<std::size_t>;
   Places ends(const Node& node, const std::string& text, Places starts) const {
     Places all;
-    for (int i = 0; i <= node.most && !starts.empty(); ++i) {
+    for (int i = 0; !starts.empty(); ++i) {
       if (i >= node.least) all.insert(starts.begin(), starts.end());
-      if (i < node.most) starts = ends_once(node, text, starts);
+      if (i == node.most) break;
+      starts = ends_once(node, text, starts);
     }
     return all;
   }
@@ -175,7 +178,8 @@ class GbnfSampler {
   }
 
   void emit(const Node& node, std::mt19937& random, std::string& out) const {
-    const int times = std::uniform_int_distribution(node.least, node.most)(random);
+    const int most = node.most == kUnbounded ? 8 : node.most;
+    const int times = std::uniform_int_distribution(node.least, most)(random);
     for (int i = 0; i < times; ++i) emit_once(node, random, out);
   }
   void emit_once(const Node& node, std::mt19937& random, std::string& out) const {

@@ -10,13 +10,13 @@
 
 #include "policies/markup.h"
 #include "runtime/core/paths.h"
-#include "runtime/run_config.h"
 #include "tests/support/gbnf_sampler.h"
 
 namespace proctor {
 using namespace markup;
 namespace {
 
+using testing::ContainsRegex;
 using testing::HasSubstr;
 using testing::Not;
 
@@ -583,9 +583,10 @@ TEST(FormatGrammar, AllowsOnlyTurnsThatParse) {
   for (const std::string config :
        {"hermes", "tags", "{tags: {mode: function}}", "react", "plain"}) {
     const FormatRef made = format(config);
-    for (const bool with_tools : {true, false}) {
+    for (const auto& [with_tools, most_chars] :
+         {std::pair(true, 60), std::pair(false, 60), std::pair(true, 0), std::pair(false, 0)}) {
       const auto tools = with_tools ? some_tools() : std::vector<ToolDefinition>{};
-      const GbnfSampler sampler(made->grammar(tools, 60));
+      const GbnfSampler sampler(made->grammar(tools, most_chars));
       std::mt19937 random(3);
       int calls = 0, answers = 0;
       for (int i = 0; i < 3000; ++i) {
@@ -611,7 +612,6 @@ TEST(FormatGrammar, AllowsOnlyTurnsThatParse) {
 }
 
 TEST(FormatGrammar, AllowsTheFewShotTurnsThatAPolicySees) {
-  const RunConfig defaults;
   for (const std::string name : {"code", "math", "qa"}) {
     std::ifstream lines(home_directory() + "/env/suites/" + name + "/few_shot.jsonl");
     std::vector<Message> conversation;
@@ -623,13 +623,25 @@ TEST(FormatGrammar, AllowsTheFewShotTurnsThatAPolicySees) {
     ASSERT_FALSE(conversation.empty()) << name;
     for (const std::string config : {"hermes", "tags", "{tags: {mode: function}}", "react"}) {
       const FormatRef made = format(config);
-      const GbnfSampler grammar(made->grammar(some_tools(), defaults.grammar_chars));
-      for (const Message& turn : made->render(conversation, some_tools()).messages)
-        if (turn.role == "assistant") {
-          EXPECT_TRUE(grammar.accepts(turn.text())) << name << " in " << config << ":\n"
-                                                    << turn.text();
-        }
+      for (const int most_chars : {600, 0}) {  // the embedded model's, a server's
+        const GbnfSampler grammar(made->grammar(some_tools(), most_chars));
+        for (const Message& turn : made->render(conversation, some_tools()).messages)
+          if (turn.role == "assistant") {
+            EXPECT_TRUE(grammar.accepts(turn.text())) << name << " in " << config << ":\n"
+                                                      << turn.text();
+          }
+      }
     }
+  }
+}
+
+// Counting units of several alternatives, xgrammar takes seconds a token.
+TEST(FormatGrammar, CountsNoCharactersWithoutABound) {
+  for (const std::string config :
+       {"hermes", "tags", "{tags: {mode: function}}", "react", "plain"}) {
+    const FormatRef made = format(config);
+    EXPECT_THAT(made->grammar(some_tools(), 600), ContainsRegex("\\{0,[0-9]{3}\\}")) << config;
+    EXPECT_THAT(made->grammar(some_tools(), 0), Not(ContainsRegex("\\{0,[0-9]{3}\\}"))) << config;
   }
 }
 

@@ -624,6 +624,45 @@ TEST_F(RolloutTest, WaitingForASandboxIsNotAToolsOwnTime) {
   EXPECT_EQ(played.outcome.status, OutcomeStatus::stopped);
 }
 
+TEST_F(RolloutTest, FreeTextIsCountedInTheEmbeddedModelOnlyUnlessAsked) {
+  class Constrained final : public Model {
+   public:
+    explicit Constrained(std::string backend) : backend_(std::move(backend)) {}
+    std::string name() const override { return "constrained"; }
+    std::string backend() const override { return backend_; }
+    Async<Result<Capabilities>> capabilities() override {
+      Capabilities can;
+      can.grammar = true;
+      co_return can;
+    }
+    Async<Result<Generation>> generate(GenerateRequest request) override {
+      grammar = request.grammar;
+      Generation generation;
+      generation.content = "<answer>x</answer>";
+      generation.finish_reason = "stop";
+      co_return generation;
+    }
+    std::string grammar;
+
+   private:
+    std::string backend_;
+  };
+  config_.grammar = GrammarPolicy::on;
+  const auto counts = [this](const std::string& backend, const std::string& times) {
+    const auto model = std::make_shared<Constrained>(backend);
+    services_.policy = model;
+    services_.capabilities.grammar = true;
+    config_.name += '-';  // a trajectory of its own
+    play();
+    EXPECT_FALSE(model->grammar.empty());
+    return model->grammar.find(times) != std::string::npos;
+  };
+  EXPECT_TRUE(counts("llama", "{0,599}"));
+  EXPECT_FALSE(counts("openai", "{0,599}"));
+  config_.grammar_chars = 300;
+  EXPECT_TRUE(counts("openai", "{0,299}"));
+}
+
 TEST_F(RolloutTest, ALogProbabilityThatIsNoNumberIsAnError) {
   class Broken final : public Model {
    public:
