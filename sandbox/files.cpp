@@ -146,7 +146,7 @@ Status put_file(int directory, const std::string& name, std::string_view bytes, 
       if (errno == EEXIST) continue;
       return bad_input("file " + why(name, "cannot make its directory"));
     }
-    if (owner != 0) (void)fchownat(directory, parent.c_str(), owner, owner, AT_SYMLINK_NOFOLLOW);
+    if (owner != 0) (void)!fchownat(directory, parent.c_str(), owner, owner, AT_SYMLINK_NOFOLLOW);
   }
   const Fd file(open_beneath(directory, name, O_WRONLY | O_CREAT | O_TRUNC, 0600));
   if (!file) return bad_input("file " + why(name, "cannot write"));
