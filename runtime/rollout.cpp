@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 #include <utility>
 
 #include "runtime/core/determinism.h"
@@ -17,9 +18,13 @@ namespace {
 using Steady = std::chrono::steady_clock;
 
 constexpr const char* kContextFull = "context_full";
+// Of an observation, as messages_of() reads it.
+constexpr const char* kCutBefore = "cut_before_turn";
 constexpr int kFreeText = 600;  // characters in one place of an embedded model's grammar
 // In a journalled turn's `extra`: what the rollout had spent when the turn was over.
 constexpr const char* kSpent = "spent";
+// There, too: [turn, observation] of all that was cut to make room for this turn.
+constexpr const char* kCut = "cut";
 
 struct Spent {
   std::int64_t prompt_tokens = 0, cached_tokens = 0, completion_tokens = 0, wasted_tokens = 0;
@@ -85,6 +90,8 @@ class Rollout {
   Async<Result<Generation>> generate();
   Async<Result<Generation>> generate_once(GenerateRequest request);
   bool cut_oldest_observation();
+  void mark_cut(std::size_t turn, std::size_t observation, int before_turn);
+  void restore_cut(int before_turn, const json::value& places);
   Async<std::vector<Observation>> act(const Assistant& assistant);
   Async<std::vector<Observation>> act_until_stopped(const Assistant& assistant);
   Async<Observation> call_tool(ToolCall call);
@@ -113,6 +120,8 @@ class Rollout {
   std::vector<ToolDefinition> definitions_;
   TokenRecord tokens_;
   std::size_t seen_messages_ = 0;
+  json::array cut_;           // for the turn to come, as it is journalled
+  std::set<int> cut_before_;  // turns that something was cut for
   Spent spent_;
   std::shared_ptr<ToolContext> context_ = std::make_shared<ToolContext>();
   Nursery journal_;
@@ -141,9 +150,13 @@ void Rollout::begin(int sample, std::optional<Trajectory> so_far) {
       const auto* spent = turn->extra.if_contains(kSpent);
       if (!spent || !spent->is_object()) continue;
       restore_spent(spent->get_object());
+      const TurnRef journalled = turn;
       auto bare = std::make_shared<Turn>(*turn);
       bare->extra.erase(kSpent);
+      bare->extra.erase(kCut);
       turn = std::move(bare);
+      if (const auto* cut = journalled->extra.if_contains(kCut))
+        restore_cut(journalled->index, *cut);
     }
   } else {
     record_.id = trajectory_id(config_.name, task_->id, sample);
@@ -235,6 +248,7 @@ Async<Result<TrajectoryRef>> Rollout::play_through() {
 // Brings the state back that the journalled turns had built: messages, ids, budgets, live sessions.
 Async<Status> Rollout::resume() {
   for (const auto& turn : record_.turns) {
+    if (cut_before_.contains(turn->index)) tokens_.forget();
     conversation_.push_back(as_message(turn->assistant));
     // What the ids so far cover: all that was rendered for this turn, and the turn itself.
     seen_messages_ = services_.format->render(conversation_, definitions_).messages.size();
@@ -252,6 +266,7 @@ Async<Status> Rollout::resume() {
       ++replayed_;
     }
   }
+  if (!cut_before_.empty()) conversation_ = messages_of(record_);  // as many, some of them shorter
   // A turn whose opinions were not journalled is looked at again; the others keep theirs.
   auto unjudged = services_.store->unjudged(record_.id);
   if (!unjudged) co_return unjudged.error();
@@ -423,19 +438,40 @@ Async<Result<Generation>> Rollout::generate_once(GenerateRequest request) {
 
 // Makes room by cutting the oldest observation that still stands; false when there is none.
 bool Rollout::cut_oldest_observation() {
-  for (auto& turn : record_.turns)
-    for (std::size_t i = 0; i < turn->observations.size(); ++i) {
-      const Observation& seen = turn->observations[i];
-      if (seen.tool_call_id.empty() || seen.extra.contains("cut_before_turn")) continue;
-      auto marked = std::make_shared<Turn>(*turn);
-      marked->observations[i].extra["cut_before_turn"] = record_.turns.size();
-      turn = std::move(marked);
+  for (std::size_t turn = 0; turn < record_.turns.size(); ++turn)
+    for (std::size_t i = 0; i < record_.turns[turn]->observations.size(); ++i) {
+      const Observation& seen = record_.turns[turn]->observations[i];
+      if (seen.tool_call_id.empty() || seen.extra.contains(kCutBefore)) continue;
+      mark_cut(turn, i, static_cast<int>(record_.turns.size()));
+      cut_.push_back(json::array{turn, i});
       conversation_ = messages_of(record_);
       tokens_.forget();
       seen_messages_ = 0;
       return true;
     }
   return false;
+}
+
+void Rollout::mark_cut(std::size_t turn, std::size_t observation, int before_turn) {
+  auto marked = std::make_shared<Turn>(*record_.turns[turn]);
+  marked->observations[observation].extra[kCutBefore] = before_turn;
+  record_.turns[turn] = std::move(marked);
+}
+
+// What an earlier process had cut before that turn, which is journalled with it.
+void Rollout::restore_cut(int before_turn, const json::value& places) {
+  if (!places.is_array()) return;
+  for (const auto& place : places.get_array()) {
+    const auto* pair = place.if_array();
+    if (!pair || pair->size() != 2) continue;
+    const auto* turn = (*pair)[0].if_int64();
+    const auto* observation = (*pair)[1].if_int64();
+    if (!turn || !observation || *turn < 0 || *turn >= before_turn || *observation < 0) continue;
+    const auto t = static_cast<std::size_t>(*turn), i = static_cast<std::size_t>(*observation);
+    if (t >= record_.turns.size() || i >= record_.turns[t]->observations.size()) continue;
+    mark_cut(t, i, before_turn);
+    cut_before_.insert(before_turn);
+  }
 }
 
 // A stop calls the tools off as it does the model; what they gave is of no use then.
@@ -576,6 +612,7 @@ Async<Status> Rollout::record_turn(std::shared_ptr<Turn> turn) {
   auto judgements = take_findings();
   auto entry = std::make_shared<Turn>(*turn);
   entry->extra[kSpent] = spent_json();
+  if (!cut_.empty()) entry->extra[kCut] = std::exchange(cut_, {});
   record_.turns.push_back(std::move(turn));
   ++services_.counters->turns;
   supervision_.turn_finished(snapshot());

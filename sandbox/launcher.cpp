@@ -235,7 +235,7 @@ Status start_launcher() {
     const int socket = fcntl(pair[1], F_DUPFD_CLOEXEC, 3);
     if (dup3(socket, 3, O_CLOEXEC) < 0 && socket != 3) _exit(1);
     syscall(SYS_close_range, 4U, ~0U, 0);
-    (void)chdir("/") /* a working directory of ours keeps no mount busy */;
+    (void)!chdir("/") /* a working directory of ours keeps no mount busy */;
     launcher_socket = 3;
     serve(3, false);
   }

@@ -18,7 +18,8 @@ TASKS = 10
 CONFIG = """name: killed
 tasks: {tasks}
 models:
-  policy: "script:{policy}?tokens=bytes"
+  policy: {{uri: "script:{policy}?tokens=bytes", context: 1800}}
+context: truncate
 format: hermes
 tools: [{{search: {{index: {index}, k: 2}}}}]
 supervise:
@@ -39,7 +40,9 @@ def write_inputs(scratch):
     tasks, rules = [], []
     for number in range(TASKS):
         name = f"task-{number}"
-        tasks.append({"id": name, "prompt": f"What is {number} * 7 + 1?",
+        # Every other conversation does not fit as a whole: results are cut to make room.
+        longer = " Think." * (60 * (number % 2))
+        tasks.append({"id": name, "prompt": f"What is {number} * 7 + 1?" + longer,
                       "gold": {"answers": [str(number * 7 + 1)]}})
         for turn in range(3):
             rules.append({"match": {"task_id": name, "turn": turn}, "delay_ms": 20,
@@ -142,6 +145,9 @@ def main(scratch):
     check_equal(result.returncode, 0, "the undisturbed run: " + result.stderr)
     undisturbed = records(undisturbed_at, scratch)
     check_equal(len(undisturbed), 2 * TASKS, "records of the undisturbed run")
+    cut = sum(any("cut_before_turn" in seen for turn in record["turns"]
+                  for seen in turn["observations"]) for record in undisturbed.values())
+    check_equal(cut, TASKS, "records with results that were cut")
 
     kills, runs, seen_finished, seen_journalled = 0, 0, 0, 0
     while kills < KILLS and runs < 4 * KILLS:

@@ -434,6 +434,7 @@ class Continuing final : public Model {
       EXPECT_EQ(seen, whole) << "turn " << turn;
     }
     prompts.push_back(whole);
+    if (turn == hangs) co_await sleep_for(1h);
     Generation generation;
     generation.content = turn == 4 ? "<answer>x</answer>" : kCall;
     generation.finish_reason = "stop";
@@ -445,7 +446,7 @@ class Continuing final : public Model {
     }
     co_return generation;
   }
-  int drops_ids = -1, continued = 0;
+  int drops_ids = -1, hangs = -1, continued = 0;
   std::vector<std::string> prompts;
 };
 
@@ -496,6 +497,47 @@ Async<void> cancel_after(const RolloutServices& services, TaskRef task, Millisec
   auto work = called_off(services, std::move(task));
   auto result = co_await with_deadline(std::move(work), time, "rollout");
   EXPECT_FALSE(result);
+}
+
+// Turns with a cut before, at and behind the point where the process ended.
+TEST_F(RolloutTest, AResumedRolloutKeepsWhatWasCut) {
+  with_tool(true);
+  config_.context = ContextPolicy::truncate;
+  const auto without_times = [](const Trajectory& trajectory) {
+    auto record = to_json(trajectory);
+    record.erase("created");
+    record.at("observation").as_object().erase("replayed_executions");
+    record.at("usage").as_object().erase("wall_ms");
+    for (auto& turn : record.at("turns").as_array()) {
+      turn.as_object().erase("timing");
+      for (auto& seen : turn.at("observations").as_array()) seen.as_object().erase("usage");
+    }
+    return json::serialize(record);
+  };
+  auto undisturbed = std::make_shared<Continuing>();
+  services_.policy = undisturbed;
+  const Trajectory whole = play();
+  EXPECT_EQ(whole.turns[0]->observations[0].extra.at("cut_before_turn"), 2);
+  for (const int last : {1, 2, 3}) {
+    TearDown();
+    auto store = Store::create(directory_, json::object{{"seed", 1}});
+    ASSERT_TRUE(store) << store.error().message;
+    store_ = std::move(*store);
+    services_.store = store_.get();
+    auto killed = std::make_shared<Continuing>();
+    killed->hangs = last + 1;
+    services_.policy = killed;
+    await(cancel_after(services_, task_, 150ms));
+    auto unfinished = store_->unfinished();
+    ASSERT_TRUE(unfinished);
+    ASSERT_EQ(unfinished->size(), 1u);
+    ASSERT_EQ(unfinished->front().turns.size(), static_cast<std::size_t>(last) + 1);
+    auto resuming = std::make_shared<Continuing>();
+    services_.policy = resuming;
+    const Trajectory resumed = play(unfinished->front());
+    EXPECT_EQ(resuming->prompts.back(), undisturbed->prompts.back()) << last;
+    EXPECT_TRUE(without_times(resumed) == without_times(whole)) << last;
+  }
 }
 
 TEST_F(RolloutTest, ACancelledRolloutLeavesItsJournal) {
