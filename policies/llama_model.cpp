@@ -77,6 +77,7 @@ class LlamaModel final : public Model {
     generation.prompt_tokens = static_cast<std::int64_t>(job->ids.size());
     generation.cached_tokens = static_cast<std::int64_t>(job->cached);
     generation.completion_tokens = static_cast<std::int64_t>(job->sampled.size());
+    generation.queued_ms = to_ms(job->admitted - job->submitted);
     if (request.want_tokens) {
       TurnTokens tokens;
       tokens.prompt_ids = std::move(job->ids);

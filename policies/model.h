@@ -69,6 +69,7 @@ struct Generation {
   std::optional<TurnTokens> tokens;
   json::object extra;  // what else the record's turn keeps
   std::int64_t prompt_tokens = 0, cached_tokens = 0, completion_tokens = 0;
+  double queued_ms = 0;  // of the call: until the model took it up
 };
 
 // log pi(continuation | messages as chat, then `assistant_prefix` of the opened assistant turn).

@@ -349,10 +349,13 @@ Async<Result<Generation>> OpenAiModel::continue_ids(std::shared_ptr<const Genera
 
 Async<Result<Generation>> OpenAiModel::generate(GenerateRequest given) {
   std::optional<Limiter::Lease> lease = limiter_.try_acquire();
+  double queued_ms = 0;
   if (!lease) {
+    const auto asked = std::chrono::steady_clock::now();
     auto waited = co_await limiter_.acquire();
     if (!waited) co_return std::move(waited).error();
     lease = std::move(*waited);
+    queued_ms = to_ms(std::chrono::steady_clock::now() - asked);
   }
   auto known = co_await this->known();
   if (!known) co_return std::move(known).error();
@@ -393,6 +396,7 @@ Async<Result<Generation>> OpenAiModel::generate(GenerateRequest given) {
     const bool keeps_stop = wire.dialect == Dialect::vllm || wire.dialect == Dialect::sglang;
     if (turn->finish_reason == "stop" && !keeps_stop)
       openai::restore_stop(turn->content, request->stop);
+    turn->queued_ms = queued_ms;
     co_return turn;
   }
 }

@@ -248,8 +248,10 @@ class ScriptModel final : public Model {
   }
 
   Async<Result<Generation>> generate(GenerateRequest request) override {
+    const auto asked = std::chrono::steady_clock::now();
     auto lease = co_await limiter_.acquire();
     if (!lease) co_return std::move(lease).error();
+    const double queued_ms = to_ms(std::chrono::steady_clock::now() - asked);
     const std::string prompt = text_of(request.messages);
     const Rule* rule = pick(request.asker, prompt, nullptr,
                             [](const Rule& each) { return each.answers_generate(); });
@@ -261,7 +263,9 @@ class ScriptModel final : public Model {
       co_return Error{ErrorKind::timeout,
                       name_ + ": no answer in " + std::to_string(delay.count()) + " ms"};
     if (rule->error) co_return unavailable(*rule->error);
-    co_return answer(*rule, request);
+    auto turn = answer(*rule, request);
+    if (turn) turn->queued_ms = queued_ms;
+    co_return turn;
   }
 
   Async<Result<Score>> score(ScoreRequest request) override {

@@ -311,7 +311,9 @@ Async<std::optional<Outcome>> Rollout::next_turn() {
   turn->timing.started = iso8601(services_.clock->now());
   const auto model_started = Steady::now();
   auto generation = co_await generate();
-  turn->timing.model_ms = to_ms(Steady::now() - model_started);
+  const double queued_ms = generation ? generation->queued_ms : 0;
+  turn->timing.model_ms = std::max(0.0, to_ms(Steady::now() - model_started) - queued_ms);
+  turn->timing.extra["queued_ms"] = queued_ms;
   // A turn that does not become part of the record was sampled for nothing.
   const std::int64_t sampled = generation ? generation->completion_tokens : 0;
   const auto stopped = [&] {

@@ -162,6 +162,9 @@ void Page::write_turn(const Turn& turn) {
   const auto add = [&facts](const char* name, double ms) {
     if (ms > 0) facts += fmt::format("{}{} {}", facts.empty() ? "" : ", ", name, milliseconds(ms));
   };
+  if (const auto* queued = turn.timing.extra.if_contains("queued_ms");
+      queued && queued->is_number())
+    add("queued", queued->to_number<double>());
   add("model", turn.timing.model_ms);
   add("tools", turn.timing.tools_ms);
   add("supervision", turn.timing.supervise_ms);

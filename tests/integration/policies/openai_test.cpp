@@ -357,7 +357,13 @@ TEST(OpenAi, WaitingForAPlaceIsNotTakenForASlowServer) {
   auto settings = quick();
   settings["max_in_flight"] = 1;
   auto turns = await(ask_many(model_at(server, settings), 16, 400ms));
-  for (const auto& turn : turns) EXPECT_TRUE(turn) << turn.error().message;
+  double queued_ms = 0;
+  for (const auto& turn : turns) {
+    ASSERT_TRUE(turn) << turn.error().message;
+    queued_ms = std::max(queued_ms, turn->queued_ms);
+  }
+  EXPECT_EQ(turns[0]->queued_ms, 0);
+  EXPECT_GE(queued_ms, 15 * 60);
   MockServer slow({.delay = 3s, .tool_turns = 0});
   turns = await(ask_many(model_at(slow), 1, 100ms));
   ASSERT_FALSE(turns[0]);

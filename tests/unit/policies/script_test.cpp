@@ -111,6 +111,20 @@ TEST(Script, WaitsItsDelay) {
   EXPECT_GE(std::chrono::steady_clock::now() - started, Milliseconds(60));
 }
 
+Async<std::vector<Result<Generation>>> two_at_once(ModelRef model) {
+  std::vector<Async<Result<Generation>>> both;
+  for (int i = 0; i < 2; ++i) both.push_back(model->generate(GenerateRequest()));
+  co_return co_await gather(std::move(both));
+}
+
+TEST(Script, SaysHowLongACallWaitedForItsPlace) {
+  ScriptFile file(R"({"content": "x", "delay_ms": 80})");
+  const auto turns = await(two_at_once(script_model(file, "", {{"max_in_flight", 1}})));
+  ASSERT_TRUE(turns[0] && turns[1]);
+  EXPECT_LT(turns[0]->queued_ms, 80);
+  EXPECT_GE(turns[1]->queued_ms, 80);
+}
+
 TEST(Script, NamesFileAndLineOfABrokenRule) {
   ScriptFile broken("{\"content\":\"ok\"}\n{\"content\":\n");
   auto model = make_model({broken.uri(), {}});

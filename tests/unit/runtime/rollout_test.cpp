@@ -39,6 +39,7 @@ class Lines final : public Model {
     generation.finish_reason = "stop";
     generation.completion_tokens = 10;
     generation.prompt_tokens = 100;
+    generation.queued_ms = queued_ms;
     co_return generation;
   }
   Async<Result<Score>> score(ScoreRequest request) override {
@@ -46,6 +47,7 @@ class Lines final : public Model {
     co_return Score{.logprobs = {-1}};
   }
   int started = 0, finished = 0;
+  double queued_ms = 0;
   std::optional<Error> failure;
   std::vector<std::vector<Message>> prompts, scored;
 
@@ -184,6 +186,16 @@ TEST_F(RolloutTest, PlaysToolTurnsUntilTheAnswer) {
   ASSERT_TRUE(stored && *stored);
   EXPECT_EQ((**stored).turns.size(), 3u);
   EXPECT_TRUE(store_->unfinished()->empty());
+}
+
+TEST_F(RolloutTest, TheModelsTimeIsWithoutItsQueue) {
+  auto model = says({"<answer>4</answer>"}, 30ms);
+  EXPECT_GE(play().turns[0]->timing.model_ms, 30);
+  model->queued_ms = 1e9;
+  config_.name = "queued";
+  const Timing timing = play().turns[0]->timing;
+  EXPECT_EQ(timing.model_ms, 0);
+  EXPECT_EQ(timing.extra.at("queued_ms"), 1e9);
 }
 
 TEST_F(RolloutTest, EndsAtTheTurnLimit) {
