@@ -84,12 +84,14 @@ Hermes::Said Hermes::read(std::string_view content, bool cut_short,
   Said said;
   const Thinking thinking = split_thinking(content, content.find(open));
   said.reasoning = thinking.reasoning;
+  const std::size_t thought = content.size() - thinking.rest.size();
+  said.spans.push_back({0, thought, 'r'});
   if (thinking.open) {
     said.parse_error =
         "Your turn ended before </think>. Think more briefly, then call a tool or answer.";
     return said;
   }
-  std::size_t at = content.size() - thinking.rest.size();
+  std::size_t at = thought;
   while (at < content.size()) {
     const auto call = content.find(open, at), response = content.find(forged, at);
     if (response < call) {
@@ -123,6 +125,7 @@ Hermes::Said Hermes::read(std::string_view content, bool cut_short,
       said.parse_error = broken("there is text between the JSON object and </tool_call>");
       break;
     }
+    said.spans.push_back({call, at, 'a'});
   }
   if (said.parse_error) {
     said.calls.clear();
@@ -132,6 +135,7 @@ Hermes::Said Hermes::read(std::string_view content, bool cut_short,
   if (said.calls.empty()) {
     said.answer = marked_answer(said.text);
     if (!said.answer && !cut_short && !said.text.empty()) said.answer = said.text;
+    if (said.answer) said.spans.push_back({thought, std::min(said.length, content.size()), 'a'});
     if (said.text.empty())
       said.parse_error = "Your turn is empty. Call a tool or write the final answer.";
   }

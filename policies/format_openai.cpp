@@ -82,6 +82,8 @@ Assistant OpenAi::parse(Generation generation, const std::vector<ToolDefinition>
   for (std::size_t i = 0; i < turn.tool_calls.size(); ++i) {
     turn.tool_calls[i].id = "c" + std::to_string(i);
   }
+  const std::size_t thought = turn.content.size() - thinking.rest.size();
+  std::vector<Span> spans{{0, thought, 'r'}};
   turn.parse_error = std::move(generation.parse_error);
   if (turn.parse_error) turn.tool_calls.clear();
   if (turn.tool_calls.empty() && !turn.parse_error) {
@@ -93,6 +95,8 @@ Assistant OpenAi::parse(Generation generation, const std::vector<ToolDefinition>
     }
   }
   turn.finish_reason = std::move(generation.finish_reason);
+  if (answer(turn)) spans.push_back({thought, turn.content.size(), 'a'});
+  if (generation.tokens) generation.tokens->segments = segments_of(generation, spans);
   turn.tokens = std::move(generation.tokens);
   turn.extra = std::move(generation.extra);
   return turn;

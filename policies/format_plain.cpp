@@ -27,6 +27,8 @@ class Plain final : public TextualFormat {
     const Thinking thinking = split_thinking(content, content.find("```"));
     said.reasoning = thinking.reasoning;
     said.text = std::string(trimmed(thinking.rest));
+    const std::size_t thought = content.size() - thinking.rest.size();
+    said.spans.push_back({0, thought, 'r'});
     if (thinking.open) {
       said.parse_error = "Your turn ended before </think>. Think more briefly, then answer.";
     } else if (said.text.empty()) {
@@ -34,6 +36,7 @@ class Plain final : public TextualFormat {
     } else {
       said.answer = marked_answer(said.text);
       if (!said.answer && !cut_short) said.answer = said.text;
+      if (said.answer) said.spans.push_back({thought, content.size(), 'a'});
     }
     return said;
   }

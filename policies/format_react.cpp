@@ -116,6 +116,7 @@ React::Said React::read(std::string_view content, bool cut_short,
   const Thinking thinking =
       split_thinking(content, labelled.size() > 1 ? labelled[1].start : std::string_view::npos);
   said.reasoning = thinking.reasoning;
+  said.spans.push_back({0, content.size() - thinking.rest.size(), 'r'});
   if (thinking.open) {
     said.parse_error = "Your turn ended before </think>. Think more briefly, then act or answer.";
     return said;
@@ -129,6 +130,15 @@ React::Said React::read(std::string_view content, bool cut_short,
       if (is_result) ++said.forged_outputs;
     }
     parts.resize(i);
+    break;
+  }
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const std::size_t end = i + 1 < parts.size() ? parts[i + 1].start : content.size();
+    if (parts[i].label.empty()) continue;
+    said.spans.push_back(
+        {parts[i].start, std::min(end, said.length), parts[i].label == kThought ? 'r' : 'a'});
+    if (parts[i].label != kAnswer) continue;
+    said.spans.back().end = std::min(content.size(), said.length);
     break;
   }
   for (std::size_t i = 0; i < parts.size() && !said.parse_error; ++i) {

@@ -161,7 +161,13 @@ Tags::Said Tags::read(std::string_view content, bool cut_short,
   Said said;
   std::vector<std::string> names = call_blocks(tools);
   names.insert(names.end(), {thought_, "answer", results_});
-  const auto think = [&](std::string_view block) {
+  std::vector<Span> texts;  // an answer, should there be no other
+  const auto text = [&](std::size_t from, std::size_t to) {
+    said.text += content.substr(from, to - from);
+    texts.push_back({from, to, 'a'});
+  };
+  const auto think = [&](std::string_view block, std::size_t from, std::size_t to) {
+    said.spans.push_back({from, to, 'r'});
     const std::string_view words = trimmed(block);
     if (words.empty()) return;
     said.reasoning =
@@ -176,12 +182,12 @@ Tags::Said Tags::read(std::string_view content, bool cut_short,
   // A template that opens the thought for the model leaves only its end in the content.
   if (const auto end = content.find(closing(thought_));
       end != npos && end < next_tag(content, 0, names).start) {
-    think(content.substr(0, end));
     at = end + closing(thought_).size();
+    think(content.substr(0, end), 0, at);
   }
   while (!said.parse_error) {
     const Tag tag = next_tag(content, at, names);
-    said.text += content.substr(at, tag.start == npos ? npos : tag.start - at);
+    text(at, std::min(tag.start, content.size()));
     if (tag.start == npos) break;
     if (tag.name == results_) {
       said.length = tag.start;
@@ -193,19 +199,20 @@ Tags::Said Tags::read(std::string_view content, bool cut_short,
     if (tag.name == thought_) {
       // A call inside an open thought counts; a mere mention of its tag does not.
       if (const auto call = closed_call(content, inside, end, tools)) {
-        think(content.substr(inside, *call - inside));
+        think(content.substr(inside, *call - inside), tag.start, *call);
         at = *call;
         continue;
       }
       const Tag forged = next_tag(content, inside, {results_});
       if (end == npos || forged.start < end) {
-        think(content.substr(inside, std::min(end, forged.start) - inside));
+        const std::size_t to = std::min({end, forged.start, content.size()});
+        think(content.substr(inside, to - inside), tag.start, to);
         if (forged.start == npos) unclosed(tag.name);
         at = std::min(forged.start, content.size());
         continue;
       }
-      think(content.substr(inside, end - inside));
       at = end + closing(tag.name).size();
+      think(content.substr(inside, end - inside), tag.start, at);
       continue;
     }
     if (end == npos) {
@@ -219,6 +226,7 @@ Tags::Said Tags::read(std::string_view content, bool cut_short,
     }
     const std::string_view body = content.substr(inside, end - inside);
     said.length = end + closing(tag.name).size();
+    said.spans.push_back({tag.start, said.length, 'a'});
     said.forged_outputs = static_cast<int>(count(content.substr(said.length), opening(results_)));
     if (tag.name == "answer") {
       said.answer = inside_of_fence(body).value_or(std::string(inside_of_block(body)));
@@ -231,6 +239,9 @@ Tags::Said Tags::read(std::string_view content, bool cut_short,
   if (said.parse_error || !said.calls.empty() || said.answer) return said;
   if (function_mode_ && !said.text.empty() && !cut_short) {
     said.answer = said.text;
+    said.spans.insert(said.spans.end(), texts.begin(), texts.end());
+    std::sort(said.spans.begin(), said.spans.end(),
+              [](const Span& one, const Span& other) { return one.begin < other.begin; });
   } else {
     said.parse_error =
         "Your turn ends without a call or an answer. Write " + missing_block(tools) + ".";

@@ -550,6 +550,7 @@ void LlamaEngine::on_sampled(LlamaJob& job, Picked picked) {
       job.finish_reason = "length";
     }
   }
+  job.ends.push_back(job.content.size());
   const bool done = !job.finish_reason.empty();
   const std::size_t ready = job.content.size() - (done ? 0 : unfinished_utf8(job.content));
   if (ready > job.told) {

@@ -36,6 +36,7 @@ struct LlamaJob {
   std::vector<float> logprobs;
   std::vector<float> embedding;
   std::string content;
+  std::vector<std::size_t> ends;  // of each sampled token's text in `content`
   std::string finish_reason;
   std::size_t cached = 0;  // tokens that were in the KV cache already
   std::optional<Error> error;

@@ -84,6 +84,8 @@ class LlamaModel final : public Model {
       tokens.ids = std::move(job->sampled);
       tokens.logprobs = std::move(job->logprobs);
       generation.tokens = std::move(tokens);
+      // Bytes that were no text have become others, at places of their own.
+      if (generation.content == job->content) generation.token_ends = std::move(job->ends);
     }
     co_return generation;
   }

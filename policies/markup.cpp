@@ -302,6 +302,28 @@ Thinking split_thinking(std::string_view text, std::size_t limit) {
   return thinking;
 }
 
+std::optional<std::string> segments_of(const Generation& generation,
+                                       const std::vector<Span>& spans) {
+  const auto& ends = generation.token_ends;
+  if (!generation.tokens || ends.empty() || ends.size() != generation.tokens->ids.size())
+    return std::nullopt;
+  std::string letters(ends.size(), 'o');
+  std::size_t begin = 0;
+  auto span = spans.begin();
+  for (std::size_t i = 0; i < ends.size(); begin = ends[i++]) {
+    if (ends[i] <= begin) continue;
+    if (begin < generation.content_from) {
+      letters[i] = 'r';
+      continue;
+    }
+    const std::size_t at = begin - generation.content_from;
+    while (span != spans.end() && span->end <= at) ++span;
+    if (span == spans.end()) break;
+    if (span->begin <= at) letters[i] = span->letter;
+  }
+  return letters;
+}
+
 std::string names_of(const std::vector<ToolDefinition>& tools) {
   std::string names;
   for (const ToolDefinition& tool : tools) names += (names.empty() ? "" : ", ") + tool.name;

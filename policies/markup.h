@@ -60,6 +60,17 @@ struct Thinking {
 // A lone closing tag counts only before `limit`, where other markup begins.
 Thinking split_thinking(std::string_view text, std::size_t limit = std::string_view::npos);
 
+// A stretch of what a turn says, markup included: reasoning (r), or an answer or call (a).
+struct Span {
+  std::size_t begin = 0, end = 0;
+  char letter = 'o';
+};
+// One letter a token: that of the span of `content` in which its text begins, r before the content,
+// o elsewhere and for tokens without text (the end of a turn). Nothing where it is not known which
+// token says what. `spans` are in order.
+std::optional<std::string> segments_of(const Generation& generation,
+                                       const std::vector<Span>& spans);
+
 // "search, python" for sentences to the policy.
 std::string names_of(const std::vector<ToolDefinition>& tools);
 

@@ -67,6 +67,10 @@ struct Generation {
   std::string finish_reason;               // stop | length | tool_calls | content_filter
   // prompt_ids is always the whole prompt here (prompt_from = 0).
   std::optional<TurnTokens> tokens;
+  // Where the text of each of `tokens->ids` ends, in bytes of all that was sampled; `content`
+  // begins at byte `content_from` of it, behind a thought that was taken away. Empty: not known.
+  std::vector<std::size_t> token_ends;
+  std::size_t content_from = 0;
   json::object extra;  // what else the record's turn keeps
   std::int64_t prompt_tokens = 0, cached_tokens = 0, completion_tokens = 0;
   double queued_ms = 0;  // of the call: until the model took it up

@@ -340,6 +340,7 @@ Async<Result<Generation>> OpenAiModel::continue_ids(std::shared_ptr<const Genera
       std::string_view reasoning = text.substr(0, end);
       if (reasoning.starts_with("<think>")) reasoning.remove_prefix(7);
       turn->reasoning = std::string(reasoning);
+      turn->content_from += end + 8;
       turn->content = std::string(text.substr(end + 8));
     }
     if (request->on_text) request->on_text(turn->content);

@@ -198,10 +198,45 @@ void AnswerReader::take_logprobs(const json::object& logprobs) {
       const auto* value = object ? find(*object, "logprob") : nullptr;
       if (!value) continue;
       logprobs_.push_back(as_logprob(*value));
+      // A token may end within a character: only its bytes say so.
+      if (const auto* bytes = find_array(*object, "bytes"))
+        for (const json::value& byte : *bytes)
+          sampled_ += static_cast<char>(byte.is_int64() ? byte.get_int64() : 0);
+      else
+        sampled_ += find_text(*object, "token");
+      ends_.push_back(sampled_.size());
     }
   } else if (const auto* values = find_array(logprobs, "token_logprobs")) {
     for (const json::value& value : *values) logprobs_.push_back(as_logprob(value));
+    const auto* texts = find_array(logprobs, "tokens");
+    if (!texts || texts->size() != values->size()) return;
+    for (const json::value& text : *texts) {
+      if (const auto* token = text.if_string()) sampled_ += std::string_view(*token);
+      ends_.push_back(sampled_.size());
+    }
   }
+}
+
+// Token texts are servers' own: they count only where they spell what the answer says. Calls that
+// the server took out of the text leave no trace of where they stood.
+void AnswerReader::place_tokens() {
+  if (ends_.size() != generation_.tokens->ids.size() || !calls_.empty()) return;
+  std::size_t from = 0;
+  if (generation_.reasoning) {
+    constexpr std::string_view kBlank = " \n\r\t", kClose = "</think>";
+    const std::size_t thought = sampled_.find(*generation_.reasoning);
+    if (thought == std::string::npos) return;
+    const std::size_t thought_end = thought + generation_.reasoning->size();
+    from = sampled_.find(kClose, thought_end);
+    if (from == std::string::npos || sampled_.find_first_not_of(kBlank, thought_end) != from)
+      return;
+    from += kClose.size();
+    if (!generation_.content.starts_with('\n'))
+      from = std::min(sampled_.find_first_not_of(kBlank, from), sampled_.size());
+  }
+  if (sampled_.compare(from, generation_.content.size(), generation_.content) != 0) return;
+  generation_.token_ends = std::move(ends_);
+  generation_.content_from = from;
 }
 
 void AnswerReader::take_usage(const json::object& usage) {
@@ -342,6 +377,7 @@ Result<Generation> AnswerReader::finish() {
     tokens.prompt_ids = std::move(*prompt_ids_);
     tokens.ids = std::move(ids_);
     tokens.logprobs = std::move(logprobs_);
+    place_tokens();
   }
   return std::move(generation_);
 }

@@ -73,6 +73,7 @@ class AnswerReader {
   void take_completion(const json::object& root);
   void add_text(std::string_view piece);
   void close_calls();
+  void place_tokens();
 
   std::function<void(std::string_view)> on_text_;
   bool told_ = false;
@@ -84,6 +85,8 @@ class AnswerReader {
   std::optional<std::vector<std::int32_t>> prompt_ids_;
   std::vector<std::int32_t> ids_;
   std::vector<float> logprobs_;
+  std::string sampled_;            // the text of the tokens that came with a log-probability
+  std::vector<std::size_t> ends_;  // of each of them in it
 };
 
 // A number of /v1/completions' echo or vLLM's prompt_logprobs: the log-probabilities of the tokens

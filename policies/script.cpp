@@ -356,7 +356,13 @@ class ScriptModel final : public Model {
     if (script_.context > 0 && turn.prompt_tokens >= script_.context)
       return bad_input("context_full: the prompt has " + std::to_string(turn.prompt_tokens) +
                        " tokens, the context " + std::to_string(script_.context));
-    if (request.want_tokens) turn.tokens = std::move(tokens);
+    if (request.want_tokens) {
+      // Of native calls and a thought apart nobody knows where they stood.
+      if (turn.tool_calls.empty() && !turn.reasoning)
+        for (std::size_t i = 0; i < tokens.ids.size(); ++i)
+          turn.token_ends.push_back(std::min(i + 1, turn.content.size()));
+      turn.tokens = std::move(tokens);
+    }
     if (request.on_text && !turn.content.empty()) request.on_text(turn.content);
     return turn;
   }

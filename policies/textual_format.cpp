@@ -3,8 +3,6 @@
 
 #include <algorithm>
 
-#include "policies/markup.h"
-
 namespace proctor {
 using namespace markup;
 namespace {
@@ -133,6 +131,7 @@ Assistant TextualFormat::parse(Generation generation,
   number(said.calls);
 
   Assistant turn;
+  if (generation.tokens) generation.tokens->segments = segments_of(generation, said.spans);
   turn.content = std::move(generation.content);
   if (said.length < turn.content.size()) turn.content.resize(said.length);
   turn.reasoning = std::move(generation.reasoning);

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "policies/format.h"
+#include "policies/markup.h"
 
 namespace proctor {
 
@@ -32,6 +33,7 @@ class TextualFormat : public Format {
     std::optional<std::string> parse_error;
     std::size_t length = std::string_view::npos;  // what is behind it is dropped from the content
     int forged_outputs = 0;
+    std::vector<markup::Span> spans = {};  // in order
   };
 
   // `cut_short`: the turn ended at the token limit.

@@ -238,17 +238,29 @@ void append(std::string& out, const Task& task) {
       .rest(task.extra);
 }
 
+// A list of texts of one letter each, or null.
+struct Letters {
+  const std::optional<std::string>& text;
+};
+void append(std::string& out, const Letters& letters) {
+  if (!letters.text) {
+    out += "null";
+    return;
+  }
+  out += '[';
+  for (const char& letter : *letters.text) {
+    if (&letter != letters.text->data()) out += ',';
+    append_text(out, std::string_view(&letter, 1));
+  }
+  out += ']';
+}
+
 void append(std::string& out, const TurnTokens& tokens) {
   Object object(out);
   object.field("prompt_ids", tokens.prompt_ids)
       .field("ids", tokens.ids)
       .field("logprobs", tokens.logprobs);
-  std::optional<std::vector<std::string>> letters;
-  if (tokens.segments) {
-    letters.emplace();
-    for (const char letter : *tokens.segments) letters->emplace_back(1, letter);
-  }
-  object.field("segments", letters);
+  object.field("segments", Letters{tokens.segments});
   if (tokens.prompt_from != 0) object.field("prompt_from", tokens.prompt_from);
   object.rest(tokens.extra);
 }

@@ -13,7 +13,7 @@
 #include <numeric>
 #include <thread>
 
-#include "policies/model.h"
+#include "policies/format.h"
 #include "runtime/core/paths.h"
 #include "tests/support/await.h"
 
@@ -110,6 +110,40 @@ TEST_F(LlamaModelTest, EndsAtTheTurnsEndTheLimitOrAStopString) {
   ASSERT_TRUE(stopped);
   EXPECT_EQ(stopped->finish_reason, "stop");
   EXPECT_TRUE(stopped->content.ends_with("Paris")) << stopped->content;
+}
+
+TEST_F(LlamaModelTest, TellsReasoningFromTheAnswerTokenByToken) {
+  auto made = make_format("tags");
+  ASSERT_TRUE(made);
+  const Format& format = **made;
+  auto asked = request("What is the capital of France?", 120);
+  const Rendered rendered = format.render(asked.messages, {});
+  asked.messages = rendered.messages;
+  asked.stop = rendered.stop;
+  const std::string think = R"("<think>" [a-zA-Z ,.]{8,60} "</think>\n")";
+  asked.grammar = "root ::= " + think + R"( "<answer>" [a-zA-Z ]{1,20} "</answer>")";
+  auto generated = generate(model_, asked);
+  ASSERT_TRUE(generated) << generated.error().message;
+  const std::string content = generated->content;
+  const auto ends = generated->token_ends;
+  const Assistant turn = format.parse(std::move(*generated), {});
+  ASSERT_TRUE(turn.tokens->segments);
+  const std::string& letters = *turn.tokens->segments;
+  ASSERT_EQ(letters.size(), turn.tokens->ids.size());
+  ASSERT_EQ(ends.back(), content.size());
+  // Every token's letter is that of the block in which its text begins.
+  const std::size_t thought = content.find("</think>") + 8, answer = content.find("<answer>");
+  ASSERT_LT(thought, answer);
+  std::size_t begin = 0;
+  for (std::size_t i = 0; i < ends.size(); begin = ends[i++]) {
+    const char expected = begin == ends[i]  ? 'o'
+                          : begin < thought ? 'r'
+                          : begin < answer  ? 'o'
+                                            : 'a';
+    EXPECT_EQ(letters[i], expected) << i << " in " << content;
+  }
+  EXPECT_EQ(letters.front(), 'r');
+  EXPECT_NE(letters.find('a'), std::string::npos);
 }
 
 // Sampled and scored log-probabilities come from different batches, hence the tolerance.

@@ -147,6 +147,63 @@ TEST(Format, GivesBackEveryAnswerItWrote) {
   }
 }
 
+// One token a byte, and the end of the turn, which has no text.
+std::string segments_in(const std::string& config, const std::string& content,
+                        const std::string& finish_reason = "stop") {
+  Generation generation;
+  generation.content = content;
+  generation.finish_reason = finish_reason;
+  generation.tokens.emplace().ids.resize(content.size() + 1);
+  for (std::size_t i = 1; i <= content.size(); ++i) generation.token_ends.push_back(i);
+  generation.token_ends.push_back(content.size());
+  const Assistant turn = format(config)->parse(std::move(generation), some_tools());
+  return turn.tokens->segments.value_or("unknown");
+}
+
+TEST(Format, TellsReasoningFromCallsAndAnswersTokenByToken) {
+  using Pieces = std::vector<std::pair<char, std::string>>;
+  const std::pair<const char*, Pieces> cases[] = {
+      {"tags", {{'r', "<think>x</think>"}, {'o', "\n"}, {'a', "<answer>y</answer>"}}},
+      {"tags", {{'r', "x</think>"}, {'a', "<search>y</search>"}, {'o', "zz"}}},
+      {"tags", {{'r', "<think>x"}, {'a', "<search>y</search>"}}},
+      {"tags", {{'r', "<think>ever more"}}},
+      {"tags", {{'o', "so <answer>never"}}},
+      {"{tags: {mode: function}}", {{'r', "<reasoning>x</reasoning>"}, {'a', "hm"}}},
+      {"hermes",
+       {{'r', "<think>x</think>"}, {'o', "so"}, {'a', "<tool_call>{\"name\":\"a\"}</tool_call>"}}},
+      {"hermes", {{'r', "<think>x</think>"}, {'a', "so"}}},
+      {"hermes", {{'a', "y"}, {'o', "<tool_response>z"}}},
+      {"plain", {{'r', "<think>x</think>"}, {'a', "so"}}},
+      {"openai", {{'r', "<think>x</think>"}, {'a', "so"}}},
+      {"react",
+       {{'o', "well\n"}, {'r', "Thought: x\n"}, {'a', "Action: search\nAction Input: y\n"}}},
+      {"react", {{'r', "Thought: x\n"}, {'a', "Final Answer: y\nz\nThought: w"}}},
+  };
+  for (const auto& [config, pieces] : cases) {
+    std::string content, expected;
+    for (const auto& [letter, text] : pieces) {
+      content += text;
+      expected.append(text.size(), letter);
+    }
+    EXPECT_EQ(segments_in(config, content), expected + 'o') << config << ": " << content;
+  }
+  EXPECT_EQ(segments_in("plain", "cut short", "length"), "oooooooooo") << "no answer yet";
+}
+
+TEST(Format, PlacesATokenWhereItBeginsAndLeavesOutWhatItDoesNotKnow) {
+  const FormatRef tags = format("tags");
+  Generation generation;
+  generation.content = "<answer>y</answer>";
+  generation.tokens.emplace().ids = {1, 2, 3, 4};
+  EXPECT_FALSE(tags->parse(generation, some_tools()).tokens->segments) << "no ends";
+  // A thought of ten bytes was taken away before the content; the second token reaches across.
+  generation.content_from = 10;
+  generation.token_ends = {9, 12, 28, 28};
+  EXPECT_EQ(tags->parse(generation, some_tools()).tokens->segments, "rrao");
+  generation.tokens->ids.push_back(5);
+  EXPECT_FALSE(tags->parse(generation, some_tools()).tokens->segments) << "an end is missing";
+}
+
 TEST(Format, WritesOneFewShotAnswerInEveryFormat) {
   Message example = message("assistant", "```python\ndef f():\n    return 1\n```");
   example.extra["answer"] = "def f():\n    return 1";

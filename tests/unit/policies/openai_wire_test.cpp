@@ -218,6 +218,45 @@ TEST(Answer, FindsTokenIdsWhereServersPutThem) {
       << "log-probabilities of other tokens are worse than none";
 }
 
+// Ends of the tokens, and where the content begins among them; empty: not known.
+std::pair<std::vector<std::size_t>, std::size_t> places(const std::string& message,
+                                                        const std::string& logprobs,
+                                                        int tokens = 3) {
+  AnswerReader reader;
+  std::string ids = "1";
+  for (int i = 1; i < tokens; ++i) ids += ",1";
+  EXPECT_TRUE(reader.take_whole(
+      R"({"prompt_token_ids":[1],"choices":[{"index":0,"finish_reason":"stop","message":)" +
+      message + R"(,"token_ids":[)" + ids + R"(],"logprobs":)" + logprobs + R"(}],
+         "usage":{"completion_tokens":)" +
+      std::to_string(tokens) + "}}"));
+  auto turn = reader.finish();
+  EXPECT_TRUE(turn && turn->tokens);
+  return {turn->token_ends, turn->content_from};
+}
+
+TEST(Answer, PlacesItsTokensInTheTextWhereTheyAreKnown) {
+  using Places = std::pair<std::vector<std::size_t>, std::size_t>;
+  // Two tokens share one letter of three bytes; the end of the turn is not in the content.
+  const std::string split = R"({"content":[
+      {"token":"x\ufffd","bytes":[120,226],"logprob":-1},
+      {"token":"\ufffd","bytes":[130,172],"logprob":-1},
+      {"token":"<eos>","bytes":[60,101,111,115,62],"logprob":-1}]})";
+  EXPECT_EQ(places(R"({"content":"x\u20ac"})", split), (Places{{2, 4, 9}, 0}));
+  const std::string as_text = R"({"tokens":["so"," be","<eos>"],"token_logprobs":[-1,-1,-1]})";
+  EXPECT_EQ(places(R"({"content":"so be"})", as_text), (Places{{2, 5, 10}, 0}));
+  EXPECT_EQ(places(R"({"content":"other"})", as_text), (Places{{}, 0})) << "not its text";
+  const std::string called = R"({"content":"so","tool_calls":[{"function":{"name":"f"}}]})";
+  EXPECT_EQ(places(called, as_text), (Places{{}, 0})) << "the call's tokens are anywhere";
+  const std::string thought = R"({"content":[{"token":"<think>hm</think>","logprob":-1},
+      {"token":"\n\n4","logprob":-1}]})";
+  for (const char* content : {"4", "\\n\\n4"})
+    EXPECT_EQ(places(R"({"reasoning_content":"hm","content":")" + std::string(content) + "\"}",
+                     thought, 2),
+              (Places{{17, 20}, content[0] == '4' ? 19U : 17U}));
+  EXPECT_EQ(places(R"({"reasoning_content":"ha","content":"4"})", thought, 2), (Places{{}, 0}));
+}
+
 TEST(Answer, TakesNoNonsense) {
   for (const char* body : {"", "[]", "{}", "{\"choices\":[]}", "{\"choices\":[7]}", "nonsense",
                            "{\"choices\":{}}", "{\"error\":{\"message\":\"broken\"}}"}) {
