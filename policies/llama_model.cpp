@@ -104,6 +104,7 @@ class LlamaModel final : public Model {
 
     if (auto done = co_await work(job, nullptr); !done) co_return std::move(done).error();
     score.logprobs.assign(job->logprobs.begin(), job->logprobs.end());
+    score.cached_tokens = static_cast<std::int64_t>(job->cached);
     co_return score;
   }
 

@@ -90,7 +90,7 @@ struct ScoreRequest {
 struct Score {
   std::vector<double> logprobs;
   std::vector<std::string> texts;  // of the tokens, where known
-  std::int64_t prompt_tokens = 0;
+  std::int64_t prompt_tokens = 0, cached_tokens = 0;
 };
 
 struct Capabilities {

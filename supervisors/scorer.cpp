@@ -53,6 +53,7 @@ Async<Result<Scorer::Confidence>> Scorer::ask(ScoreRequest request) {
   confidence.p = std::exp(sum / static_cast<double>(confidence.tokens));
   confidence.cost.model_calls = 1;
   confidence.cost.prompt_tokens = score->prompt_tokens;
+  if (score->cached_tokens > 0) confidence.cost.extra["cached_tokens"] = score->cached_tokens;
   confidence.cost.wall_ms = to_ms(std::chrono::steady_clock::now() - started);
   co_return confidence;
 }

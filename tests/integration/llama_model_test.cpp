@@ -240,6 +240,29 @@ TEST_F(LlamaModelTest, ComputesASharedPrefixOnce) {
   EXPECT_LT(second->cached_tokens, second->prompt_tokens);
 }
 
+// What igpo asks: the policy's own conversation, and behind it a text that is given.
+TEST_F(LlamaModelTest, ScoresOnWhatWasComputedForTheConversation) {
+  model_->shut_down();
+  model_ = make({{"engines", 1}});
+  auto asked = request("What is the capital of France?", 24);
+  auto turn = generate(model_, asked);
+  ASSERT_TRUE(turn) << turn.error().message;
+  const auto score_behind = [&](const std::vector<Message>& messages) {
+    ScoreRequest score;
+    score.messages = messages;
+    score.assistant_prefix = "The answer is ";
+    score.continuation = "Paris";
+    auto scored = await(model_->score(score));
+    EXPECT_TRUE(scored);
+    return scored ? scored->prompt_tokens - scored->cached_tokens : -1;
+  };
+  EXPECT_LE(score_behind(asked.messages), 8) << "more than the text before the answer";
+  asked.messages.push_back(message("assistant", turn->content));
+  asked.messages.push_back(message("user", "And of Italy?"));
+  ASSERT_TRUE(generate(model_, asked));
+  EXPECT_LE(score_behind(asked.messages), 8);
+}
+
 TEST_F(LlamaModelTest, KeepsToAGrammar) {
   auto asked = request("Think of any number at all.", 40);
   asked.grammar = "root ::= \"<answer>\" [1-9] [0-9]{0,3} \"</answer>\"";
