@@ -351,20 +351,25 @@ def run_scripts(number, start):
         emit(number, run)
 
 
-def compile_native(source, number, extra):
-    """Builds ./NAME; the compiler's complaint, or None."""
-    c = job["language"] == "c"
-    name, file = "p%d" % number, "program.c" if c else "program.cpp"
-    harness = job["harness"]  # calls the entry point; a main of the program's own steps aside
+def write_native(source):
+    """The file with the program, and the harness that calls its entry point behind it."""
+    file = "program.c" if job["language"] == "c" else "program.cpp"
+    harness = job["harness"]  # a main of the program's own steps aside
     with open(file, "w") as out:
         out.write("#define main program_main\n#line 1 \"%s\"\n" % file if harness else "")
         out.write(source)
         out.write("\n#undef main\n" + harness if harness else "")
-    objects = harness_object() if harness else []
-    done = compiler(native(c) + extra + ["-o", name, file] + objects + (["-lm"] if c else []))
+    return file
+
+
+def build_native(file, number, options):
+    """Builds ./NAME of a source or of assembly; the compiler's complaint, or None."""
+    c, name = job["language"] == "c", "p%d" % number
+    objects = harness_object() if job["harness"] else []
+    done = compiler(native(c) + options + ["-o", name, file] + objects + (["-lm"] if c else []))
     if done is None and not os.access(name, os.X_OK):
         make_runnable(name)
-    return done if done is None else done.replace("program_main", "main")
+    return done
 
 
 def make_runnable(name):
@@ -409,20 +414,17 @@ def native_child(name):
     return start
 
 
-def native_forms(source, number):
-    """Optimised assembly with its labels counted anew: unlike bare section bytes it also tells
-    which function a call goes to."""
-    c, entry = job["language"] == "c", job["entry_point"]
-    file = "form.c" if c else "form.cpp"
-    with open(file, "w") as out:
-        out.write(source)
-    command = native(c) + ["-O2", "-g0", "-fno-asynchronous-unwind-tables", "-S", "-o", "form.s", file]
-    if compiler(command + (["-fkeep-static-functions"] if entry else [])) is not None:
-        return []
+def assemble_native(file):
+    """Optimised assembly in form.s; the compiler's complaint, or None."""
+    return compiler(native(job["language"] == "c") +
+                    ["-O2", "-g0", "-fno-asynchronous-unwind-tables", "-S", "-o", "form.s", file])
+
+
+def native_forms():
+    """form.s with its labels counted anew: unlike bare section bytes it also tells which function a
+    call goes to. Of a function, its caller in the harness is part of it: equal wherever it is."""
     with open("form.s") as text:
         assembly = text.read()
-    if entry and entry not in assembly:
-        return []  # the function was optimised away: nothing to compare
     assembly = re.sub(r"^\s*\.(file|ident|loc)\b.*\n", "", assembly, flags=re.M)
     labels = {}
     assembly = re.sub(r"\.L\w+", lambda m: labels.setdefault(m[0], "L%d" % len(labels)), assembly)
@@ -443,13 +445,18 @@ def native_lines(number):
 
 
 def run_native(number, source):
-    extra = ["-O0", "--coverage"] if job["want_lines"] else ["-O1"]
-    complaint = compile_native(source, number, extra)
+    file, complaint = write_native(source), None
+    if job["want_forms"]:
+        complaint = assemble_native(file)
+    if complaint is None and job["want_lines"]:
+        complaint = build_native(file, number, ["-O0", "--coverage"])
+    elif complaint is None:  # what was compiled for its form is not compiled again to run
+        complaint = build_native("form.s" if job["want_forms"] else file, number, ["-O1"])
     if complaint is not None:
-        emit(number, {"compile_error": complaint})
+        emit(number, {"compile_error": complaint.replace("program_main", "main")})
         return
     if job["want_forms"]:
-        emit(number, {"forms": native_forms(source, number)})
+        emit(number, {"forms": native_forms()})
     run_scripts(number, native_child("p%d" % number))
     if job["want_lines"]:
         emit(number, {"lines": native_lines(number)})

@@ -119,5 +119,35 @@ TEST(PrlCoderInTheSandbox, LabelsTheWrongLineOfACProgram) {
   EXPECT_EQ(correct, (std::vector<int>{2, 3, 4, 5, 6, 10, 11}));
 }
 
+// All solutions in Python, and one in C++: the others take a compiler run for each of many
+// variants.
+TEST(PrlCoderInTheSandbox, FindsNothingWrongInTheSuitesOwnSolutions) {
+  auto suite = load_suite("code");
+  ASSERT_TRUE(suite);
+  auto supervisor = make_supervisor({.name = "prlcoder", .alias = "prlcoder"}, services());
+  ASSERT_TRUE(supervisor);
+  for (const TaskRef& task : suite->tasks) {
+    const auto program = read_program_task(task->gold);
+    ASSERT_TRUE(program);
+    if (program->language != Language::python && task->id != "code-cpp-absolute") continue;
+    auto trajectory = std::make_shared<Trajectory>();
+    trajectory->task = task;
+    Turn turn;
+    turn.assistant.content = "```\n" + *program->solution + "```\n";
+    trajectory->turns.push_back(std::make_shared<const Turn>(std::move(turn)));
+    auto opinion = await(supervisor->supervisor->on_finished(trajectory));
+    ASSERT_TRUE(opinion) << task->id << ": " << opinion.error().message;
+    int lines = 0;
+    for (const Label& label : opinion->labels) {
+      const bool line = label.name == "line";
+      lines += line;
+      if (!line && label.name != "pass") continue;
+      EXPECT_EQ(label.verdict, line ? "correct" : "passed")
+          << task->id << " line " << label.line.value_or(-1);
+    }
+    EXPECT_GE(lines, 2) << task->id;
+  }
+}
+
 }  // namespace
 }  // namespace proctor

@@ -270,6 +270,28 @@ TEST(RunPrograms, KnowsEqualArithmeticAndUnequalConditionsByTheirAssembly) {
   EXPECT_NE(reports[2].forms, reports[3].forms);
 }
 
+TEST(RunPrograms, RunsTheAssemblyThatIsCompared) {
+  ProgramJob job;
+  job.language = Language::cpp;
+  job.entry_point = "f";
+  job.programs = {"static int f(int x) { return x * 2; }", "static int f(int n) { return n + n; }",
+                  "#include <stdexcept>\nint f(int x) { if (x > 3) throw std::range_error(\"x\");\n"
+                  "  return x * 2; }",
+                  "int f(int x) { return x"};
+  job.inputs = {args({3}), args({4})};
+  job.want_forms = true;
+  const auto reports = run(job);
+  ASSERT_EQ(reports[0].runs.size(), 2u) << reports[0].compile_error;
+  EXPECT_EQ(reports[0].runs[1].value, "8");
+  EXPECT_EQ(reports[1].runs.at(1).value, "8");
+  EXPECT_EQ(reports[2].runs.at(0).value, "6");
+  EXPECT_EQ(reports[2].runs.at(1).error, "std::range_error");
+  ASSERT_EQ(reports[0].forms.size(), 1u);
+  EXPECT_EQ(reports[0].forms, reports[1].forms);
+  EXPECT_NE(reports[0].forms, reports[2].forms);
+  EXPECT_THAT(reports[3].compile_error, HasSubstr("program.cpp:1"));
+}
+
 TEST(ReadProgramTask, NamesTheBadField) {
   const auto complaint = [](const char* gold) {
     auto read = read_program_task(json::parse(gold).as_object());
