@@ -34,9 +34,6 @@ struct Once {
   std::shared_ptr<Flight> flight;  // guarded by mutex
 };
 
-// A server that is there says what it is at once; one that hangs is not waited for like an answer.
-constexpr Milliseconds kLookLimit{15'000};
-
 struct Known {
   Wire wire;
   std::int64_t context = 0;
@@ -179,7 +176,7 @@ Async<Result<Known>> OpenAiModel::look() {
   Call models;
   models.method = "GET";
   models.target = server_->path("/models");
-  models.limit = kLookLimit;
+  models.limit = settings().look_timeout;
   models.retries = std::min(settings().retries, 2);
   std::string listed;
   models.accept = [this, &known](HttpReply& reply) {
@@ -194,7 +191,7 @@ Async<Result<Known>> OpenAiModel::look() {
     Call version;
     version.method = "GET";
     version.target = server_->root_path("/version");
-    version.limit = kLookLimit;
+    version.limit = settings().look_timeout;
     auto answer = co_await server_->ask(std::move(version));
     if (answer)
       for (const char* old : {"\"0.6.", "\"0.7.", "\"0.8.", "\"0.9.", "\"0.10."})

@@ -29,6 +29,11 @@ const std::vector<OptionInfo>& declared() {
        .fallback = 10'000,
        .meaning = "longest wait for a connection",
        .least = 1},
+      {.name = "look_timeout_ms",
+       .type = OptionType::integer,
+       .fallback = 15'000,
+       .meaning = "longest wait for what the server is",
+       .least = 1},
       {.name = "backoff_ms",
        .type = OptionType::integer,
        .fallback = 500,
@@ -150,6 +155,7 @@ Result<Settings> read_settings(const ModelConfig& config) {
   settings.ca_file = options->given("ca_file") ? options->text("ca_file") : "";
   settings.timeout = Milliseconds(options->integer("timeout_ms"));
   settings.connect_timeout = Milliseconds(options->integer("connect_timeout_ms"));
+  settings.look_timeout = Milliseconds(options->integer("look_timeout_ms"));
   settings.backoff = Milliseconds(options->integer("backoff_ms"));
   settings.max_in_flight = static_cast<std::size_t>(options->integer("max_in_flight"));
   settings.retries = static_cast<int>(options->integer("retries"));
@@ -227,16 +233,23 @@ Server::Failure Server::judge_status(const Call& call, const HttpReply& reply,
   return {bad_input(answered)};
 }
 
+std::chrono::nanoseconds retry_wait(Milliseconds backoff, int attempt, double chance) {
+  const auto longest = backoff * (1 << std::min(attempt, 6));
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(longest * (0.5 + 0.5 * chance));
+}
+
+std::chrono::nanoseconds longer_wait(std::chrono::nanoseconds left, double chance) {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(left * (1 + 0.25 * chance));
+}
+
 Async<void> Server::wait_for_rate_limit() {
   for (;;) {
     const std::chrono::nanoseconds until(not_before_ns_.load(std::memory_order_relaxed));
     const std::chrono::nanoseconds left =
         until - std::chrono::steady_clock::now().time_since_epoch();
     if (left <= std::chrono::nanoseconds(0)) co_return;
-    // A little longer for each, so that they do not all come back in the same instant.
     Rng rng(derive_seed(hash64(settings_.model), waits_++));
-    const double longer = 1 + 0.25 * rng.uniform();
-    co_await sleep_for(std::chrono::duration_cast<std::chrono::nanoseconds>(left * longer));
+    co_await sleep_for(longer_wait(left, rng.uniform()));
   }
 }
 
@@ -250,10 +263,8 @@ Async<void> Server::wait_before(int attempt, std::optional<std::chrono::seconds>
     }
     if (*asked > std::chrono::seconds(0)) co_return;  // the next try waits there
   }
-  const auto longest = settings_.backoff * (1 << std::min(attempt, 6));
   Rng rng(derive_seed(hash64(settings_.model), waits_++));
-  const double part = 0.5 + 0.5 * rng.uniform();
-  const auto wait = std::chrono::duration_cast<std::chrono::nanoseconds>(longest * part);
+  const auto wait = retry_wait(settings_.backoff, attempt, rng.uniform());
   if (wait > std::chrono::nanoseconds(0)) co_await sleep_for(wait);
 }
 

@@ -21,6 +21,9 @@ struct Settings {
   std::string ca_file;
   Milliseconds timeout{600'000};
   Milliseconds connect_timeout{10'000};
+  // A server that is there says what it is at once; one that hangs is not waited for like an
+  // answer.
+  Milliseconds look_timeout{15'000};
   Milliseconds backoff{500};
   std::size_t max_in_flight = 1024;
   int retries = 4;
@@ -45,6 +48,13 @@ struct Call {
   std::function<Status(std::string_view piece)> on_body;  // may be empty
   std::function<bool()> told;                             // true: may not be made again
 };
+
+// How long to wait before the try behind try `attempt` (from 0): `backoff` doubled each time, of
+// which `chance`, from [0, 1), takes away up to half, so that those who failed together do not come
+// back together.
+std::chrono::nanoseconds retry_wait(Milliseconds backoff, int attempt, double chance);
+// How long to stay away of a server that asked for `left` more: up to a quarter longer.
+std::chrono::nanoseconds longer_wait(std::chrono::nanoseconds left, double chance);
 
 // A refusal that the caller may know a way around.
 struct Refusal {

@@ -73,8 +73,6 @@ class Renamed final : public Tool {
   const std::string name_;
 };
 
-constexpr Milliseconds kReachable = 30s;  // for models and supervisors, before any work is done
-
 Async<void> say_that_it_waits(std::string whom) {
   co_await sleep_for(2s);
   std::cerr << "proctor: waiting for " << whom << "\n";
@@ -346,16 +344,14 @@ Status Assembly::build_supervisors() {
   return {};
 }
 
-Async<Status> Assembly::prepare() {
+Async<Status> Assembly::prepare(Milliseconds limit) {
   auto executor = co_await asio::this_coro::executor;
   Nursery remarks(executor);
   remarks.spawn(executor, say_that_it_waits(services_.policy->name()));
   std::exception_ptr thrown;
   Status ready;
   try {
-    auto work = reach_all();
-    std::string what = services_.policy->name();
-    ready = co_await with_deadline(std::move(work), kReachable, std::move(what));
+    ready = co_await reach_all(limit);
   } catch (...) {
     thrown = std::current_exception();
   }
@@ -363,21 +359,21 @@ Async<Status> Assembly::prepare() {
   remarks.cancel();
   co_await remarks.join();
   if (thrown) std::rethrow_exception(thrown);
-  if (!ready && ready.error().kind == ErrorKind::timeout) co_return missing(ready.error().message);
   co_return ready;
 }
 
-Async<Status> Assembly::reach_all() {
-  auto capabilities = co_await services_.policy->capabilities();
+Async<Status> Assembly::reach_all(Milliseconds limit) {
+  auto work = services_.policy->capabilities();
+  std::string what = services_.policy->name();
+  auto capabilities = co_await with_deadline(std::move(work), limit, std::move(what));
+  if (!capabilities && capabilities.error().kind == ErrorKind::timeout)
+    co_return missing(capabilities.error().message);
   if (!capabilities) co_return std::move(capabilities).error();
   services_.capabilities = *capabilities;
   // Native tool calls on a model that has none are written as text.
   services_.format = format_for(services_.format, *capabilities);
-  for (const auto& instance : services_.supervisors) {
-    auto ready = co_await instance.supervisor->prepare();
-    if (!ready) co_return std::move(ready).error().in(instance.alias);
-  }
-  co_return Status{};
+  auto ready = co_await prepare_all(services_.supervisors, limit);
+  co_return ready;
 }
 
 json::object Assembly::in_flight() const {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "runtime/judges.h"
+#include "runtime/opinions.h"
 #include "runtime/rollout.h"
 #include "runtime/run_config.h"
 #include "sandbox/sandbox.h"
@@ -23,8 +24,8 @@ class Assembly {
   ~Assembly();
 
   // Asks the policy what it can do and lets the supervisors reach for what they need: `missing`
-  // before any work is done, also when there is no answer within 30 s.
-  Async<Status> prepare();
+  // before any work is done, also when one of them has no answer within `limit`.
+  Async<Status> prepare(Milliseconds limit = kReachable);
 
   const RunConfig& config() const { return config_; }
   const RolloutServices& services() const { return services_; }
@@ -47,7 +48,7 @@ class Assembly {
   Status build_tools();
   Status build_checkers();
   Status build_supervisors();
-  Async<Status> reach_all();
+  Async<Status> reach_all(Milliseconds limit);
 
   RunConfig config_;
   Clock clock_;

@@ -43,12 +43,9 @@ Result<Labeller> Labeller::make(std::vector<SupervisorInstance> supervisors,
   return Labeller(std::move(supervisors), deadline);
 }
 
-Async<Status> Labeller::prepare() const {
-  for (const auto& instance : supervisors_) {
-    auto ready = co_await instance.supervisor->prepare();
-    if (!ready) co_return std::move(ready).error().in(instance.alias);
-  }
-  co_return Status{};
+Async<Status> Labeller::prepare(Milliseconds limit) const {
+  auto ready = co_await prepare_all(supervisors_, limit);
+  co_return ready;
 }
 
 Status Labeller::accepts(const Trajectory& trajectory) const {

@@ -14,8 +14,8 @@ class Labeller {
   // Aliases must differ: `bad_input` otherwise. `deadline` is of one hook call.
   static Result<Labeller> make(std::vector<SupervisorInstance> supervisors, Milliseconds deadline);
 
-  // Lets every supervisor reach for what it needs.
-  Async<Status> prepare() const;
+  // Lets every supervisor reach for what it needs: `missing` also without an answer in time.
+  Async<Status> prepare(Milliseconds limit = kReachable) const;
   // Refuses a record that a supervisor cannot judge, or whose token lists differ in length.
   Status accepts(const Trajectory& trajectory) const;
   bool has_group_hooks() const { return has_group_hooks_; }

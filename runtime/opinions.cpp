@@ -270,4 +270,17 @@ Async<GroupAnswer> label_group_with(SupervisorInstance instance, std::vector<Tra
   co_return answer;
 }
 
+Async<Status> prepare_all(std::vector<SupervisorInstance> supervisors, Milliseconds limit) {
+  for (const auto& instance : supervisors) {
+    auto work = instance.supervisor->prepare();
+    std::string what = instance.alias;
+    auto ready = co_await with_deadline(std::move(work), limit, std::move(what));
+    if (ready) continue;
+    Error error = std::move(ready).error();
+    if (error.kind == ErrorKind::timeout) co_return missing(error.message);
+    co_return std::move(error).in(instance.alias);
+  }
+  co_return Status{};
+}
+
 }  // namespace proctor

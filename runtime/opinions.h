@@ -63,6 +63,11 @@ void add_member_opinion(Trajectory& trajectory, MemberOpinion opinion);
 Async<GroupAnswer> label_group_with(SupervisorInstance instance, std::vector<Trajectory>* members,
                                     Milliseconds deadline);
 
+// Lets every supervisor reach for what it needs, one after another; `missing` when one has no
+// answer within `limit`.
+inline constexpr Milliseconds kReachable = std::chrono::seconds(30);
+Async<Status> prepare_all(std::vector<SupervisorInstance> supervisors, Milliseconds limit);
+
 // The first thing wrong with the label of this trajectory, or nothing.
 std::optional<std::string> wrong_with(const Label& label, const Trajectory& trajectory);
 

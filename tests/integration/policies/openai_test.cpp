@@ -2,10 +2,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
 #include <fstream>
 #include <thread>
 
 #include "policies/model.h"
+#include "policies/openai_server.h"
 #include "runtime/app/mock_server.h"
 #include "tests/support/await.h"
 
@@ -294,6 +297,36 @@ TEST(OpenAi, ADeadServerIsMissingBeforeAnyWork) {
   ASSERT_FALSE(can);
   EXPECT_EQ(can.error().kind, ErrorKind::missing);
   EXPECT_THAT(can.error().message, HasSubstr("cannot connect to 127.0.0.1"));
+}
+
+// The cap on looking is not that on answering: a model may take long to answer.
+TEST(OpenAi, AServerThatHangsIsNotLookedAtForLong) {
+  asio::io_context nobody;
+  const asio::ip::tcp::acceptor silent(nobody, {asio::ip::address_v4::loopback(), 0});
+  const std::string uri =
+      "openai:http://127.0.0.1:" + std::to_string(silent.local_endpoint().port()) + "/v1#mock";
+  auto model = make_model({uri, {{"retries", 0}, {"look_timeout_ms", 60}}});
+  ASSERT_TRUE(model) << model.error().message;
+  const auto started = std::chrono::steady_clock::now();
+  auto can = await((*model)->capabilities());
+  ASSERT_FALSE(can);
+  EXPECT_EQ(can.error().kind, ErrorKind::missing);
+  EXPECT_THAT(can.error().message, HasSubstr("no answer in 60 ms"));
+  EXPECT_LT(std::chrono::steady_clock::now() - started, 5s);
+  auto read = openai::read_settings({uri, {}});
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->look_timeout, 15s);
+}
+
+TEST(OpenAi, WaitsBetweenTriesGrowAndAreSpread) {
+  for (int attempt = 0; attempt < 9; ++attempt) {
+    const auto longest = 100ms * (1 << std::min(attempt, 6));
+    EXPECT_EQ(openai::retry_wait(100ms, attempt, 0), longest / 2) << attempt;
+    EXPECT_LT(openai::retry_wait(100ms, attempt, 0.999), longest);
+    EXPECT_GT(openai::retry_wait(100ms, attempt, 0.999), longest * 0.99);
+  }
+  EXPECT_EQ(openai::longer_wait(1s, 0), 1s);
+  EXPECT_EQ(openai::longer_wait(1s, 0.5), 1125ms);
 }
 
 TEST(OpenAi, AnUnknownModelIsNamedWithTheKnown) {

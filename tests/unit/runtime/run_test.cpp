@@ -3,9 +3,13 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <fstream>
 #include <map>
 
+
+
+#include "runtime/labelling.h"
 #include "tests/support/await.h"
 #include "tests/support/scratch.h"
 
@@ -148,6 +152,73 @@ TEST_F(RunTest, ResumingAFinishedRunKeepsItsSpeed) {
   };
   const json::value first = play(Start::create), second = play(Start::resume);
   EXPECT_EQ(second, first);
+
+// Takes its time with groups, and for ever to get ready.
+class Slow final : public Supervisor {
+ public:
+  bool has_on_group() const override { return true; }
+  Async<Result<void>> prepare() override {
+    if (hangs) co_await sleep_for(1h);
+    co_return Result<void>{};
+  }
+  Async<Result<std::vector<MemberOpinion>>> on_group(Group group) override {
+    most = std::max(most, ++inside);
+    co_await sleep_for(20ms);
+    --inside;
+    co_return std::vector<MemberOpinion>(group.size());
+  }
+  bool hangs = false;
+  int inside = 0, most = 0;
+};
+
+TEST_F(RunTest, LabelsNoMoreGroupsAtOnceThanRolloutsMayRun) {
+  auto made = assembly(12, "concurrency: 3\n");
+  ASSERT_TRUE(made) << made.error().message;
+  auto slow = std::make_shared<Slow>();
+  (*made)->services().supervisors.push_back({"slow", "slow", slow});
+  ASSERT_TRUE(run_all(**made, Start::create, silent));
+  EXPECT_EQ(slow->most, 3);
+  auto summary = parse_json(*read_file(scratch_.path("out/summary.json")));
+  ASSERT_TRUE(summary);
+  const auto& groups = summary->at("in_flight").at("groups");
+  EXPECT_EQ(groups.at("highest").as_int64(), 3);
+  EXPECT_EQ(groups.at("capacity").as_int64(), 3);
+}
+
+TEST_F(RunTest, ASupervisorThatNeverGetsReadyIsMissing) {
+  auto made = assembly(1);
+  ASSERT_TRUE(made) << made.error().message;
+  auto slow = std::make_shared<Slow>();
+  slow->hangs = true;
+  const SupervisorInstance instance{"slow", "slowly", slow};
+  (*made)->services().supervisors.push_back(instance);
+  auto labeller = Labeller::make({instance}, 1s);
+  ASSERT_TRUE(labeller);
+  for (const Status& ready : {await((*made)->prepare(30ms)), await(labeller->prepare(30ms))}) {
+    ASSERT_FALSE(ready);
+    EXPECT_EQ(ready.error().kind, ErrorKind::missing);
+    EXPECT_EQ(ready.error().message, "slowly: no answer in 30 ms");
+  }
+}
+
+TEST_F(RunTest, APolicyThatNeverSaysWhatItCanDoIsMissing) {
+  class Silent final : public Model {
+   public:
+    std::string name() const override { return "silent"; }
+    std::string backend() const override { return "script"; }
+    Async<Result<Capabilities>> capabilities() override {
+      co_await sleep_for(1h);
+      co_return Capabilities{};
+    }
+    Async<Result<Generation>> generate(GenerateRequest) override { co_return Generation{}; }
+  };
+  auto made = assembly(1);
+  ASSERT_TRUE(made) << made.error().message;
+  (*made)->services().policy = std::make_shared<Silent>();
+  const Status ready = await((*made)->prepare(30ms));
+  ASSERT_FALSE(ready);
+  EXPECT_EQ(ready.error().kind, ErrorKind::missing);
+  EXPECT_EQ(ready.error().message, "silent: no answer in 30 ms");
 }
 
 }  // namespace

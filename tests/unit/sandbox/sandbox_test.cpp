@@ -19,6 +19,7 @@
 #include "sandbox/base64.h"
 #include "sandbox/files.h"
 #include "sandbox/filter.h"
+#include "sandbox/mounts.h"
 #include "sandbox/wire.h"
 
 namespace proctor {
@@ -113,6 +114,15 @@ TEST(Base64, GoesThereAndBack) {
   EXPECT_EQ(to_base64("hello"), "aGVsbG8=");
   for (const char* bad : {"a", "aGk", "aGk!", "====", "a===", "aG=k", "aGk=aGk="})
     EXPECT_FALSE(from_base64(bad)) << bad;
+}
+
+TEST(PlaceInView, IsAFilesOwnButWhereTheGuestHasSomethingItself) {
+  EXPECT_EQ(place_in_view("/usr/bin/python3"), "/usr/bin/python3");
+  EXPECT_EQ(place_in_view("/root/proctor/data/venv"), "/root/proctor/data/venv");
+  for (const std::string taken : {"/tmp", "/var/tmp", "/dev/shm", "/box", "/proc"}) {
+    EXPECT_EQ(place_in_view(taken + "/checkout/python3"), "/host" + taken + "/checkout/python3");
+    EXPECT_EQ(place_in_view(taken + "x/python3"), taken + "x/python3") << "only looks like it";
+  }
 }
 
 TEST(FileNames, StayInside) {
