@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.dirname(__file__))
@@ -62,27 +63,47 @@ def offline(scratch):
     check_equal(len(lines(limited + "/trajectories.jsonl")), 1, "--filter")
 
 
+class Counting:
+    """Answers slowly, always the same, and counts how many ask at once."""
+
+    def __init__(self, text, seconds):
+        self.text, self.seconds = text, seconds
+        self.inside, self.most, self.lock = 0, 0, threading.Lock()
+
+    def __call__(self, handler, _):
+        with self.lock:
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+        time.sleep(self.seconds)
+        with self.lock:
+            self.inside -= 1
+        handler.reply(200, completion(self.text))
+
+
 def caps(scratch):
-    """However many tasks there are, no more than `concurrency` rollouts and model calls run."""
-    inside, most = [0], [0]
-
-    def answer(handler, _):
-        inside[0] += 1
-        most[0] = max(most[0], inside[0])
-        time.sleep(0.01)
-        inside[0] -= 1
-        handler.reply(200, completion("<answer>4</answer>"))
-
-    tasks = scratch.write("many.jsonl", [{"id": f"t{i}", "prompt": "x"} for i in range(60)])
-    with Server(answer) as server:
-        config = scratch.write("caps.yaml", f"tasks: {tasks}\nformat: hermes\nconcurrency: 7\n"
-                               f"models: {{policy: {{uri: \"{server.uri}\", max_in_flight: 3}}}}\n")
+    """However many tasks there are, no more than `concurrency` rollouts run, and no more calls of
+    the policy and of the judge than their models may have in flight."""
+    policy, judge = Counting("<answer>4</answer>", 0.01), Counting("<score>9</score>", 0.05)
+    tasks = scratch.write("many.jsonl", [{"id": f"t{i}", "prompt": f"x{i}"} for i in range(60)])
+    with Server(policy) as server, Server(judge) as other:
+        config = scratch.write("caps.yaml", f"""
+tasks: {tasks}
+format: hermes
+concurrency: 7
+models:
+  policy: {{uri: "{server.uri}", max_in_flight: 3}}
+  judge: {{uri: "{other.uri}", max_in_flight: 2}}
+supervise: [{{judge: {{rubric: "Is it right?"}}}}]
+""")
         result = proctor("run", config, "--out", scratch("caps"))
     check_equal(result.returncode, 0, "caps: " + result.stderr)
-    check(most[0] <= 3, f"the server saw {most[0]} requests at once, allowed are 3")
-    summary = lines(scratch("caps") + "/summary.json")[0]
-    check_equal(summary["in_flight"]["rollouts"]["highest"], 7, "highest number of rollouts seen")
-    check_equal(summary["in_flight"]["model.policy"]["highest"], 3, "highest number of model calls")
+    check(policy.most <= 3, f"the policy saw {policy.most} requests at once, allowed are 3")
+    check_equal(judge.most, 2, "requests that the judge saw at once")
+    summary = lines(scratch("caps") + "/summary.json")[0]["in_flight"]
+    check_equal(summary["rollouts"]["highest"], 7, "highest number of rollouts seen")
+    check_equal(summary["model.policy"]["highest"], 3, "highest number of model calls")
+    check_equal((summary["model.judge"]["highest"], summary["model.judge"]["capacity"]), (2, 2),
+                "highest number of the judge's calls, and its cap")
 
 
 def interrupted(scratch):
