@@ -7,8 +7,6 @@
 #include <fstream>
 #include <map>
 
-
-
 #include "runtime/labelling.h"
 #include "tests/support/await.h"
 #include "tests/support/scratch.h"
