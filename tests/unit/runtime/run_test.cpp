@@ -150,6 +150,7 @@ TEST_F(RunTest, ResumingAFinishedRunKeepsItsSpeed) {
   };
   const json::value first = play(Start::create), second = play(Start::resume);
   EXPECT_EQ(second, first);
+}
 
 // Takes its time with groups, and for ever to get ready.
 class Slow final : public Supervisor {
