@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -131,6 +132,13 @@ def interrupted(scratch):
     check_equal(by_id(cut + "/trajectories.jsonl"), by_id(whole + "/trajectories.jsonl"),
                 "resumed and undisturbed runs have the same records")
     check_equal(proctor("resume", cut).returncode, 0, "resuming a finished run does nothing")
+    store = sqlite3.connect(cut + "/trajectories.db")
+    store.executescript("ALTER TABLE journal RENAME COLUMN judgements TO supervision;"
+                        "PRAGMA user_version = 1;")
+    store.close()
+    check("`proctor resume` upgrades it" in proctor("show", cut).stderr, "an older store, read")
+    check_equal(proctor("resume", cut).returncode, 0, "resume upgrades an older store")
+    check_equal(proctor("show", cut).returncode, 0, "which can be read then")
 
 
 with Scratch() as folder:
