@@ -128,8 +128,8 @@ Result<int> run(RunArguments arguments) {
 Result<int> resume(const std::string& directory, Start start, bool quiet) {
   if (!fs::is_directory(directory))
     return bad_input(directory + ": is no run directory (there is no such directory)");
-  // The store gives config.yaml, or its own copy where that is gone; the file gives the lines. Opened
-  // for writing, an older store is upgraded.
+  // The store gives config.yaml, or its own copy where that is gone; the file gives the lines.
+  // Opened for writing, an older store is upgraded.
   auto store = Store::open(directory, Store::Access::write);
   if (!store) return std::move(store).error();
   YamlFile file{.path = directory + "/trajectories.db", .root = (*store)->config()};
