@@ -101,14 +101,16 @@ TEST_P(Endings, MemoryIsTheTrees) {
   EXPECT_ENDING(python(shared, limits), Ending::memory_limit);
 }
 
-TEST_P(Endings, FilesInTheWorkspaceAreMemoryToo) {
-  if (reduced() || !has("cgroup")) GTEST_SKIP() << "the workspace is on disk here";
+// Where the workspace is a file system in memory; in the reduced world it is on the disk, and a
+// file costs no memory.
+TEST_P(Endings, FilesInTheWorkspaceAreMemoryWhereItIsInMemory) {
+  if (!reduced() && !has("cgroup")) GTEST_SKIP() << "nothing counts the workspace's memory here";
   Limits limits;
   limits.memory = 64_MiB;
   limits.disk = 512_MiB;
   limits.file = 512_MiB;
   EXPECT_ENDING(run(Language::bash, "head -c 200M /dev/zero > x; echo $?", limits),
-                Ending::memory_limit);
+                reduced() ? Ending::ok : Ending::memory_limit);
 }
 
 TEST_P(Endings, OutputIsCutAtItsCap) {
@@ -141,15 +143,20 @@ TEST_P(Endings, ProcessesAreCountedAndRefused) {
 }
 
 TEST_P(Endings, PeakProcessesAreTheRunsOwn) {
-  if (!has("cgroup")) GTEST_SKIP() << "they are counted by looking now and then";
   const std::string forks =
       "import os, time\nfor _ in range(COUNT):\n  if os.fork() == 0: time.sleep(0.3); os._exit(0)\n"
       "time.sleep(0.2)\n";
   for (const int count : {9, 4, 1}) {
     std::string code = forks;
     code.replace(code.find("COUNT"), 5, std::to_string(count));
-    for (int slot = 0; slot < 4; ++slot)
-      EXPECT_EQ(python(code).usage.peak_processes, count + 1) << count;
+    for (int slot = 0; slot < 4; ++slot) {
+      const auto peak = python(code).usage.peak_processes;
+      EXPECT_LE(peak, count + 1);
+      // Without a cgroup they are counted by looking now and then.
+      if (has("cgroup")) {
+        EXPECT_EQ(peak, count + 1);
+      }
+    }
   }
 }
 
@@ -162,14 +169,16 @@ TEST_P(Endings, AFileThatOutgrowsItsLimit) {
   EXPECT_ENDING(python("open('x', 'wb').write(b'a' * (1 << 19))", limits), Ending::ok);
 }
 
-TEST_P(Endings, AFullWorkspace) {
-  if (reduced()) GTEST_SKIP() << "the workspace has no file system of its own here";
+// In the reduced world the workspace has no file system of its own, and so no size: what
+// docs/sandbox.md says of it, and what a mend of it would have to change.
+TEST_P(Endings, AFullWorkspaceWhereItHasASize) {
+  const Ending full = reduced() ? Ending::ok : Ending::file_limit;
   Limits limits;
   limits.disk = 1_MiB;
-  EXPECT_ENDING(python("open('x', 'wb').write(b'a' * (2 << 20))", limits), Ending::file_limit);
+  EXPECT_ENDING(python("open('x', 'wb').write(b'a' * (2 << 20))", limits), full);
   Limits few;
   few.inodes = 50;
-  EXPECT_ENDING(python("for i in range(100): open(str(i), 'w')", few), Ending::file_limit);
+  EXPECT_ENDING(python("for i in range(100): open(str(i), 'w')", few), full);
 }
 
 TEST_P(Endings, ACompilerErrorNamesTheLine) {

@@ -13,6 +13,7 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 #include <thread>
 
 #include "sandbox/files.h"
@@ -44,8 +45,9 @@ int processes_with(const std::string& text) {
   DIR* proc = opendir("/proc");
   while (const dirent* entry = readdir(proc)) {
     std::ifstream file(std::string("/proc/") + entry->d_name + "/cmdline", std::ios::binary);
-    const std::string line(std::istreambuf_iterator<char>(file), {});
-    found += line.find(text) != std::string::npos;
+    std::ostringstream line;
+    line << file.rdbuf();  // gives up quietly on a process that ends meanwhile
+    found += line.str().find(text) != std::string::npos;
   }
   closedir(proc);
   return found;
@@ -116,7 +118,12 @@ TEST_P(Escapes, WhatLiesOutsideOfNamespaces) {
 }
 
 TEST_P(Escapes, ClosedConnectionsAreNotSeenByTheNextRun) {
-  if (reduced()) GTEST_SKIP() << "there are no sockets here";
+  if (reduced()) {  // where there are no sockets to leave behind
+    const Execution refused = python("import socket\nsocket.socket()");
+    EXPECT_EQ(refused.ending, Ending::nonzero_exit);
+    EXPECT_THAT(refused.err, HasSubstr("not supported by protocol"));
+    return;
+  }
   const std::string listen =
       "import socket\ns = socket.socket(); s.bind(('127.0.0.1', 8123)); s.listen()\n";
   const Execution first = python(listen +
