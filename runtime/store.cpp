@@ -221,6 +221,7 @@ class SqliteStore final : public Store {
   }
   // Calls `row` for each row; the reader's lock is held meanwhile.
   Status each_row(const std::string& sql, const std::function<Status(const Statement&)>& row);
+  Result<std::optional<std::int64_t>> number_of(const char* table, const std::string& id);
   Result<std::optional<std::string>> text_of(std::int64_t number);
   Result<Trajectory> read_start(std::string_view packed);
   Result<std::vector<JournalledTurn>> journal_of(std::int64_t rollout);
@@ -294,6 +295,18 @@ Result<std::vector<LabelTotal>> SqliteStore::label_totals() {
   return totals;
 }
 
+Result<std::optional<std::int64_t>> SqliteStore::number_of(const char* table,
+                                                           const std::string& id) {
+  std::optional<std::int64_t> number;
+  std::lock_guard lock(mutex_);
+  auto statement = reader_.prepare(std::string("SELECT number FROM ") + table + " WHERE id = ?1");
+  if (!statement) return std::move(statement).error();
+  auto row = statement->bind(1, std::string_view(id)).step();
+  if (!row) return std::move(row).error();
+  if (*row) number = statement->integer(0);
+  return number;
+}
+
 Result<std::optional<std::string>> SqliteStore::text_of(std::int64_t number) {
   std::lock_guard lock(mutex_);
   if (!record_) {
@@ -311,17 +324,10 @@ Result<std::optional<std::string>> SqliteStore::text_of(std::int64_t number) {
 }
 
 Result<std::optional<Trajectory>> SqliteStore::read(const std::string& id) {
-  std::optional<std::int64_t> number;
-  {
-    std::lock_guard lock(mutex_);
-    auto statement = reader_.prepare("SELECT number FROM trajectories WHERE id = ?1");
-    if (!statement) return std::move(statement).error();
-    auto row = statement->bind(1, std::string_view(id)).step();
-    if (!row) return std::move(row).error();
-    if (*row) number = statement->integer(0);
-  }
-  if (!number) return std::optional<Trajectory>();
-  auto text = text_of(*number);
+  auto number = number_of("trajectories", id);
+  if (!number) return std::move(number).error();
+  if (!*number) return std::optional<Trajectory>();
+  auto text = text_of(**number);
   if (!text) return damaged(std::move(text).error(), id);
   if (!*text) return damaged(bad_input("its record is gone"), id);
   auto value = parse_json(**text, kRecordLevels);
@@ -429,18 +435,11 @@ Result<std::size_t> SqliteStore::unfinished_count() {
 }
 
 Result<std::vector<int>> SqliteStore::unjudged(const std::string& id) {
-  std::optional<std::int64_t> number;
-  {
-    std::lock_guard lock(mutex_);
-    auto statement = reader_.prepare("SELECT number FROM rollouts WHERE id = ?1");
-    if (!statement) return std::move(statement).error();
-    auto row = statement->bind(1, std::string_view(id)).step();
-    if (!row) return std::move(row).error();
-    if (*row) number = statement->integer(0);
-  }
+  auto number = number_of("rollouts", id);
+  if (!number) return std::move(number).error();
   std::vector<int> turns;
-  if (!number) return turns;
-  auto journal = journal_of(*number);
+  if (!*number) return turns;
+  auto journal = journal_of(**number);
   if (!journal) return damaged(std::move(journal).error(), id);
   for (const auto& journalled : *journal)
     if (!journalled.judged) turns.push_back(journalled.turn.index);

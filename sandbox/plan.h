@@ -24,8 +24,8 @@ struct SlotPlan {
   std::vector<std::string> hidden;
   std::string box;  // reduced: the slot's directory
   bool landlock = true;
-  std::string library;  // where guests find child.cpp's shared object
-  std::string python;   // zygote: the interpreter
+  std::string child_object;  // where guests find what child.cpp is compiled to
+  std::string python;        // zygote: the interpreter
 };
 
 inline std::string write_plan(const SlotPlan& plan) {
@@ -34,7 +34,7 @@ inline std::string write_plan(const SlotPlan& plan) {
                       {"host_uid", plan.host_uid},
                       {"box", plan.box},
                       {"landlock", plan.landlock},
-                      {"library", plan.library},
+                      {"child_object", plan.child_object},
                       {"python", plan.python}};
   json::array trees, hidden;
   for (const auto& tree : plan.trees) trees.emplace_back(tree);
@@ -55,7 +55,7 @@ inline SlotPlan read_plan(std::string_view text) {
     plan.hidden.emplace_back(tree.as_string());
   plan.box = object.at("box").as_string();
   plan.landlock = object.at("landlock").as_bool();
-  plan.library = object.at("library").as_string();
+  plan.child_object = object.at("child_object").as_string();
   plan.python = object.at("python").as_string();
   return plan;
 }

@@ -250,7 +250,7 @@ SlotPlan Core::plan_for(int index) const {
   plan.hidden = hidden_;
   plan.landlock = landlock_;
   plan.python = world_ == World::reduced ? python_ : place_in_view(python_);
-  plan.library = world_ == World::reduced ? boxes_ + "/child.so" : kLibrary;
+  plan.child_object = world_ == World::reduced ? boxes_ + "/child.so" : kLibrary;
   if (world_ == World::reduced) plan.box = boxes_ + "/" + std::to_string(index);
   if (world_ != World::userns && geteuid() == 0) {
     // A uid of the slot's own, which no other proctor on this machine uses.

@@ -156,7 +156,7 @@ std::vector<std::string> readable(const SlotPlan& plan) {
                            "/sys/devices/system/cpu"})
     add_around(plan.hidden, tree, trees);
   for (const auto& tree : plan.trees) add_around(plan.hidden, tree, trees);
-  trees.push_back(plan.library);
+  trees.push_back(plan.child_object);
   return trees;
 }
 
@@ -471,9 +471,14 @@ void become_zygote(const SlotPlan& plan, int socket, int filter) {
   (void)fcntl(filter, F_SETFD, 0);
   const std::string socket_text = std::to_string(socket), filter_text = std::to_string(filter);
   const std::string source(zygote_source());
-  const char* arguments[] = {
-      plan.python.c_str(), "-I",   "-c", source.c_str(), socket_text.c_str(), plan.library.c_str(),
-      filter_text.c_str(), nullptr};
+  const char* arguments[] = {plan.python.c_str(),
+                             "-I",
+                             "-c",
+                             source.c_str(),
+                             socket_text.c_str(),
+                             plan.child_object.c_str(),
+                             filter_text.c_str(),
+                             nullptr};
   const char* environment[] = {"PATH=/usr/local/bin:/usr/bin:/bin",
                                "HOME=/box/work",
                                "LANG=C.UTF-8",

@@ -404,7 +404,7 @@ Async<Result<GuestRef>> Core::park(SlotRef slot, const Limits* session) {
     for (const std::string_view part :
          {std::string_view(plan.python), std::string_view("-I"), std::string_view("-c"),
           zygote_source(), std::string_view(session ? "session" : "once"),
-          std::string_view(plan.library)})
+          std::string_view(plan.child_object)})
       append(text, part);
     message.n_environment = 4;
     for (const char* part : {"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8",
