@@ -274,7 +274,7 @@ TEST(Store, IsReadWhileItIsWritten) {
 TEST(Store, CommitsManyTurnsTogether) {
   Scratch scratch;
   auto store = created(scratch.path("run"));
-  asio::io_context context;
+  asio::io_context& context = test_context();
   int done = 0;
   for (int i = 0; i < 500; ++i) {
     auto whole = shared(make_finished("t" + std::to_string(i)));
