@@ -2,6 +2,7 @@
 // the sandbox, in one place, for every command that rolls out.
 #pragma once
 
+#include <boost/asio/io_context.hpp>
 #include <map>
 #include <memory>
 #include <string>
@@ -28,6 +29,8 @@ class Assembly {
   Async<Status> prepare(Milliseconds limit = kReachable);
 
   const RunConfig& config() const { return config_; }
+  // Where the run's coroutines run; it outlives everything here that answers them.
+  asio::io_context& loop() { return loop_; }
   const RolloutServices& services() const { return services_; }
   RolloutServices& services() { return services_; }
   const std::vector<TaskRef>& tasks() const { return tasks_; }
@@ -39,7 +42,8 @@ class Assembly {
   json::object in_flight() const;
 
  private:
-  explicit Assembly(RunConfig config) : config_(std::move(config)), pool_(2) {}
+  explicit Assembly(RunConfig config)
+      : config_(std::move(config)), loop_(config_.io_threads), pool_(2) {}
   Status build_models();
   Status load_tasks();
   Error at_task(const std::string& id, Error error) const;  // with FILE:LINE
@@ -51,6 +55,7 @@ class Assembly {
   Async<Status> reach_all(Milliseconds limit);
 
   RunConfig config_;
+  asio::io_context loop_;
   Clock clock_;
   RunCounters counters_;
   asio::thread_pool pool_;

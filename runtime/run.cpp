@@ -4,7 +4,6 @@
 
 #include <fmt/format.h>
 
-#include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <cmath>
 #include <csignal>
@@ -53,7 +52,6 @@ class Run {
   Assembly& assembly_;
   const Start start_;
   std::function<void(const RunProgress&)> show_;
-  asio::io_context context_{assembly_.config().io_threads};
   std::unique_ptr<Store> store_;
   std::unique_ptr<EventLog> log_;
   std::vector<RolloutPlan> plans_;
@@ -309,8 +307,8 @@ Async<Status> Run::play() {
     }();
     if (!place || stop) break;
     // One thread is a strand by itself, and the cheaper one.
-    asio::any_io_executor strand = context_.get_executor();
-    if (assembly_.config().io_threads > 1) strand = asio::make_strand(context_);
+    asio::any_io_executor strand = assembly_.loop().get_executor();
+    if (assembly_.config().io_threads > 1) strand = asio::make_strand(assembly_.loop());
     rollouts.spawn(strand, one(std::move(plan), std::move(*place)));
   }
   co_await rollouts.join();
@@ -349,10 +347,12 @@ Result<RunResult> Run::execute() {
   Status status;
   std::exception_ptr thrown;
   auto body = play();
-  auto guard = asio::make_work_guard(context_);
+  asio::io_context& loop = assembly_.loop();
+  loop.restart();
+  auto guard = asio::make_work_guard(loop);
   // On a strand like the rollouts: with several threads, what it waits for must not be touched by
   // two of them at once.
-  asio::co_spawn(asio::make_strand(context_), std::move(body),
+  asio::co_spawn(asio::make_strand(loop), std::move(body),
                  [&](std::exception_ptr failure, Status result) {
                    thrown = failure;
                    status = std::move(result);
@@ -360,8 +360,8 @@ Result<RunResult> Run::execute() {
                  });
   std::vector<std::thread> threads;
   for (int i = 1; i < assembly_.config().io_threads; ++i)
-    threads.emplace_back([this] { context_.run(); });
-  context_.run();
+    threads.emplace_back([&loop] { loop.run(); });
+  loop.run();
   for (auto& thread : threads) thread.join();
   if (thrown) std::rethrow_exception(thrown);
   if (!store_) return std::move(status).error();

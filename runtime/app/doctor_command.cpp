@@ -5,13 +5,13 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include <boost/asio/io_context.hpp>
 #include <filesystem>
 #include <iostream>
 #include <optional>
 
 #include "policies/model.h"
 #include "runtime/app/commands.h"
+#include "runtime/core/event_loop.h"
 #include "runtime/core/paths.h"
 #include "runtime/core/record_writer.h"
 #include "runtime/core/text_table.h"
@@ -125,32 +125,24 @@ std::string abilities(const Capabilities& can) {
 }
 
 // The answer of one model, or the error that it gave.
-Result<Capabilities> ask(ModelRef model) {
-  asio::io_context context;
-  std::optional<Result<Capabilities>> answer;
-  std::exception_ptr thrown;
+Result<Capabilities> ask(asio::io_context& loop, ModelRef model) {
   auto body = [](ModelRef asked) -> Async<Result<Capabilities>> {
     auto work = asked->capabilities();
     co_return co_await with_deadline(std::move(work), 30s, asked->name());
   };
-  asio::co_spawn(context, body(model), [&](std::exception_ptr failure, Result<Capabilities> can) {
-    thrown = failure;
-    answer = std::move(can);
-  });
-  context.run();
-  if (thrown) std::rethrow_exception(thrown);
-  return std::move(*answer);
+  return run_to_end(loop, body(std::move(model)));
 }
 
 Result<bool> look_at_models(const std::vector<std::string>& options,
                             std::vector<Finding>& findings) {
   bool all = true;
+  asio::io_context loop;
   for (const auto& option : options) {
     auto parsed = parse_model_option(option);
     if (!parsed) return std::move(parsed).error();
     auto model = make_model(parsed->second);
     if (!model && model.error().kind == ErrorKind::bad_input) return std::move(model).error();
-    Result<Capabilities> can = model ? ask(*model) : Result<Capabilities>(model.error());
+    Result<Capabilities> can = model ? ask(loop, *model) : Result<Capabilities>(model.error());
     findings.push_back({"model " + parsed->first, can ? "ok" : "missing",
                         can ? parsed->second.uri + ": " + abilities(*can) : can.error().message,
                         ""});

@@ -6,7 +6,6 @@
 #include <array>
 #include <atomic>
 #include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/io_context.hpp>
 #include <condition_variable>
 #include <fstream>
 #include <iostream>
@@ -15,6 +14,7 @@
 
 #include "runtime/app/commands.h"
 #include "runtime/core/config.h"
+#include "runtime/core/event_loop.h"
 #include "runtime/core/json.h"
 #include "runtime/core/record_writer.h"
 #include "sandbox/base64.h"
@@ -85,29 +85,22 @@ Result<int> run_one(const Arguments& arguments) {
     return bad_input("--lang is required: python, c, cpp, bash or js");
   auto request = request_of(arguments);
   if (!request) return std::move(request).error();
+  asio::io_context loop;
   auto pool = open_pool(arguments, 1);
   if (!pool) return std::move(pool).error();
-  asio::io_context context;
-  std::optional<Result<Execution>> ran;
-  std::exception_ptr failure;
-  asio::co_spawn(context, (*pool)->run(std::move(*request)),
-                 [&](std::exception_ptr thrown, Result<Execution> result) {
-                   failure = thrown;
-                   if (!thrown) ran.emplace(std::move(result));
-                 });
-  context.run();
-  if (failure) std::rethrow_exception(failure);
-  if (!*ran) return std::move(*ran).error();
-  std::cout << json_text(to_json(**ran)) << "\n" << std::flush;
-  if (!(*ran)->error.empty()) std::cerr << "proctor: " << (*ran)->error << "\n";
-  return (*ran)->ending == Ending::sandbox_error ? 1 : 0;
+  auto ran = run_to_end(loop, (*pool)->run(std::move(*request)));
+  if (!ran) return std::move(ran).error();
+  std::cout << json_text(to_json(*ran)) << "\n" << std::flush;
+  if (!ran->error.empty()) std::cerr << "proctor: " << ran->error << "\n";
+  return ran->ending == Ending::sandbox_error ? 1 : 0;
 }
 
 // Batches ---------------------------------------------------------------------------------------
 
 class Batch {
  public:
-  Batch(SandboxPool& pool, std::size_t parallel) : pool_(pool), free_(parallel) {}
+  Batch(asio::io_context& loop, SandboxPool& pool, std::size_t parallel)
+      : loop_(loop), pool_(pool), free_(parallel) {}
 
   // Starts the request once one of the `parallel` places is free. Lines are written as they end.
   void start(json::value id, ExecutionRequest request) {
@@ -117,7 +110,7 @@ class Batch {
       --free_;
     }
     asio::co_spawn(
-        context_, pool_.run(std::move(request)),
+        loop_, pool_.run(std::move(request)),
         [this, id = std::move(id)](const std::exception_ptr& thrown, Result<Execution> result) {
           {
             std::lock_guard lock(mutex_);
@@ -153,14 +146,14 @@ class Batch {
   bool any_sandbox_error() const { return any_sandbox_error_; }
 
  private:
+  asio::io_context& loop_;
   SandboxPool& pool_;
-  asio::io_context context_;
-  asio::executor_work_guard<asio::io_context::executor_type> work_{context_.get_executor()};
+  asio::executor_work_guard<asio::io_context::executor_type> work_{loop_.get_executor()};
   std::mutex mutex_;
   std::condition_variable changed_;
   std::size_t free_;
   bool any_sandbox_error_ = false;
-  std::thread thread_{[this] { context_.run(); }};
+  std::thread thread_{[this] { loop_.run(); }};
 };
 
 Result<ExecutionRequest> read_line(std::string_view line, const std::string& language,
@@ -185,9 +178,10 @@ Result<int> run_batch(const Arguments& arguments) {
   }
   std::istream& lines = arguments.file == "-" ? std::cin : file;
   const std::string name = arguments.file == "-" ? "stdin" : arguments.file;
+  asio::io_context loop;
   auto pool = open_pool(arguments, static_cast<std::size_t>(arguments.parallel));
   if (!pool) return std::move(pool).error();
-  Batch batch(**pool, (*pool)->usage().capacity);
+  Batch batch(loop, **pool, (*pool)->usage().capacity);
   std::size_t number = 0;
   for (std::string line; std::getline(lines, line);) {
     ++number;

@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <condition_variable>
 #include <csignal>
@@ -19,6 +18,7 @@
 
 #include "runtime/app/commands.h"
 #include "runtime/app/terminal_text.h"
+#include "runtime/core/event_loop.h"
 #include "runtime/core/nursery.h"
 #include "runtime/core/record_writer.h"
 #include "runtime/core/text_table.h"
@@ -130,11 +130,12 @@ Result<Plan> check_all(const Input& input, const Labeller& labeller) {
 // Labels units (a group, or one record) side by side and writes records in the order of the input.
 class Pipeline {
  public:
-  Pipeline(const Labeller& labeller, LineWriter& out, std::size_t jobs)
-      : labeller_(labeller),
+  Pipeline(asio::io_context& loop, const Labeller& labeller, LineWriter& out, std::size_t jobs)
+      : loop_(loop),
+        labeller_(labeller),
         out_(out),
         jobs_(jobs),
-        strand_(asio::make_strand(context_)),
+        strand_(asio::make_strand(loop_)),
         nursery_(strand_) {}
 
   struct Report {
@@ -156,10 +157,10 @@ class Pipeline {
   void flush(bool all);
   void stop(Status status);
 
+  asio::io_context& loop_;
   const Labeller& labeller_;
   LineWriter& out_;
   const std::size_t jobs_;
-  asio::io_context context_;
   const asio::any_io_executor strand_;
   Nursery nursery_;
   std::mutex mutex_;  // guards all below
@@ -255,13 +256,14 @@ bool Pipeline::start(Unit unit, bool ordered) {
   if (stopped_) return false;
   in_flight_ += unit.places.size();
   lock.unlock();
-  nursery_.spawn(asio::make_strand(context_), one(std::move(unit)));
+  nursery_.spawn(asio::make_strand(loop_), one(std::move(unit)));
   return true;
 }
 
 Pipeline::Report Pipeline::run(const Input& input, Plan plan) {
-  auto guard = asio::make_work_guard(context_);
-  asio::signal_set signals(context_, SIGINT, SIGTERM);
+  loop_.restart();
+  auto guard = asio::make_work_guard(loop_);
+  asio::signal_set signals(loop_, SIGINT, SIGTERM);
   signals.async_wait([this](const boost::system::error_code& error, int) {
     if (error) return;
     {
@@ -272,7 +274,7 @@ Pipeline::Report Pipeline::run(const Input& input, Plan plan) {
   });
   std::vector<std::thread> threads;
   for (unsigned i = 0; i < std::clamp(std::thread::hardware_concurrency(), 1u, 4u); ++i)
-    threads.emplace_back([this] { context_.run(); });
+    threads.emplace_back([this] { loop_.run(); });
 
   std::unordered_map<std::string, Unit> open;
   std::size_t place = 0;
@@ -299,7 +301,7 @@ Pipeline::Report Pipeline::run(const Input& input, Plan plan) {
   auto join = nursery_.join();
   asio::co_spawn(strand_, std::move(join), [&](std::exception_ptr) { joined.set_value(); });
   joined.get_future().wait();
-  asio::post(context_, [&] { signals.cancel(); });
+  asio::post(loop_, [&] { signals.cancel(); });
   guard.reset();
   for (auto& thread : threads) thread.join();
 
@@ -327,6 +329,7 @@ class Labelling {
   Result<Labeller> make_labeller();
 
   const LabelArguments arguments_;
+  asio::io_context loop_;
   asio::thread_pool pool_;
   std::unique_ptr<SandboxPool> sandbox_;
   Models models_;
@@ -373,20 +376,6 @@ Result<Labeller> Labelling::make_labeller() {
   return Labeller::make(std::move(instances), Milliseconds(arguments_.deadline_ms));
 }
 
-// Runs the coroutine on a context of its own.
-Status run_alone(Async<Status> work) {
-  asio::io_context context;
-  Status status;
-  std::exception_ptr thrown;
-  asio::co_spawn(context, std::move(work), [&](std::exception_ptr failure, Status result) {
-    thrown = failure;
-    status = std::move(result);
-  });
-  context.run();
-  if (thrown) std::rethrow_exception(thrown);
-  return status;
-}
-
 Result<int> Labelling::run() {
   if (auto made = make_models(); !made) return std::move(made).error();
   auto labeller = make_labeller();
@@ -395,12 +384,12 @@ Result<int> Labelling::run() {
   if (!input) return std::move(input).error();
   auto plan = check_all(**input, *labeller);
   if (!plan) return std::move(plan).error();
-  if (auto ready = run_alone(labeller->prepare()); !ready) return std::move(ready).error();
+  if (auto ready = run_to_end(loop_, labeller->prepare()); !ready) return std::move(ready).error();
   auto out = LineWriter::open(arguments_.out);
   if (!out) return std::move(out).error();
 
   const std::size_t records = plan->records;
-  Pipeline pipeline(*labeller, *out, static_cast<std::size_t>(arguments_.jobs));
+  Pipeline pipeline(loop_, *labeller, *out, static_cast<std::size_t>(arguments_.jobs));
   Pipeline::Report report = pipeline.run(**input, std::move(*plan));
   if (!report.status) return std::move(report.status).error();
   // Half a file must not take the place of a whole one, which may be the input itself.

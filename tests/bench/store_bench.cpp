@@ -91,9 +91,9 @@ Async<void> rollouts(Store* store, int first, int count, Work work) {
 
 void measure(const std::string& directory, const char* name, int in_flight, int each, Work work) {
   std::filesystem::remove_all(directory);
+  asio::io_context context;
   auto store = Store::create(directory, json::object{{"suite", "bench"}});
   if (!store) must(std::move(store).error());
-  asio::io_context context;
   const auto started = Clock::now();
   const double cpu = cpu_seconds();
   for (int i = 0; i < in_flight; ++i)

@@ -300,7 +300,7 @@ Async<bool> cancelled_by(Async<Status> write) {
 TEST(Store, WritesWhatNobodyWaitsForAnyMore) {
   Scratch scratch;
   auto store = created(scratch.path("run"));
-  asio::io_context context;
+  asio::io_context& context = test_context();
   asio::cancellation_signal signal;
   bool cancelled = false;
   asio::co_spawn(context, cancelled_by(store->finish(shared(make_finished("a")))),
