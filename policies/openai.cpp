@@ -67,7 +67,9 @@ class OpenAiModel final : public Model {
   void shut_down() override { server_->close(); }
 
   Async<Result<Capabilities>> capabilities() override;
-  Async<Result<Generation>> generate(GenerateRequest request) override;
+  Async<Result<Generation>> generate(GenerateRequest request) override {
+    return generate_from(std::make_shared<GenerateRequest>(std::move(request)));
+  }
   Async<Result<Score>> score(ScoreRequest request) override;
   Async<Result<std::vector<float>>> embed(std::string text) override;
 
@@ -77,17 +79,28 @@ class OpenAiModel final : public Model {
   Async<Result<Known>> look();
   Status read_models(std::string_view body, Known& known) const;
   bool forget_field(const Refusal& refusal, const Wire& sent);
-  Wire wire_now(const Known& known, const GenerateRequest& request) const;
+  std::shared_ptr<const Wire> wire_now(const Known& known, const GenerateRequest& request) const;
 
+  // Thousands of turns wait at a time, so what is big is shared and stands in none of their frames.
+  using RequestRef = std::shared_ptr<const GenerateRequest>;
+  using IdsRef = std::shared_ptr<const Ids>;
+  using WireRef = std::shared_ptr<const Wire>;
+  Async<Result<Generation>> generate_from(std::shared_ptr<GenerateRequest> request);
+  Async<Result<Generation>> try_once(RequestRef request, IdsRef prompt, WireRef wire,
+                                     Refusal* refusal);
+  Async<Result<Generation>> continue_ids(RequestRef request, IdsRef prompt, WireRef wire,
+                                         Refusal* refusal);
   Async<Result<Generation>> call_model(std::string target, std::string body, Milliseconds limit,
                                        bool stream, std::function<void(std::string_view)> on_text,
-                                       Refusal* refusal, std::optional<Ids> prompt = {});
-  Async<Result<Generation>> continue_ids(std::shared_ptr<const GenerateRequest> request, Ids prompt,
-                                         Wire wire, bool stream, Refusal* refusal);
+                                       Refusal* refusal, IdsRef prompt = nullptr);
+  bool streams(const GenerateRequest& request) const {
+    return settings().stream == "true" ||
+           (settings().stream == "auto" && static_cast<bool>(request.on_text));
+  }
   Async<Result<Ids>> tokenize(std::string body, Milliseconds limit = {});
   Async<Result<Ids>> conversation_ids(std::vector<Message> messages, Wire wire, Milliseconds limit);
   Async<Result<Ids>> ids_behind_a_turn(std::vector<Message> added, Wire wire, Milliseconds limit);
-  Async<std::optional<Ids>> exact_prompt(std::shared_ptr<const GenerateRequest> request, Wire wire);
+  Async<IdsRef> exact_prompt(RequestRef request, WireRef wire);
   Async<Result<Score>> score_by_ids(ScoreRequest request, Wire wire);
   Async<Result<Score>> score_by_echo(ScoreRequest request, std::string model);
 
@@ -232,12 +245,13 @@ Async<Result<Capabilities>> OpenAiModel::capabilities() {
   co_return can;
 }
 
-Wire OpenAiModel::wire_now(const Known& known, const GenerateRequest& request) const {
+std::shared_ptr<const Wire> OpenAiModel::wire_now(const Known& known,
+                                                  const GenerateRequest& request) const {
   Wire wire = known.wire;
   wire.token_ids = wire.token_ids && request.want_tokens && !no_token_ids_;
   wire.logprobs = wire.logprobs && request.want_tokens && !no_logprobs_;
   wire.max_completion_tokens = max_completion_tokens_;
-  return wire;
+  return std::make_shared<const Wire>(std::move(wire));
 }
 
 // True when the refusal names a field that was sent and that we can do without: it is left out from
@@ -256,80 +270,98 @@ bool OpenAiModel::forget_field(const Refusal& refusal, const Wire& sent) {
 
 // ---- generating ----
 
-Async<Result<Generation>> OpenAiModel::call_model(std::string target, std::string body,
-                                                  Milliseconds limit, bool stream,
-                                                  std::function<void(std::string_view)> on_text,
-                                                  Refusal* refusal, std::optional<Ids> prompt) {
-  struct State {
+// An answer as it comes in, of one try at a time.
+struct Answering {
+  // Made with the first byte: nothing is read yet while thousands wait.
+  struct Reading {
     AnswerReader reader;
     SseParser events;
     std::string whole;  // a server that does not stream answers with one JSON object
     bool is_whole = false, begun = false;
-    Generation generation;
+
+    Status take_events(std::string_view piece) {
+      return events.take(piece, [this](std::string_view data) { return reader.take_event(data); });
+    }
   };
-  const auto state = std::make_shared<State>();
-  const std::function<Status(std::string_view)> on_event = [state](std::string_view data) {
-    return state->reader.take_event(data);
-  };
+  std::function<void(std::string_view)> on_text;
+  std::shared_ptr<const Ids> prompt;
+  std::unique_ptr<Reading> reading;
+  Result<Generation> generation;
+
+  Reading& read() {
+    if (!reading)
+      reading = std::make_unique<Reading>(
+          AnswerReader(on_text, prompt ? std::optional(*prompt) : std::nullopt));
+    return *reading;
+  }
+};
+
+Async<Result<Generation>> read_answer(Async<Result<HttpReply>> asking,
+                                      std::shared_ptr<Answering> answering) {
+  auto reply = co_await std::move(asking);
+  if (!reply) co_return std::move(reply).error();
+  co_return std::move(answering->generation);
+}
+
+Async<Result<Generation>> OpenAiModel::call_model(std::string target, std::string body,
+                                                  Milliseconds limit, bool stream,
+                                                  std::function<void(std::string_view)> on_text,
+                                                  Refusal* refusal, IdsRef prompt) {
+  const auto state = std::make_shared<Answering>();
+  state->on_text = std::move(on_text);
+  state->prompt = std::move(prompt);
   Call call;
   call.target = std::move(target);
   call.body = std::move(body);
   call.retries = settings().retries;
   call.limit = limit;
-  call.begin = [state, on_text, prompt = std::move(prompt)] {
-    *state = State();
-    state->reader = AnswerReader(on_text, prompt);
-  };
-  call.told = [state] { return state->reader.told(); };
+  call.begin = [state] { state->reading.reset(); };
+  call.told = [state] { return state->read().reader.told(); };
   if (stream)
-    call.on_body = [state, on_event](std::string_view piece) -> Status {
-      if (!state->begun) {
+    call.on_body = [state](std::string_view piece) -> Status {
+      auto& reading = state->read();
+      if (!reading.begun) {
         const std::size_t start = piece.find_first_not_of(" \t\r\n\xEF\xBB\xBF");
         if (start == std::string_view::npos) return {};
-        state->begun = true;
-        state->is_whole = piece[start] == '{';
+        reading.begun = true;
+        reading.is_whole = piece[start] == '{';
       }
-      if (!state->is_whole) return state->events.take(piece, on_event);
-      state->whole += piece;
+      if (!reading.is_whole) return reading.take_events(piece);
+      reading.whole += piece;
       return {};
     };
-  call.accept = [state, on_event, stream](HttpReply& reply) -> Status {
+  call.accept = [state, stream](HttpReply& reply) -> Status {
+    auto& reading = state->read();
     Status taken;
-    if (state->is_whole)
-      taken = state->reader.take_whole(state->whole);
+    if (reading.is_whole)
+      taken = reading.reader.take_whole(reading.whole);
     else if (!stream && reply.content_type.starts_with("text/event-stream"))
-      taken = state->events.take(reply.body + "\n\n", on_event);
+      taken = reading.take_events(reply.body + "\n\n");
     else if (!stream)
-      taken = state->reader.take_whole(reply.body);
+      taken = reading.reader.take_whole(reply.body);
     else  // the last event may lack its blank line
-      taken = state->events.take("\n\n", on_event);
-    if (taken && stream && !state->is_whole && !state->reader.streamed())
+      taken = reading.take_events("\n\n");
+    if (taken && stream && !reading.is_whole && !reading.reader.streamed())
       taken = unavailable("the answer is no event stream");
     if (!taken) return taken;
-    auto generation = state->reader.finish();
-    if (!generation) return std::move(generation).error();
-    state->generation = std::move(*generation);
-    return {};
+    state->generation = reading.reader.finish();
+    return state->generation ? Status() : Status(state->generation.error());
   };
-  auto reply = co_await server_->ask(std::move(call), refusal);
-  if (!reply) co_return std::move(reply).error();
-  co_return std::move(state->generation);
+  return read_answer(server_->ask(std::move(call), refusal), state);
 }
 
-Async<Result<Generation>> OpenAiModel::continue_ids(std::shared_ptr<const GenerateRequest> request,
-                                                    Ids prompt, Wire wire, bool stream,
+Async<Result<Generation>> OpenAiModel::continue_ids(RequestRef request, IdsRef prompt, WireRef wire,
                                                     Refusal* refusal) {
   // llama-server cuts the log-probabilities of a stop string off unless it streams.
-  const bool llama = wire.dialect == Dialect::llama_server;
-  stream = stream || llama;
-  const std::string target =
-      llama ? server_->root_path("/completion") : server_->path("/completions");
-  std::string body = openai::completions_body(*request, prompt, wire, stream);
+  const bool llama = wire->dialect == Dialect::llama_server;
+  const bool stream = streams(*request) || llama;
   // The completions route does not separate reasoning: while it may, pieces are held back.
-  std::function<void(std::string_view)> on_text;
-  if (!splits_reasoning_) on_text = request->on_text;
-  auto turn = co_await call_model(target, std::move(body), request->limit, stream,
-                                  std::move(on_text), refusal, std::move(prompt));
+  auto work =
+      call_model(llama ? server_->root_path("/completion") : server_->path("/completions"),
+                 openai::completions_body(*request, *prompt, *wire, stream), request->limit, stream,
+                 splits_reasoning_ ? std::function<void(std::string_view)>() : request->on_text,
+                 refusal, prompt);
+  auto turn = co_await std::move(work);
   if (!turn) co_return std::move(turn).error();
   if (splits_reasoning_) {
     std::string_view text = turn->content;
@@ -345,7 +377,15 @@ Async<Result<Generation>> OpenAiModel::continue_ids(std::shared_ptr<const Genera
   co_return turn;
 }
 
-Async<Result<Generation>> OpenAiModel::generate(GenerateRequest given) {
+Async<Result<Generation>> OpenAiModel::try_once(RequestRef request, IdsRef prompt, WireRef wire,
+                                                Refusal* refusal) {
+  if (prompt) return continue_ids(std::move(request), std::move(prompt), std::move(wire), refusal);
+  const bool stream = streams(*request);
+  return call_model(server_->path("/chat/completions"), openai::chat_body(*request, *wire, stream),
+                    request->limit, stream, request->on_text, refusal);
+}
+
+Async<Result<Generation>> OpenAiModel::generate_from(std::shared_ptr<GenerateRequest> request) {
   std::optional<Limiter::Lease> lease = limiter_.try_acquire();
   double queued_ms = 0;
   if (!lease) {
@@ -357,32 +397,23 @@ Async<Result<Generation>> OpenAiModel::generate(GenerateRequest given) {
   }
   auto known = co_await this->known();
   if (!known) co_return std::move(known).error();
-  if (!given.grammar.empty() && (*known)->wire.dialect == Dialect::generic)
+  if (!request->grammar.empty() && (*known)->wire.dialect == Dialect::generic)
     co_return missing("the server " + server_->base() +
                       " cannot constrain a turn by a grammar; use vLLM, SGLang or llama-server, or "
                       "a format without one");
   // vLLM refuses a turn that may be longer than its whole context, however short the prompt.
   if (const std::int64_t context = (*known)->context; context > 0)
-    given.sampling.max_tokens =
-        static_cast<int>(std::min<std::int64_t>(given.sampling.max_tokens, context));
-  const auto request = std::make_shared<const GenerateRequest>(std::move(given));
-  const bool stream = settings().stream == "true" ||
-                      (settings().stream == "auto" && static_cast<bool>(request->on_text));
-  Wire first = wire_now(**known, *request);
-  const auto prompt = co_await exact_prompt(request, std::move(first));
-  for (;;) {
-    const Wire wire = wire_now(**known, *request);
+    request->sampling.max_tokens =
+        static_cast<int>(std::min<std::int64_t>(request->sampling.max_tokens, context));
+  WireRef wire = wire_now(**known, *request);
+  auto looked_for = exact_prompt(request, wire);
+  const IdsRef prompt = co_await std::move(looked_for);
+  for (;; wire = wire_now(**known, *request)) {
     Refusal refusal;
-    Result<Generation> turn = internal_error("");
-    if (prompt) {
-      turn = co_await continue_ids(request, *prompt, wire, stream, &refusal);
-    } else {
-      std::string body = openai::chat_body(*request, wire, stream);
-      turn = co_await call_model(server_->path("/chat/completions"), std::move(body),
-                                 request->limit, stream, request->on_text, &refusal);
-    }
+    auto work = try_once(request, prompt, wire, &refusal);
+    auto turn = co_await std::move(work);
     if (!turn) {
-      if (forget_field(refusal, wire)) continue;
+      if (forget_field(refusal, *wire)) continue;
       if (refusal.message.find("tool choice requires") != std::string::npos)
         co_return missing(server_->base() +
                           " does not parse tool calls: start vLLM with --enable-auto-tool-choice "
@@ -391,7 +422,7 @@ Async<Result<Generation>> OpenAiModel::generate(GenerateRequest given) {
     }
     if (turn->tokens && !turn->tokens->ids.empty()) gives_ids_ = true;
     if (turn->reasoning && !prompt) splits_reasoning_ = true;
-    const bool keeps_stop = wire.dialect == Dialect::vllm || wire.dialect == Dialect::sglang;
+    const bool keeps_stop = wire->dialect == Dialect::vllm || wire->dialect == Dialect::sglang;
     if (turn->finish_reason == "stop" && !keeps_stop)
       openai::restore_stop(turn->content, request->stop);
     turn->queued_ms = queued_ms;
@@ -476,25 +507,24 @@ Async<Result<Ids>> OpenAiModel::ids_behind_a_turn(std::vector<Message> added, Wi
 
 // The ids seen so far and what continues them, or (where the server takes chats as text only) those
 // of the whole conversation. Nothing where the server does not allow it: text goes out instead.
-Async<std::optional<Ids>> OpenAiModel::exact_prompt(std::shared_ptr<const GenerateRequest> request,
-                                                    Wire wire) {
+Async<OpenAiModel::IdsRef> OpenAiModel::exact_prompt(RequestRef request, WireRef wire) {
   const auto& messages = request->messages;
   const std::size_t seen = request->seen_ids.empty() ? 0 : request->seen_messages;
-  const bool llama = wire.dialect == Dialect::llama_server;
-  if (no_tokenize_ || !wire.token_ids || !(llama || (gives_ids_ && seen > 0)) ||
+  const bool llama = wire->dialect == Dialect::llama_server;
+  if (no_tokenize_ || !wire->token_ids || !(llama || (gives_ids_ && seen > 0)) ||
       !request->tools.empty() || !request->json_schema.is_null() || seen > messages.size() ||
       (seen > 0 && messages[seen - 1].role != "assistant") || !is_text_only(messages, seen))
-    co_return std::nullopt;
+    co_return nullptr;
   std::vector<Message> added(messages.begin() + static_cast<std::ptrdiff_t>(seen), messages.end());
-  auto work = seen > 0 ? ids_behind_a_turn(std::move(added), wire, request->limit)
-                       : conversation_ids(std::move(added), wire, request->limit);
+  auto work = seen > 0 ? ids_behind_a_turn(std::move(added), *wire, request->limit)
+                       : conversation_ids(std::move(added), *wire, request->limit);
   auto behind = co_await std::move(work);
   if (!behind) {
     if (behind.error().kind != ErrorKind::unavailable && behind.error().kind != ErrorKind::timeout)
       no_tokenize_ = true;
-    co_return std::nullopt;
+    co_return nullptr;
   }
-  if (behind->empty()) co_return std::nullopt;
+  if (behind->empty()) co_return nullptr;
   Ids prompt = seen > 0 ? request->seen_ids : Ids();
   // The model may have sampled the first ids of the closing itself, its end of turn mostly.
   std::size_t sampled = std::min(behind->size(), prompt.size());
@@ -503,7 +533,7 @@ Async<std::optional<Ids>> OpenAiModel::exact_prompt(std::shared_ptr<const Genera
     --sampled;
   prompt.insert(prompt.end(), behind->begin() + static_cast<std::ptrdiff_t>(sampled),
                 behind->end());
-  co_return prompt;
+  co_return std::make_shared<const Ids>(std::move(prompt));
 }
 
 // ---- scoring and embedding ----

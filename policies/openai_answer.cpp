@@ -37,6 +37,11 @@ std::optional<std::int64_t> find_integer(const json::object& object, std::string
   return std::nullopt;
 }
 
+// A number of tokens; what is none counts as not said.
+std::int64_t find_count(const json::object& object, std::string_view name) {
+  return std::max<std::int64_t>(find_integer(object, name).value_or(0), 0);
+}
+
 std::optional<std::vector<std::int32_t>> read_ids(const json::object& object,
                                                   std::string_view name) {
   const auto* array = find_array(object, name);
@@ -240,10 +245,10 @@ void AnswerReader::place_tokens() {
 }
 
 void AnswerReader::take_usage(const json::object& usage) {
-  generation_.prompt_tokens = find_integer(usage, "prompt_tokens").value_or(0);
-  generation_.completion_tokens = find_integer(usage, "completion_tokens").value_or(0);
+  generation_.prompt_tokens = find_count(usage, "prompt_tokens");
+  generation_.completion_tokens = find_count(usage, "completion_tokens");
   if (const auto* details = find_object(usage, "prompt_tokens_details"))
-    generation_.cached_tokens = find_integer(*details, "cached_tokens").value_or(0);
+    generation_.cached_tokens = find_count(*details, "cached_tokens");
 }
 
 // llama-server's own /completion. It takes the stop string off the text and says which it was.
@@ -256,10 +261,10 @@ void AnswerReader::take_completion(const json::object& root) {
   if (root.at("stop") != true) return;
   add_text(find_text(root, "stopping_word"));
   generation_.finish_reason = find_text(root, "stop_type") == "limit" ? "length" : "stop";
-  generation_.prompt_tokens = find_integer(root, "tokens_evaluated").value_or(0);
-  generation_.completion_tokens = find_integer(root, "tokens_predicted").value_or(0);
+  generation_.prompt_tokens = find_count(root, "tokens_evaluated");
+  generation_.completion_tokens = find_count(root, "tokens_predicted");
   if (const auto* timings = find_object(root, "timings"))
-    generation_.cached_tokens = find_integer(*timings, "cache_n").value_or(0);
+    generation_.cached_tokens = find_count(*timings, "cache_n");
 }
 
 Status AnswerReader::take(const json::object& root, bool delta) {
@@ -288,7 +293,10 @@ Status AnswerReader::take(const json::object& root, bool delta) {
         *generation_.reasoning += text;
         break;
       }
-    take_text(find(*message, "content"));
+    const auto* content = find(*message, "content");
+    if (content && !content->is_string() && !content->is_array())
+      return unavailable("the answer's content is no text");
+    take_text(content);
     if (const auto* calls = find_array(*message, "tool_calls")) take_calls(*calls, delta);
   }
   take_text(find(*choice, "text"));

@@ -268,42 +268,55 @@ Async<void> Server::wait_before(int attempt, std::optional<std::chrono::seconds>
   if (wait > std::chrono::nanoseconds(0)) co_await sleep_for(wait);
 }
 
-Async<Result<HttpReply>> Server::ask(Call call, Refusal* refusal) {
-  const auto body =
-      call.method == "GET" ? nullptr : std::make_shared<const std::string>(std::move(call.body));
+HttpRequest Server::request_of(const Call& call, std::shared_ptr<const std::string> body) const {
+  HttpRequest request;
+  request.method = call.method;
+  request.target = call.target;
+  request.body = std::move(body);
+  request.whole = settings_.timeout;
+  if (call.limit.count() > 0) request.whole = std::min(request.whole, call.limit);
+  request.on_body = call.on_body;
+  return request;
+}
+
+// Nothing when the reply is what was wanted.
+std::optional<Server::Failure> Server::judge(const Call& call, Result<HttpReply>& reply,
+                                             int attempt, Refusal* refusal) const {
+  Failure failure;
+  if (!reply) {
+    failure.again = reply.error().kind == ErrorKind::unavailable;
+    failure.error = std::move(reply).error();
+  } else if (reply->status / 100 != 2) {
+    failure = judge_status(call, *reply, refusal);
+  } else {
+    Status accepted = call.accept ? call.accept(*reply) : Status();
+    if (accepted) return std::nullopt;
+    failure.again = accepted.error().kind == ErrorKind::unavailable;
+    failure.error = std::move(accepted).error().in(settings_.url.origin() + call.target);
+  }
+  const bool long_wait = failure.wait && *failure.wait > kLongestWait;
+  if (long_wait)
+    failure.error.message += ", and asks to wait " + std::to_string(failure.wait->count()) + " s";
+  const bool told = call.told && call.told();
+  if (failure.again && !long_wait && !told && attempt < call.retries) return failure;
+  if (failure.again && attempt > 0)
+    failure.error.message += " (after " + std::to_string(attempt + 1) + " tries)";
+  failure.again = false;
+  return failure;
+}
+
+Async<Result<HttpReply>> Server::ask_for(std::shared_ptr<Call> call, Refusal* refusal) {
+  std::shared_ptr<const std::string> body;
+  if (call->method != "GET") body = std::make_shared<const std::string>(std::move(call->body));
   for (int attempt = 0;; ++attempt) {
     if (not_before_ns_.load(std::memory_order_relaxed) != 0) co_await wait_for_rate_limit();
-    if (call.begin) call.begin();
-    HttpRequest request;
-    request.method = call.method;
-    request.target = call.target;
-    request.body = body;
-    request.whole = settings_.timeout;
-    if (call.limit.count() > 0) request.whole = std::min(request.whole, call.limit);
-    request.on_body = call.on_body;
-    auto reply = co_await http_->send(std::move(request));
-    Failure failure;
-    if (!reply) {
-      failure.again = reply.error().kind == ErrorKind::unavailable;
-      failure.error = std::move(reply).error();
-    } else if (reply->status / 100 != 2) {
-      failure = judge_status(call, *reply, refusal);
-    } else {
-      Status accepted = call.accept ? call.accept(*reply) : Status();
-      if (accepted) co_return std::move(*reply);
-      failure.again = accepted.error().kind == ErrorKind::unavailable;
-      failure.error = std::move(accepted).error().in(settings_.url.origin() + call.target);
-    }
-    const bool long_wait = failure.wait && *failure.wait > kLongestWait;
-    if (long_wait)
-      failure.error.message += ", and asks to wait " + std::to_string(failure.wait->count()) + " s";
-    const bool told = call.told && call.told();
-    if (!failure.again || long_wait || told || attempt >= call.retries) {
-      if (failure.again && attempt > 0)
-        failure.error.message += " (after " + std::to_string(attempt + 1) + " tries)";
-      co_return std::move(failure.error);
-    }
-    co_await wait_before(attempt, failure.wait);
+    if (call->begin) call->begin();
+    auto sending = http_->send(request_of(*call, body));
+    auto reply = co_await std::move(sending);
+    auto failure = judge(*call, reply, attempt, refusal);
+    if (!failure) co_return reply;
+    if (!failure->again) co_return std::move(failure->error);
+    co_await wait_before(attempt, failure->wait);
   }
 }
 

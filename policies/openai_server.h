@@ -68,7 +68,9 @@ class Server {
 
   // `unavailable` after the retries, `missing` when the server refuses us, `bad_input` when it
   // refuses the request: then `refusal` says how.
-  Async<Result<HttpReply>> ask(Call call, Refusal* refusal = nullptr);
+  Async<Result<HttpReply>> ask(Call call, Refusal* refusal = nullptr) {
+    return ask_for(std::make_shared<Call>(std::move(call)), refusal);
+  }
 
   const Settings& settings() const { return settings_; }
   std::string base() const { return settings_.url.origin() + settings_.url.target; }
@@ -87,6 +89,10 @@ class Server {
     std::optional<std::chrono::seconds> wait;
   };
   explicit Server(Settings settings) : settings_(std::move(settings)) {}
+  Async<Result<HttpReply>> ask_for(std::shared_ptr<Call> call, Refusal* refusal);
+  HttpRequest request_of(const Call& call, std::shared_ptr<const std::string> body) const;
+  std::optional<Failure> judge(const Call& call, Result<HttpReply>& reply, int attempt,
+                               Refusal* refusal) const;
   Failure judge_status(const Call& call, const HttpReply& reply, Refusal* refusal) const;
   Async<void> wait_before(int attempt, std::optional<std::chrono::seconds> asked);
   Async<void> wait_for_rate_limit();

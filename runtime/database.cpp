@@ -48,7 +48,9 @@ std::string file_of(sqlite3* handle) {
 // A URI's path may hold neither '?' nor '#' nor '%' as they are.
 std::string as_uri(const std::string& path, const char* query) {
   std::string uri = "file:";
-  for (const char letter : path) {
+  // Behind two slashes SQLite looks for a host.
+  const bool two = path.starts_with("//");
+  for (const char letter : two ? path.substr(path.find_first_not_of('/') - 1) : path) {
     if (letter == '?')
       uri += "%3f";
     else if (letter == '#')

@@ -83,12 +83,16 @@ class Rollout {
   }
 
  private:
-  void begin(int sample, std::optional<Trajectory> so_far);
+  void begin(int sample, std::unique_ptr<Trajectory> so_far);
   Async<Result<TrajectoryRef>> play_through();
   Async<Status> resume();
   Async<std::optional<Outcome>> next_turn();
+  std::optional<Outcome> why_useless(const Result<Generation>& generation) const;
+  std::optional<Outcome> take_words(Turn& turn) const;
   Async<Result<Generation>> generate();
-  Async<Result<Generation>> generate_once(GenerateRequest request);
+  void count(const Generation& generation);
+  GenerateRequest request();
+  Async<Result<Generation>> generate_once();
   bool cut_oldest_observation();
   void mark_cut(std::size_t turn, std::size_t observation, int before_turn);
   void restore_cut(int before_turn, const json::value& places);
@@ -98,17 +102,19 @@ class Rollout {
   Async<Observation> run_tool(ToolCall call);
   Async<std::vector<Observation>> call_in_order(std::vector<ToolCall> calls);
   Async<Status> record_turn(std::shared_ptr<Turn> turn);
+  void begin_journal();
   Async<void> journal_start(TrajectoryRef start);
   Async<void> journal_turn(TurnRef turn, std::vector<Judgement> judgements);
   std::vector<Judgement> take_findings();
   Async<Result<TrajectoryRef>> finish(Outcome outcome);
-  std::optional<Outcome> exhausted() const;
+  std::optional<Outcome> over() const;
   json::object spent_json() const;
   void restore_spent(const json::object& spent);
   Milliseconds wall_left() const;
   void interrupt();
   TrajectoryRef snapshot() const { return std::make_shared<const Trajectory>(record_); }
   static Outcome ended(OutcomeStatus status, std::string why = "");
+  static Outcome answered(std::optional<std::string> answer);
 
   const RolloutServices& services_;
   const RunConfig& config_;
@@ -119,7 +125,7 @@ class Rollout {
   std::vector<Message> conversation_;
   std::vector<ToolDefinition> definitions_;
   TokenRecord tokens_;
-  std::size_t seen_messages_ = 0;
+  std::size_t seen_messages_ = 0, asked_messages_ = 0;
   json::array cut_;           // for the turn to come, as it is journalled
   std::set<int> cut_before_;  // turns that something was cut for
   Spent spent_;
@@ -140,7 +146,13 @@ Outcome Rollout::ended(OutcomeStatus status, std::string why) {
   return outcome;
 }
 
-void Rollout::begin(int sample, std::optional<Trajectory> so_far) {
+Outcome Rollout::answered(std::optional<std::string> answer) {
+  Outcome outcome = ended(OutcomeStatus::answered);
+  outcome.answer = std::move(answer);
+  return outcome;
+}
+
+void Rollout::begin(int sample, std::unique_ptr<Trajectory> so_far) {
   definitions_ = tools_of(services_, *task_);
   if (so_far) {
     record_ = std::move(*so_far);
@@ -220,8 +232,14 @@ void Rollout::interrupt() {
   if (alarm_) alarm_->cancel();
 }
 
-std::optional<Outcome> Rollout::exhausted() const {
+// How the rollout ends when no turn may follow.
+std::optional<Outcome> Rollout::over() const {
   const auto& limits = limits_;
+  if (!record_.turns.empty() && record_.turns.back()->observations.empty()) {
+    // Only an answering turn has nothing to observe: a journalled one lacks just its end.
+    if (auto answer = services_.format->answer(record_.turns.back()->assistant))
+      return answered(std::move(answer));
+  }
   if (static_cast<int>(record_.turns.size()) >= limits.turns)
     return ended(OutcomeStatus::max_turns);
   if (spent_.completion_tokens >= limits.tokens) return ended(OutcomeStatus::max_tokens);
@@ -235,11 +253,8 @@ std::optional<Outcome> Rollout::exhausted() const {
 }
 
 Async<Result<TrajectoryRef>> Rollout::play_through() {
-  if (resumed_turns_ > 0) {
+  if (resumed_turns_ > 0)
     if (auto status = co_await resume(); !status) co_return status.error();
-  } else {
-    journal_.spawn(strand_, journal_start(snapshot()));  // the model need not wait for it
-  }
   std::optional<Outcome> outcome;
   while (!outcome) outcome = co_await next_turn();
   co_return co_await finish(std::move(*outcome));
@@ -295,16 +310,7 @@ Async<Status> Rollout::resume() {
 Async<std::optional<Outcome>> Rollout::next_turn() {
   if (!config_.speculate) co_await supervision_.decided();
   if (supervision_.stopped()) co_return ended(OutcomeStatus::stopped);
-  if (!record_.turns.empty() && record_.turns.back()->observations.empty()) {
-    // Only an answering turn has nothing to observe: a journalled one lacks just its end.
-    auto answer = services_.format->answer(record_.turns.back()->assistant);
-    if (answer) {
-      Outcome outcome = ended(OutcomeStatus::answered);
-      outcome.answer = std::move(answer);
-      co_return outcome;
-    }
-  }
-  if (auto done = exhausted()) co_return done;
+  if (auto done = over()) co_return done;
 
   auto turn = std::make_shared<Turn>();
   turn->index = static_cast<int>(record_.turns.size());
@@ -321,21 +327,7 @@ Async<std::optional<Outcome>> Rollout::next_turn() {
     return ended(OutcomeStatus::stopped);
   };
   if (supervision_.stopped()) co_return stopped();
-  if (!generation) {
-    const Error& error = generation.error();
-    if (error.message.find(kContextFull) != std::string::npos)
-      co_return ended(OutcomeStatus::context_full, error.message);
-    if (error.kind == ErrorKind::timeout && wall_left().count() == 0)
-      co_return ended(OutcomeStatus::stopped, error.message);
-    co_return ended(OutcomeStatus::error, error.message);
-  }
-  if (generation->tokens) {
-    const auto& logprobs = generation->tokens->logprobs;
-    if (!std::all_of(logprobs.begin(), logprobs.end(), [](float p) { return std::isfinite(p); }))
-      co_return ended(
-          OutcomeStatus::error,
-          services_.policy->name() + ": gave a log-probability that is no finite number");
-  }
+  if (auto useless = why_useless(generation)) co_return useless;
   if (generation->tokens)
     tokens_.add(turn->index, *generation->tokens);
   else
@@ -345,21 +337,10 @@ Async<std::optional<Outcome>> Rollout::next_turn() {
 
   const auto tools_started = Steady::now();
   std::optional<Outcome> outcome;
-  if (!said.tool_calls.empty()) {
+  if (!said.tool_calls.empty())
     turn->observations = co_await act_until_stopped(said);
-  } else if (said.parse_error) {
-    ToolCall none{.id = "", .name = "format", .arguments = {}};
-    turn->observations.push_back(refusal(none, ObservationStatus::error, *said.parse_error));
-  } else if (auto answer = services_.format->answer(said)) {
-    outcome = ended(OutcomeStatus::answered);
-    outcome->answer = std::move(answer);
-  } else if (said.finish_reason == "length" && spent_.completion_tokens >= limits_.tokens) {
-    outcome = ended(OutcomeStatus::max_tokens);
-  } else {
-    ToolCall none{.id = "", .name = "format", .arguments = {}};
-    turn->observations.push_back(refusal(none, ObservationStatus::error,
-                                         "No answer and no tool call was found. Give the answer."));
-  }
+  else
+    outcome = take_words(*turn);
   turn->timing.tools_ms = to_ms(Steady::now() - tools_started);
 
   // The turn before must be approved before this one becomes part of the record.
@@ -369,64 +350,104 @@ Async<std::optional<Outcome>> Rollout::next_turn() {
     co_return stopped();
   }
   if (auto status = co_await record_turn(std::move(turn)); !status) {
-    Outcome failed = ended(OutcomeStatus::error, status.error().message);
-    failed.extra["store"] = true;
-    co_return failed;
+    outcome = ended(OutcomeStatus::error, status.error().message);
+    outcome->extra["store"] = true;
   }
   co_return outcome;
 }
 
+// How the rollout ends when nothing can be done with what came; nothing when something can.
+std::optional<Outcome> Rollout::why_useless(const Result<Generation>& generation) const {
+  if (!generation) {
+    const Error& error = generation.error();
+    if (error.message.find(kContextFull) != std::string::npos)
+      return ended(OutcomeStatus::context_full, error.message);
+    if (error.kind == ErrorKind::timeout && wall_left().count() == 0)
+      return ended(OutcomeStatus::stopped, error.message);
+    return ended(OutcomeStatus::error, error.message);
+  }
+  if (!generation->tokens) return std::nullopt;
+  const auto& logprobs = generation->tokens->logprobs;
+  if (std::all_of(logprobs.begin(), logprobs.end(), [](float p) { return std::isfinite(p); }))
+    return std::nullopt;
+  return ended(OutcomeStatus::error,
+               services_.policy->name() + ": gave a log-probability that is no finite number");
+}
+
+// A turn without calls: the rollout's end, or an observation that says what was wrong with it.
+std::optional<Outcome> Rollout::take_words(Turn& turn) const {
+  const Assistant& said = turn.assistant;
+  std::string wrong = "No answer and no tool call was found. Give the answer.";
+  if (said.parse_error) {
+    wrong = *said.parse_error;
+  } else if (auto answer = services_.format->answer(said)) {
+    return answered(std::move(answer));
+  } else if (said.finish_reason == "length" && spent_.completion_tokens >= limits_.tokens) {
+    return ended(OutcomeStatus::max_tokens);
+  }
+  const ToolCall none{.id = "", .name = "format", .arguments = {}};
+  turn.observations.push_back(refusal(none, ObservationStatus::error, std::move(wrong)));
+  return std::nullopt;
+}
+
+// What the policy is asked for the turn to come.
+GenerateRequest Rollout::request() {
+  GenerateRequest request;
+  Rendered rendered = services_.format->render(conversation_, definitions_);
+  asked_messages_ = rendered.messages.size();
+  request.messages = std::move(rendered.messages);
+  request.stop = std::move(rendered.stop);
+  request.tools = std::move(rendered.native_tools);
+  request.seen_ids = tokens_.ids();
+  request.seen_messages = seen_messages_;
+  request.sampling = config_.sampling;
+  const int index = static_cast<int>(record_.turns.size());
+  request.sampling.seed = derive_seed(policy_seed(config_, *task_, record_.sample),
+                                      static_cast<std::uint64_t>(index)) >>
+                          11;
+  request.sampling.max_tokens = static_cast<int>(std::min<std::int64_t>(
+      config_.sampling.max_tokens, limits_.tokens - spent_.completion_tokens));
+  const bool embedded = services_.policy->backend() == "llama";
+  const bool constrain = config_.grammar == GrammarPolicy::on ||
+                         (config_.grammar == GrammarPolicy::automatic && embedded);
+  // Small models ramble; servers' grammar engines pay seconds a token for such a bound.
+  const int most = config_.grammar_chars == 0 && embedded ? kFreeText : config_.grammar_chars;
+  if (constrain && services_.capabilities.grammar)
+    request.grammar = services_.format->grammar(definitions_, most);
+  request.asker = {.task_id = task_->id, .sample = record_.sample, .turn = index};
+  request.limit = limits_.model;
+  return request;
+}
+
 Async<Result<Generation>> Rollout::generate() {
   for (;;) {
-    GenerateRequest request;
-    Rendered rendered = services_.format->render(conversation_, definitions_);
-    const std::size_t messages = rendered.messages.size();
-    request.messages = std::move(rendered.messages);
-    request.stop = std::move(rendered.stop);
-    request.tools = std::move(rendered.native_tools);
-    request.seen_ids = tokens_.ids();
-    request.seen_messages = seen_messages_;
-    request.sampling = config_.sampling;
-    const int index = static_cast<int>(record_.turns.size());
-    request.sampling.seed = derive_seed(policy_seed(config_, *task_, record_.sample),
-                                        static_cast<std::uint64_t>(index)) >>
-                            11;
-    request.sampling.max_tokens = static_cast<int>(std::min<std::int64_t>(
-        config_.sampling.max_tokens, limits_.tokens - spent_.completion_tokens));
-    const bool embedded = services_.policy->backend() == "llama";
-    const bool constrain = config_.grammar == GrammarPolicy::on ||
-                           (config_.grammar == GrammarPolicy::automatic && embedded);
-    // Small models ramble; servers' grammar engines pay seconds a token for such a bound.
-    const int most = config_.grammar_chars == 0 && embedded ? kFreeText : config_.grammar_chars;
-    if (constrain && services_.capabilities.grammar)
-      request.grammar = services_.format->grammar(definitions_, most);
-    request.asker = {.task_id = task_->id, .sample = record_.sample, .turn = index};
-
-    request.limit = limits_.model;
-    auto generation = co_await generate_once(std::move(request));
+    auto generation = co_await generate_once();
     if (!generation) {
       const bool full = generation.error().message.find(kContextFull) != std::string::npos;
       if (full && config_.context == ContextPolicy::truncate && cut_oldest_observation()) continue;
       co_return generation;
     }
-    seen_messages_ = messages + 1;
-    spent_.prompt_tokens += generation->prompt_tokens;
-    spent_.cached_tokens += generation->cached_tokens;
-    spent_.completion_tokens += generation->completion_tokens;
-    const ModelConfig& model = config_.models.at("policy");
-    spent_.cost += static_cast<double>(generation->prompt_tokens) * price(model, "price_in") +
-                   static_cast<double>(generation->completion_tokens) * price(model, "price_out");
-    services_.counters->prompt_tokens += generation->prompt_tokens;
-    services_.counters->completion_tokens += generation->completion_tokens;
+    count(*generation);
     co_return generation;
   }
 }
 
+void Rollout::count(const Generation& generation) {
+  spent_.prompt_tokens += generation.prompt_tokens;
+  spent_.cached_tokens += generation.cached_tokens;
+  spent_.completion_tokens += generation.completion_tokens;
+  const ModelConfig& model = config_.models.at("policy");
+  spent_.cost += static_cast<double>(generation.prompt_tokens) * price(model, "price_in") +
+                 static_cast<double>(generation.completion_tokens) * price(model, "price_out");
+  services_.counters->prompt_tokens += generation.prompt_tokens;
+  services_.counters->completion_tokens += generation.completion_tokens;
+}
+
 // One call, ended early when a supervisor stops the rollout or its wall time is spent. The model
-// itself keeps `request.limit`, so that waiting for a place is not taken for a slow model.
-Async<Result<Generation>> Rollout::generate_once(GenerateRequest request) {
+// itself keeps `limits_.model`, so that waiting for a place is not taken for a slow model.
+Async<Result<Generation>> Rollout::generate_once() {
   const Milliseconds limit = wall_left();
-  auto work = services_.policy->generate(std::move(request));
+  auto work = services_.policy->generate(request());
   asio::steady_timer alarm(strand_, limit);
   alarm_ = &alarm;
   auto both = race(std::move(work), &alarm);
@@ -435,6 +456,7 @@ Async<Result<Generation>> Rollout::generate_once(GenerateRequest request) {
   if (supervision_.stopped()) co_return Error{ErrorKind::cancelled, "stopped"};
   if (ended.rang && ended.in_time) co_return no_answer_in(limit, services_.policy->name());
   if (ended.failure) std::rethrow_exception(ended.failure);
+  if (ended.result) seen_messages_ = asked_messages_ + 1;
   co_return std::move(ended.result);
 }
 
@@ -611,6 +633,7 @@ Async<Status> Rollout::record_turn(std::shared_ptr<Turn> turn) {
   // At most one turn is not yet safe at any time: the former's journal entry first.
   co_await journal_.join();
   if (!journal_status_) co_return journal_status_;
+  begin_journal();
   auto judgements = take_findings();
   auto entry = std::make_shared<Turn>(*turn);
   entry->extra[kSpent] = spent_json();
@@ -620,6 +643,12 @@ Async<Status> Rollout::record_turn(std::shared_ptr<Turn> turn) {
   supervision_.turn_finished(snapshot());
   journal_.spawn(strand_, journal_turn(std::move(entry), std::move(judgements)));
   co_return Status{};
+}
+
+// Before the first turn there is nothing to keep, and a waiting rollout costs no row.
+void Rollout::begin_journal() {
+  if (!record_.turns.empty()) return;
+  journal_.spawn(strand_, journal_start(snapshot()));  // written together with what follows
 }
 
 Async<void> Rollout::journal_start(TrajectoryRef start) {
@@ -652,6 +681,7 @@ std::vector<Judgement> Rollout::take_findings() {
 }
 
 Async<Result<TrajectoryRef>> Rollout::finish(Outcome outcome) {
+  begin_journal();  // of one without a turn
   co_await supervision_.all_opinions();
   co_await journal_.join();
   if (!journal_status_) co_return journal_status_.error();

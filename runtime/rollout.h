@@ -46,7 +46,7 @@ struct RolloutServices {
 struct RolloutPlan {
   TaskRef task;
   int sample = 0;
-  std::optional<Trajectory> so_far;  // a journalled one to go on with
+  std::unique_ptr<Trajectory> so_far;  // a journalled one to go on with; else null
 };
 
 // RUN-TASK-SAMPLE

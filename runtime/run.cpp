@@ -40,6 +40,8 @@ class Run {
   Status open_store();
   Status plan();
   Async<void> one(RolloutPlan plan, Limiter::Lease place);
+  void broken(const std::string& id, const std::exception_ptr& thrown);
+  void tell(const std::string& id, const Trajectory& trajectory);
   Async<void> member_finished(TrajectoryRef trajectory);
   Async<Status> label_group(std::string id, std::vector<std::string> members);
   Async<void> progress();
@@ -135,7 +137,7 @@ Status Run::plan() {
       RolloutPlan plan{.task = task, .sample = sample};
       if (auto journal = journals.find(id);
           journal != journals.end() && !journal->second.turns.empty())
-        plan.so_far = std::move(journal->second);
+        plan.so_far = std::make_unique<Trajectory>(std::move(journal->second));
       plans_.push_back(std::move(plan));
     }
     if (has_group_hooks_ && !labelled.contains(group_id)) groups_[group_id] = std::move(group);
@@ -193,28 +195,33 @@ Async<void> Run::one(RolloutPlan plan, Limiter::Lease place) {
   place.give_back();
   if (thrown) {
     if (is_cancellation(thrown)) std::rethrow_exception(thrown);
-    // A bug ends that one rollout; it is played again by `resume`.
-    try {
-      std::rethrow_exception(thrown);
-    } catch (const std::exception& bug) {
-      ++counters.errors;
-      log_->event("rollout.broken", {{"id", id}, {"why", bug.what()}});
-    }
-    co_return;
-  }
-  if (!played) {
+    broken(id, thrown);
+  } else if (!played) {
     fail(std::move(played).error());
-    co_return;
+  } else {
+    tell(id, **played);
+    if (has_group_hooks_)
+      co_await member_finished(*played);
+    else
+      add_up(**played);
   }
-  const Trajectory& trajectory = **played;
+}
+
+// A bug ends that one rollout; it is played again by `resume`.
+void Run::broken(const std::string& id, const std::exception_ptr& thrown) {
+  try {
+    std::rethrow_exception(thrown);
+  } catch (const std::exception& bug) {
+    ++assembly_.counters().errors;
+    log_->event("rollout.broken", {{"id", id}, {"why", bug.what()}});
+  }
+}
+
+void Run::tell(const std::string& id, const Trajectory& trajectory) {
   log_->event("rollout.finished", {{"id", id},
                                    {"turns", trajectory.turns.size()},
                                    {"reason", to_string(trajectory.outcome.status)},
                                    {"error", json_of(trajectory.outcome.error)}});
-  if (has_group_hooks_)
-    co_await member_finished(*played);
-  else
-    add_up(trajectory);
 }
 
 Async<void> Run::member_finished(TrajectoryRef trajectory) {

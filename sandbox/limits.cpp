@@ -55,6 +55,13 @@ json::array array_of(const std::vector<std::string>& texts) {
 
 }  // namespace
 
+std::pair<std::int64_t, std::int64_t> limit_range(std::string_view name) {
+  const auto found = std::find_if(kRanges.begin(), kRanges.end(),
+                                  [&](const Range& range) { return range.name == name; });
+  PROCTOR_CHECK(found != kRanges.end());
+  return {found->least, found->most};
+}
+
 Result<Limits> read_limits(const json::object& options, const Limits& defaults) {
   Limits limits = defaults;
   Fields fields(options, "");

@@ -24,23 +24,6 @@ using wire::Stage;
 // Hidden below a mount of our own in the slot's namespace only; exists everywhere.
 constexpr const char* kNewRoot = "/sys";
 
-constexpr std::array kSystemTrees = {"/usr",
-                                     "/bin",
-                                     "/sbin",
-                                     "/lib",
-                                     "/lib32",
-                                     "/lib64",
-                                     "/libx32",
-                                     "/etc/alternatives",
-                                     "/etc/ld.so.cache",
-                                     "/etc/ld.so.conf",
-                                     "/etc/ld.so.conf.d",
-                                     "/etc/localtime",
-                                     "/etc/fonts",
-                                     "/etc/mime.types",
-                                     "/etc/services",
-                                     "/etc/protocols"};
-
 struct MountAttributes {  // struct mount_attr, which older headers lack
   std::uint64_t set = 0, clear = 0, propagation = 0, user_namespace = 0;
 };

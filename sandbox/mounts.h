@@ -1,12 +1,31 @@
 // A slot's view of the file system: a read-only selection of the host's, and nothing else.
 #pragma once
 
+#include <array>
 #include <string>
 
 #include "sandbox/plan.h"
 #include "sandbox/wire.h"
 
 namespace proctor {
+
+// What guests read of the system, in every world.
+inline constexpr std::array kSystemTrees = {"/usr",
+                                            "/bin",
+                                            "/sbin",
+                                            "/lib",
+                                            "/lib32",
+                                            "/lib64",
+                                            "/libx32",
+                                            "/etc/alternatives",
+                                            "/etc/ld.so.cache",
+                                            "/etc/ld.so.conf",
+                                            "/etc/ld.so.conf.d",
+                                            "/etc/localtime",
+                                            "/etc/fonts",
+                                            "/etc/mime.types",
+                                            "/etc/services",
+                                            "/etc/protocols"};
 
 // Where a file of the host is shown: at its own path, but below /host where the guest has something
 // of its own at that place (a checkout below /tmp).

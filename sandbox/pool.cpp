@@ -31,12 +31,13 @@ namespace {
 using wire::Kind;
 
 // A testing knob: which world to take, whatever the machine allows.
-std::optional<World> forced_world() {
+Result<std::optional<World>> forced_world() {
   const char* wanted = std::getenv("PROCTOR_SANDBOX_WORLD");
-  if (!wanted) return std::nullopt;
+  if (!wanted || !*wanted) return std::optional<World>();
   for (World world : {World::root, World::userns, World::reduced})
-    if (std::strcmp(wanted, to_string(world)) == 0) return world;
-  return std::nullopt;
+    if (std::strcmp(wanted, to_string(world)) == 0) return std::optional(world);
+  return bad_input(std::string("PROCTOR_SANDBOX_WORLD=") + wanted +
+                   ": expected root, userns or reduced");
 }
 
 // Slots of all pools of this process have numbers of their own. With a number come a uid and a
@@ -168,8 +169,9 @@ Status Core::choose_world() {
 
   std::vector<World> worlds = {World::userns, World::reduced};
   if (geteuid() == 0) worlds.insert(worlds.begin(), World::root);
-  const auto forced = forced_world();
-  if (forced) worlds = {*forced};
+  auto forced = forced_world();
+  if (!forced) return std::move(forced).error();
+  if (*forced) worlds = {**forced};
   std::string why_not;
   for (const World world : worlds) {
     const Status tried = try_world(world);
@@ -179,7 +181,7 @@ Status Core::choose_world() {
       continue;
     }
     if (world == World::reduced) {
-      if (forced) why_not = "PROCTOR_SANDBOX_WORLD=reduced asks for none";
+      if (*forced) why_not = "PROCTOR_SANDBOX_WORLD=reduced asks for none";
       for (const char* name : kNamespaces)
         missing_.push_back({name, "namespaces refused: " + why_not,
                             "run as root, allow unprivileged user namespaces, or give the "

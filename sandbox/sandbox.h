@@ -9,6 +9,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "runtime/core/async.h"
@@ -32,6 +34,8 @@ struct Limits {
   Bytes disk = 256_MiB;  // the workspace
   int inodes = 16384;
 };
+// What a limit may be, both ends included, by its name in requests.
+std::pair<std::int64_t, std::int64_t> limit_range(std::string_view name);
 // Reads the options of `proctor exec` and of requests (time_ms, wall_ms, memory_bytes, ...) over
 // the given defaults.
 Result<Limits> read_limits(const json::object& options, const Limits& defaults = {});

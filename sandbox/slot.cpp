@@ -132,28 +132,11 @@ void add_around(const std::vector<std::string>& hidden, const std::string& tree,
 std::vector<std::string> readable(const SlotPlan& plan) {
   if (plan.world != World::reduced) return {"/"};
   std::vector<std::string> trees;
-  for (const char* tree : {"/usr",
-                           "/bin",
-                           "/sbin",
-                           "/lib",
-                           "/lib32",
-                           "/lib64",
-                           "/etc/alternatives",
-                           "/etc/ld.so.cache",
-                           "/etc/ld.so.conf",
-                           "/etc/ld.so.conf.d",
-                           "/etc/localtime",
-                           "/etc/fonts",
-                           "/etc/passwd",
-                           "/etc/group",
-                           "/etc/nsswitch.conf",
-                           "/etc/ssl/openssl.cnf",
-                           "/etc/hosts",
-                           "/etc/mime.types",
-                           "/proc/cpuinfo",
-                           "/proc/meminfo",
-                           "/proc/stat",
-                           "/sys/devices/system/cpu"})
+  for (const char* tree : kSystemTrees) add_around(plan.hidden, tree, trees);
+  // What a view of its own would have instead of the host's.
+  for (const char* tree :
+       {"/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/hosts", "/etc/ssl/openssl.cnf",
+        "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/sys/devices/system/cpu"})
     add_around(plan.hidden, tree, trees);
   for (const auto& tree : plan.trees) add_around(plan.hidden, tree, trees);
   trees.push_back(plan.child_object);

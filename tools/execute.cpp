@@ -212,7 +212,8 @@ std::vector<OptionInfo> options_of(Language language) {
   for (std::size_t i = 0; i < kLimitNames.size(); ++i) {
     OptionInfo option{.name = kLimitNames[i], .type = OptionType::integer, .fallback = nullptr};
     option.meaning = kMeanings[i];
-    option.least = 0;
+    const auto [least, most] = limit_range(kLimitNames[i]);
+    option.least = static_cast<double>(least), option.most = static_cast<double>(most);
     options.push_back(option);
   }
   OptionInfo max_bytes{.name = "max_bytes", .type = OptionType::integer, .fallback = 8000};
@@ -234,7 +235,7 @@ Result<ToolRef> make(Language language, const Options& options, const ToolServic
   for (const char* name : kLimitNames)
     if (options.given(name)) given[name] = options.integer(name);
   auto limits = read_limits(given);
-  if (!limits) return std::move(limits).error().in(to_string(language));
+  if (!limits) return std::move(limits).error();
   return ToolRef(std::make_shared<Execute>(language, *limits, options, *services.sandbox));
 }
 

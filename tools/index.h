@@ -6,6 +6,7 @@
 // ends the process (SIGBUS), as with every memory map.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -34,6 +35,8 @@ struct IndexBuild {
   // Postings kept in memory before they are written out as a run. Memory besides: about 32 bytes a
   // document (ids' hashes, lengths) and the vocabulary.
   std::size_t run_bytes = std::size_t{64} << 20;
+  // Set by whoever calls the build off: it ends as `cancelled`, and leaves nothing behind.
+  const std::atomic<bool>* stop = nullptr;
 };
 
 struct IndexFacts {

@@ -652,8 +652,9 @@ Result<IndexFacts> build_index(const std::string& corpus, const std::string& dir
   Builder builder(target.string(), how);
   if (auto started = builder.start(); !started) return std::move(started).error();
   bool any = false;
-  auto read = read_jsonl(corpus, [&](json::value record, std::size_t line) {
+  auto read = read_jsonl(corpus, [&](json::value record, std::size_t line) -> Status {
     any = true;
+    if (how.stop && *how.stop) return Error{ErrorKind::cancelled, "interrupted"};
     return add_record(builder, record, line);
   });
   if (!read) return std::move(read).error();

@@ -178,6 +178,11 @@ std::string bottleneck(double wall, double cpu, const json::object& in_flight, d
   if (store_busy / wall > 0.8) worst = "the store (its writer is busy all the time)";
   if (cpu / wall > 0.8 && share < 1)
     worst = fmt::format("this process's CPU ({:.2f} cores busy)", cpu / wall);
+  else if (share < 0.5)
+    worst = fmt::format(
+        "none in so short a run: the model has {:.0f} % of the time, and this "
+        "process {:.2f} cores; take more --rollouts",
+        100 * model_share, cpu / wall);
   return worst;
 }
 
@@ -222,6 +227,7 @@ Result<int> bench_loop(const LoopArguments& arguments) {
   auto result = run_all(**assembly, Start::create,
                         [&](const RunProgress&) { highest = std::max(highest, resident_bytes()); });
   if (!result) return std::move(result).error();
+  if (result->interrupted) return Error{ErrorKind::cancelled, "bench: interrupted"};
   const double cpu = cpu_seconds() - cpu_before;
   const double wall = seconds_since(started);
   highest = std::max(highest, resident_bytes());
@@ -438,7 +444,11 @@ std::function<Result<int>()> set_up_bench(CLI::App& command) {
       ->group(search);
   count(search, "--documents", arguments->search.documents, 1, "documents of the one that is made");
   count(search, "--queries", arguments->search.queries, 1, "queries in all");
-  return [arguments]() -> Result<int> {
+  return [arguments, &command]() -> Result<int> {
+    for (const auto* option : command.get_options())
+      if (option->count() > 0 && option->get_group().find(" (") != std::string::npos &&
+          !option->get_group().starts_with(arguments->what + " ("))
+        return bad_input(option->get_name() + " is no option of `bench " + arguments->what + "`");
     if (arguments->what == "loop") return bench_loop(arguments->loop);
     if (arguments->what == "sandbox") return bench_sandbox(arguments->sandbox);
     return bench_search(arguments->search);

@@ -7,8 +7,10 @@
 #include <atomic>
 #include <boost/asio/executor_work_guard.hpp>
 #include <condition_variable>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <map>
 #include <mutex>
 #include <thread>
 
@@ -37,6 +39,15 @@ Result<std::string> read_program(const std::string& file) {
   return std::string(std::istreambuf_iterator<char>(std::cin), {});
 }
 
+// By the file's ending; "" when it tells nothing.
+std::string language_of(const std::string& file) {
+  static const std::map<std::string, std::string> known{
+      {".py", "python"}, {".c", "c"},   {".cpp", "cpp"}, {".cc", "cpp"},
+      {".cxx", "cpp"},   {".js", "js"}, {".sh", "bash"}, {".bash", "bash"}};
+  const auto found = known.find(std::filesystem::path(file).extension().string());
+  return found == known.end() ? "" : found->second;
+}
+
 json::object limits_object(const Arguments& arguments) {
   json::object object;
   for (const auto& [name, value] : arguments.limits) object[name] = value;
@@ -53,8 +64,15 @@ Result<std::unique_ptr<SandboxPool>> open_pool(const Arguments& arguments, std::
 }
 
 Result<ExecutionRequest> request_of(const Arguments& arguments) {
+  auto code = read_program(arguments.file);
+  if (!code) return std::move(code).error();
+  const std::string language =
+      arguments.language.empty() ? language_of(arguments.file) : arguments.language;
+  if (language.empty())
+    return bad_input(arguments.file +
+                     ": its name tells no language; --lang does: python, c, cpp, bash or js");
   json::object object = limits_object(arguments);
-  object["lang"] = arguments.language;
+  object["lang"] = language;
   if (!arguments.network.empty()) object["network"] = arguments.network;
   json::object files;
   for (const auto& file : arguments.files) {
@@ -65,8 +83,6 @@ Result<ExecutionRequest> request_of(const Arguments& arguments) {
     files[file.substr(0, equals)] = to_base64(*bytes);
   }
   object["files"] = std::move(files);
-  auto code = read_program(arguments.file);
-  if (!code) return std::move(code).error();
   object["code"] = std::move(*code);
   auto request = read_execution_request(object);
   if (!request) return request;
@@ -81,8 +97,6 @@ Result<ExecutionRequest> request_of(const Arguments& arguments) {
 }
 
 Result<int> run_one(const Arguments& arguments) {
-  if (arguments.language.empty())
-    return bad_input("--lang is required: python, c, cpp, bash or js");
   auto request = request_of(arguments);
   if (!request) return std::move(request).error();
   asio::io_context loop;
@@ -104,9 +118,9 @@ class Batch {
 
   // Starts the request once one of the `parallel` places is free. Lines are written as they end.
   void start(json::value id, ExecutionRequest request) {
+    wait_for_place();
     {
-      std::unique_lock lock(mutex_);
-      changed_.wait(lock, [&] { return free_ > 0; });
+      std::lock_guard lock(mutex_);
       --free_;
     }
     asio::co_spawn(
@@ -117,12 +131,20 @@ class Batch {
             ++free_;
             changed_.notify_all();
           }
-          write(id, thrown ? Result<Execution>(internal_error("called off")) : std::move(result));
+          write(id.is_null() ? json::object() : json::object{{"id", id}},
+                thrown ? Result<Execution>(internal_error("called off")) : std::move(result));
         });
   }
 
+  // The record of a line that cannot be run, in its turn where one place keeps an order.
+  void refuse(const json::value& id, std::size_t line, Error why) {
+    wait_for_place();
+    // Without an id the line's number is all that it can be known by.
+    write(id.is_null() ? json::object{{"line", line}} : json::object{{"id", id}}, std::move(why));
+  }
+
   // A line's record, whether it ran or not.
-  void write(const json::value& id, Result<Execution> result) {
+  void write(json::object record, Result<Execution> result) {
     std::lock_guard lock(mutex_);
     Execution execution;
     if (result) {
@@ -131,8 +153,6 @@ class Batch {
       execution.error = result.error().message;
       execution.isolation = pool_.isolation();
     }
-    json::object record;
-    if (!id.is_null()) record["id"] = id;
     for (auto& [key, value] : to_json(execution)) record[key] = value;
     any_sandbox_error_ = any_sandbox_error_ || execution.ending == Ending::sandbox_error;
     std::cout << json_text(record) << "\n" << std::flush;
@@ -146,6 +166,12 @@ class Batch {
   bool any_sandbox_error() const { return any_sandbox_error_; }
 
  private:
+  // Only the reader of the lines takes places.
+  void wait_for_place() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return free_ > 0; });
+  }
+
   asio::io_context& loop_;
   SandboxPool& pool_;
   asio::executor_work_guard<asio::io_context::executor_type> work_{loop_.get_executor()};
@@ -192,7 +218,7 @@ Result<int> run_batch(const Arguments& arguments) {
     if (!request) {
       const Error why = std::move(request).error().in(where);
       std::cerr << "proctor: " << why.message << "\n";
-      batch.write(id, why);
+      batch.refuse(id, number, why);
       continue;
     }
     batch.start(std::move(id), std::move(*request));
@@ -206,7 +232,9 @@ Result<int> run_batch(const Arguments& arguments) {
 std::function<Result<int>()> set_up_exec(CLI::App& command) {
   auto arguments = std::make_shared<Arguments>();
   command.add_option("FILE", arguments->file, "the program, or the batch; - is stdin");
-  command.add_option("--lang", arguments->language, "python, c, cpp, bash or js")
+  command
+      .add_option("--lang", arguments->language,
+                  "python, c, cpp, bash or js (else by the name's ending)")
       ->type_name("LANGUAGE");
   // One value each time, so that the program's name is not taken for one more.
   const auto each = [&command](const char* flag, std::vector<std::string>& values, const char* type,
@@ -237,12 +265,11 @@ std::function<Result<int>()> set_up_exec(CLI::App& command) {
   for (const auto& [flag, type, meaning] : limits) {
     std::string name = std::string(flag).substr(2);
     std::replace(name.begin(), name.end(), '-', '_');
-    command
-        .add_option_function<std::int64_t>(
-            flag, [arguments, name](const std::int64_t& value) { arguments->limits[name] = value; },
-            meaning)
-        ->type_name(type)
-        ->group("Limits (defaults in brackets)");
+    auto* option = command.add_option_function<std::int64_t>(
+        flag, [arguments, name](const std::int64_t& value) { arguments->limits[name] = value; },
+        meaning);
+    if (name.ends_with("_bytes")) option->transform(CLI::AsSizeValue(false));
+    option->type_name(type)->group("Limits (defaults in brackets)");
   }
   const char* isolation = "Isolation";
   each("--require", arguments->require, "LAYER", "refuse to run without this layer; again for more")

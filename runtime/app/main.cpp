@@ -1,4 +1,7 @@
 // proctor's front: parses the command line, runs one command, turns its Error into one sentence.
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
@@ -34,6 +37,10 @@ int ended(int code) {
 int main(int argc, char** argv) {
   using namespace proctor;
   std::signal(SIGPIPE, SIG_IGN);
+  // A closed standard descriptor's number must not become that of something else.
+  int nothing = ::open("/dev/null", O_RDWR);
+  while (nothing >= 0 && nothing < 3) nothing = ::open("/dev/null", O_RDWR);
+  if (nothing >= 3) ::close(nothing);
   // First of all, while there is one thread: the launcher of sandboxes must not inherit any other.
   const Status launcher = start_launcher();
 

@@ -361,8 +361,8 @@ Async<Result<HttpClient::ConnectionPtr>> HttpClient::open_socket(std::shared_ptr
     co_return internal_error(origin_ +
                              ": too many open files; raise `ulimit -n` or lower max_in_flight");
   if (error)
-    co_return broken("cannot connect to " + place.host + ":" + place.port + " (" + error.message() +
-                     ")");
+    co_return broken(std::string("cannot connect to ") + (settings_.proxy ? "the proxy " : "") +
+                     place.host + ":" + place.port + " (" + error.message() + ")");
   connection->socket.set_option(tcp::no_delay(true), error);
   connection->socket.native_non_blocking(true, error);
   co_return connection;

@@ -6,9 +6,11 @@
 #pragma once
 
 #include <cstdlib>
+#include <memory>
 #include <optional>
 #include <source_location>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <variant>
 
@@ -55,8 +57,42 @@ inline Error internal_error(std::string message) {
        ? void()                   \
        : ::proctor::check_failed(#expression, std::source_location::current()))
 
+// A value that is copied and moved as it would be itself, but takes the room of a pointer. One that
+// was made of nothing, or moved from, is T() for whoever looks.
+template <class T>
+class OnHeap {
+ public:
+  OnHeap() = default;
+  explicit OnHeap(T value) : value_(std::make_unique<T>(std::move(value))) {}
+  OnHeap(OnHeap&&) noexcept = default;
+  OnHeap& operator=(OnHeap&&) noexcept = default;
+  OnHeap(const OnHeap& other)
+    requires std::is_copy_constructible_v<T>
+      : value_(other.value_ ? std::make_unique<T>(*other.value_) : nullptr) {}
+  OnHeap& operator=(const OnHeap& other)
+    requires std::is_copy_constructible_v<T>
+  {
+    return *this = OnHeap(other);
+  }
+
+  T& get() const {
+    if constexpr (std::is_default_constructible_v<T>)
+      if (!value_) value_ = std::make_unique<T>();
+    PROCTOR_CHECK(value_ != nullptr);
+    return *value_;
+  }
+
+ private:
+  mutable std::unique_ptr<T> value_;
+};
+
 template <class T>
 class [[nodiscard]] Result {
+  // A Result stands in the frames of all coroutines on its way, several times in each: a big value
+  // would be what a waiting rollout is made of.
+  static constexpr bool kOnHeap = sizeof(T) > 64;
+  using Held = std::conditional_t<kOnHeap, OnHeap<T>, T>;
+
  public:
   using value_type = T;
 
@@ -67,7 +103,7 @@ class [[nodiscard]] Result {
   template <class U>
     requires(std::is_convertible_v<U &&, T> && !std::is_same_v<std::decay_t<U>, Result> &&
              !std::is_same_v<std::decay_t<U>, Error> && !std::is_same_v<std::decay_t<U>, T>)
-  Result(U&& value) : state_(std::in_place_index<0>, std::forward<U>(value)) {}
+  Result(U&& value) : Result(T(std::forward<U>(value))) {}
   Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}
 
   explicit operator bool() const { return state_.index() == 0; }
@@ -81,11 +117,17 @@ class [[nodiscard]] Result {
 
   T& value() {
     PROCTOR_CHECK(ok());
-    return std::get<0>(state_);
+    if constexpr (kOnHeap)
+      return std::get<0>(state_).get();
+    else
+      return std::get<0>(state_);
   }
   const T& value() const {
     PROCTOR_CHECK(ok());
-    return std::get<0>(state_);
+    if constexpr (kOnHeap)
+      return std::get<0>(state_).get();
+    else
+      return std::get<0>(state_);
   }
   Error& error() & {
     PROCTOR_CHECK(!ok());
@@ -101,7 +143,7 @@ class [[nodiscard]] Result {
   }
 
  private:
-  std::variant<T, Error> state_;
+  std::variant<Held, Error> state_;
 };
 
 template <>

@@ -59,6 +59,11 @@ def one_program():
         got = record("--lang", "cpp", "--file", "in.txt=" + data, "--get", "out.txt", program)
         assert got["stdout"] == "abc", got
         assert base64.b64decode(got["files"]["out.txt"]) == b"abcabc"
+        # The name tells the language, and sizes have units.
+        assert record("--memory-bytes", "1GiB", "--file", "in.txt=" + data, program)["stdout"] == "abc"
+        # Closed standard descriptors are no reason to have no sandbox.
+        closed = call(program, prefix=("sh", "-c", 'exec "$@" <&- >&-', "sh"))
+        assert closed.returncode == 0, closed
 
 
 def refusals():
@@ -69,6 +74,7 @@ def refusals():
     refused(2, "--file", "--lang", "python", "--file", "x")
     refused(2, "workspace", "--lang", "python", "--file", "../x=/etc/hostname")
     refused(3, "network", "--lang", "python", "--network", "allow:example.org")
+    refused(2, "expected root, userns or reduced", "--lang", "python", env={"PROCTOR_SANDBOX_WORLD": "foo"})
     refused(3, "strict", "--lang", "python", "--strict",
             env={"PROCTOR_SANDBOX_WORLD": "reduced"})
     done = call("--lang", "python", "--no-such-option")
@@ -103,6 +109,13 @@ def batches():
                          (None, "stdin:3: "), ("nul", "NUL"), ("long", "64 KiB")):
         assert by_id[name]["status"] == "sandbox_error" and needle in by_id[name]["error"], by_id[name]
     assert by_id[11]["stdout"] == "22\n" and b"memory_bytes" in done.stderr, done
+
+    # One at a time, they keep their order; a line without an id is known by its number.
+    mixed = ['{"id":1,"lang":"bash","code":"sleep 0.3"}', "nonsense", '{"id":3,"lang":"bash","code":":"}',
+             '{"id":4,"lang":"rust","code":""}']
+    done = call("--batch", "--parallel", "1", stdin="\n".join(mixed))
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [answer.get("id", answer.get("line")) for answer in answers] == [1, 2, 3, 4], answers
 
     # A line is answered while the next has not been written yet.
     process = subprocess.Popen([BINARY, "exec", "--batch"], stdin=subprocess.PIPE,

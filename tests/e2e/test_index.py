@@ -3,9 +3,11 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 CORPUS = [
     {"id": "b", "title": "B", "text": "A systems language written by Ken Thompson."},
@@ -82,6 +84,18 @@ def main():
         refused("build", "broken.jsonl", "--out", "x", says="broken.jsonl:2: ")
         write("empty.jsonl", "")
         refused("build", "empty.jsonl", "--out", "x", says="no records")
+        assert not [name for name in os.listdir(folder) if name.startswith("x")], os.listdir(folder)
+
+        # Interrupted, it leaves nothing behind either.
+        process = subprocess.Popen([proctor, "index", "build", "-", "--out", "x"], cwd=folder, text=True,
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process.stdin.write(lines(CORPUS))
+        process.stdin.flush()
+        while not [name for name in os.listdir(folder) if name.startswith("x.partial")]:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate('{"id": "d", "text": "d"}\n', timeout=30)
+        assert process.returncode == 130 and "interrupted" in told, (process.returncode, told)
         assert not [name for name in os.listdir(folder) if name.startswith("x")], os.listdir(folder)
 
         refused("query", "made/index", says="empty")

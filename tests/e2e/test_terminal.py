@@ -159,6 +159,13 @@ def command_line(scratch):
                       ("loop", "--delay-ms", "-1")):
         result = proctor("bench", *arguments)
         check(result.returncode == 2 and arguments[1] in result.stderr, f"bench {arguments}: {result.stderr}")
+    refused(proctor("bench", "loop", "--executions", "3"), 2, "--executions", "bench loop")
+    bench = subprocess.Popen([BINARY, "bench", "loop", "--rollouts", "100000", "--delay-ms", "50"],
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(1.5)
+    bench.send_signal(signal.SIGINT)
+    said, told = bench.communicate(timeout=30)
+    check(bench.returncode == 130 and not said, f"bench interrupted: {bench.returncode} {said} {told}")
     result = proctor("bench", "search", "--documents", "50", "--queries", "5")
     check("bottleneck: " in result.stderr, "bench search: " + result.stderr)
     dry = proctor("run", config, "--dry-run", cwd=scratch.path)

@@ -258,15 +258,19 @@ TEST(Answer, PlacesItsTokensInTheTextWhereTheyAreKnown) {
 }
 
 TEST(Answer, TakesNoNonsense) {
-  for (const char* body : {"", "[]", "{}", "{\"choices\":[]}", "{\"choices\":[7]}", "nonsense",
-                           "{\"choices\":{}}", "{\"error\":{\"message\":\"broken\"}}"}) {
+  for (const char* body :
+       {"", "[]", "{}", "{\"choices\":[]}", "{\"choices\":[7]}", "nonsense", "{\"choices\":{}}",
+        "{\"error\":{\"message\":\"broken\"}}", "{\"choices\":[{\"message\":{\"content\":7}}]}"}) {
     auto turn = read(body);
     ASSERT_FALSE(turn) << body;
     EXPECT_EQ(turn.error().kind, ErrorKind::unavailable) << body;
   }
-  auto odd = read(R"({"choices":[{"message":{"content":7,"tool_calls":[3,{"function":5}]}}]})");
+  auto odd = read(R"({"choices":[{"message":{"content":"","tool_calls":[3,{"function":5}]}}],
+    "usage":{"prompt_tokens":-5,"completion_tokens":-7}})");
   ASSERT_TRUE(odd);
   EXPECT_EQ(odd->content, "");
+  EXPECT_EQ(odd->prompt_tokens, 0);
+  EXPECT_EQ(odd->completion_tokens, 0);
 }
 
 TEST(ErrorMessage, IsFoundAndKeptToOneLine) {

@@ -156,8 +156,11 @@ class RolloutTest : public testing::Test {
     services_.supervisors.push_back({"watcher", "watcher", watcher});
     return watcher;
   }
-  Trajectory play(std::optional<Trajectory> so_far = std::nullopt) {
-    RolloutPlan plan{.task = task_, .so_far = std::move(so_far)};
+  Trajectory play() { return play(RolloutPlan{.task = task_}); }
+  Trajectory play(const Trajectory& so_far) {
+    return play(RolloutPlan{.task = task_, .so_far = std::make_unique<Trajectory>(so_far)});
+  }
+  Trajectory play(RolloutPlan plan) {
     auto played = await(roll_out(services_, std::move(plan)));
     EXPECT_TRUE(played) << (played ? "" : played.error().message);
     return played ? **played : Trajectory{};

@@ -476,6 +476,12 @@ TEST(StoreSchema, RefusesAnOlderStoreItCannotUpgrade) {
   EXPECT_NE(refused.error().message.find("cannot upgrade from there"), std::string::npos);
 }
 
+TEST(StoreSchema, APathMayBeginWithTwoSlashes) {
+  Scratch scratch;
+  EXPECT_TRUE(Database::open("/" + scratch.path("db"), Database::Access::write));
+  EXPECT_TRUE(std::filesystem::exists(scratch.path("db")));
+}
+
 TEST(StoreSchema, RefusesTheFileOfAnotherProgram) {
   Scratch scratch;
   auto database = Database::open(scratch.path("db"), Database::Access::write);
