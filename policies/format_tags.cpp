@@ -306,7 +306,9 @@ std::string Tags::grammar(const std::vector<ToolDefinition>& tools, int most_cha
   // A JSON string that holds the closing tag would end the block: strings go without "<".
   Grammar grammar(most_chars, '<');
   const std::string thought = grammar.line_without("thought", "<");  // small models ramble
-  const std::string answer = grammar.text_without("answer", '<', {"</answer>"});
+  // A turn ends at whichever stop string comes first, so none may stand inside another's block.
+  const std::vector<std::string> ends = stop_strings(tools);
+  const std::string answer = grammar.text_without("answer", '<', ends);
   // Line breaks around a text of several lines, as `write` has them, and as a model likes them.
   std::string blocks = fmt::format("\"<answer>\" \"\\n\"? {} \"</answer>\"", answer);
   if (function_mode_ && !tools.empty()) {
@@ -329,8 +331,7 @@ std::string Tags::grammar(const std::vector<ToolDefinition>& tools, int most_cha
     if (!main) {
       body = grammar.object(fmt::format("arguments-{}", i), tools[i].parameters);
     } else if (*main == "code") {
-      const std::string code =
-          grammar.text_without(fmt::format("code-{}", i), '<', {closing(name)});
+      const std::string code = grammar.text_without("code", '<', ends);
       body = "\"\\n\"? " + code;
     } else {
       body = grammar.line_without("line", "<");

@@ -103,7 +103,7 @@ std::string Grammar::text_without(const std::string& name, char first,
 std::string Grammar::line_without(const std::string& name, std::string_view excluded) {
   std::string out;
   for (char c : excluded) out += in_class(c);
-  const int most = std::max(0, std::min(most_chars_, 200) - 1);
+  const int most = std::max(0, most_chars_ / 3 - 1);
   const std::string times = most_chars_ == 0 ? "*" : fmt::format("{{0,{}}}", most);
   return rule(name, fmt::format("[^ {0}\\t\\n{1}] [^{0}\\t\\n{1}]{2}", out, kControl, times));
 }

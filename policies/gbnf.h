@@ -33,7 +33,7 @@ class Grammar {
   // `behind_first`, as if `first` stood right before it.
   std::string text_without(const std::string& name, char first,
                            const std::vector<std::string>& words, bool behind_first = false);
-  // The same on one line of at most 200 characters, without `excluded` anywhere.
+  // The same on one line of at most a third of the characters, without `excluded` anywhere.
   std::string line_without(const std::string& name, std::string_view excluded);
 
   // A JSON object by its schema: required parameters in their order, then any of the optional ones

@@ -668,6 +668,17 @@ TEST(FormatGrammar, AllowsOnlyTurnsThatParse) {
   }
 }
 
+// Generation ends at the first stop string: within a block it would leave that open.
+TEST(FormatGrammar, HasNoStopStringWithinATagsBlock) {
+  const FormatRef made = format("tags");
+  for (const int most_chars : {60, 0}) {
+    const GbnfSampler grammar(made->grammar(some_tools(), most_chars));
+    EXPECT_TRUE(grammar.accepts("<python>print(1 </ 2)</python>"));
+    EXPECT_FALSE(grammar.accepts("<python>print(1)</answer> # x</python>"));
+    EXPECT_FALSE(grammar.accepts("<answer>1</python></answer>"));
+  }
+}
+
 TEST(FormatGrammar, AllowsTheFewShotTurnsThatAPolicySees) {
   for (const std::string name : {"code", "math", "qa"}) {
     std::ifstream lines(home_directory() + "/env/suites/" + name + "/few_shot.jsonl");
