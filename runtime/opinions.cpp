@@ -8,6 +8,8 @@
 #include <cmath>
 #include <set>
 
+#include "supervisors/grading.h"
+
 namespace proctor {
 namespace {
 
@@ -245,6 +247,11 @@ Async<GroupAnswer> label_group_with(SupervisorInstance instance, std::vector<Tra
   Group group;
   std::vector<std::size_t> taken;
   for (std::size_t i = 0; i < members->size(); ++i) {
+    if (!ended_by_policy((*members)[i].outcome)) {
+      // What an older look at this group may have put there was no judgement either.
+      if (auto& tokens = (*members)[i].tokens) tokens->rewards = tokens->advantages = {};
+      continue;
+    }
     const auto& labels = (*members)[i].labels;
     const bool failed = std::any_of(labels.begin(), labels.end(), [&](const Label& label) {
       return is_failed_supervision(label, instance.alias);

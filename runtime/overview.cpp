@@ -60,6 +60,7 @@ std::vector<SuiteOverview> overview_of(const std::vector<TrajectoryRow>& rows) {
     ++line.trajectories;
     line.answered += row.status == "answered";
     line.errors += row.status == "error";
+    line.played += row.status != "error" && row.status != "cancelled";
     line.turns += row.turns;
     if (row.correct) {
       ++line.graded;

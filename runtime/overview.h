@@ -13,6 +13,7 @@ namespace proctor {
 struct SuiteOverview {
   std::string suite;
   std::int64_t tasks = 0, trajectories = 0, answered = 0, graded = 0, correct = 0, errors = 0;
+  std::int64_t played = 0;  // trajectories that the policy ended, not a failure of ours
   std::int64_t turns = 0;
   std::optional<Interval> correct_interval;  // Wilson, of the trajectories
   std::optional<double> reward;              // mean

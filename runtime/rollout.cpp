@@ -11,6 +11,7 @@
 #include "runtime/core/nursery.h"
 #include "runtime/supervision.h"
 #include "runtime/token_record.h"
+#include "supervisors/grading.h"
 
 namespace proctor {
 namespace {
@@ -25,6 +26,7 @@ constexpr int kFreeText = 600;  // characters in one place of an embedded model'
 constexpr const char* kSpent = "spent";
 // There, too: [turn, observation] of all that was cut to make room for this turn.
 constexpr const char* kCut = "cut";
+constexpr const char* kCheckerError = "checker_error";  // in an outcome's metrics
 
 struct Spent {
   std::int64_t prompt_tokens = 0, cached_tokens = 0, completion_tokens = 0, wasted_tokens = 0;
@@ -704,22 +706,9 @@ Async<Result<TrajectoryRef>> Rollout::finish(Outcome outcome) {
   record_.extra["usage"] = std::move(usage);
   services_.counters->wasted_tokens += spent_.wasted_tokens;
 
-  auto checker = services_.checkers.find(task_->id);
-  if (checker != services_.checkers.end()) {
-    auto whole = snapshot();
-    auto work = checker->second->check(std::move(whole));
-    // It may wait for the sandbox behind all tools: the rollout's whole time, not that of one wait.
-    std::string what = "checker";
-    auto grade = co_await with_deadline(std::move(work), limits_.wall, std::move(what));
-    if (grade) {
-      record_.outcome.reward = grade->reward;
-      record_.outcome.correct = grade->correct;
-      record_.outcome.metrics = std::move(grade->metrics);
-    } else {
-      record_.outcome.metrics["checker_error"] = json::string(grade.error().message);
-      ++services_.counters->errors;
-    }
-  }
+  auto grading = graded(services_, snapshot());
+  record_.outcome = co_await std::move(grading);
+  if (why_ungraded(record_.outcome)) ++services_.counters->errors;
   auto whole = snapshot();
   auto more = co_await supervision_.finished(std::move(whole));
   record_.labels.insert(record_.labels.end(), std::make_move_iterator(more.begin()),
@@ -788,6 +777,31 @@ Async<Result<TrajectoryRef>> roll_out(const RolloutServices& services, RolloutPl
   auto strand = co_await asio::this_coro::executor;
   Rollout rollout(services, std::move(plan), strand);
   co_return co_await rollout.play();
+}
+
+Async<Outcome> graded(const RolloutServices& services, TrajectoryRef whole) {
+  Outcome outcome = whole->outcome;
+  const auto checker = services.checkers.find(whole->task_id);
+  if (checker == services.checkers.end() || !ended_by_policy(outcome)) co_return outcome;
+  auto work = checker->second->check(whole);
+  // It may wait for the sandbox behind all tools: the rollout's whole time, not that of one wait.
+  const Milliseconds limit = limits_of(services, *whole->task).wall;
+  std::string what = "checker";
+  auto grade = co_await with_deadline(std::move(work), limit, std::move(what));
+  if (grade) {
+    outcome.reward = grade->reward;
+    outcome.correct = grade->correct;
+    outcome.metrics = std::move(grade->metrics);
+  } else {
+    outcome.metrics[kCheckerError] = json::string(grade.error().message);
+  }
+  co_return outcome;
+}
+
+std::optional<std::string> why_ungraded(const Outcome& outcome) {
+  const auto* error = outcome.metrics.if_contains(kCheckerError);
+  if (!error) return std::nullopt;
+  return error->is_string() ? std::string(error->get_string()) : json::serialize(*error);
 }
 
 }  // namespace proctor

@@ -58,6 +58,13 @@ const RolloutLimits& limits_of(const RolloutServices& services, const Task& task
 // System and few-shot messages, then the question.
 std::vector<Message> prompt_of(const RolloutServices& services, const Task& task);
 
+// The outcome with what the task's checker says of it. Of a rollout that a failure of ours ended
+// nothing is asked: it has no reward. Where the checker itself fails, why_ungraded() tells.
+Async<Outcome> graded(const RolloutServices& services, TrajectoryRef whole);
+// Why the checker could not grade it (`metrics.checker_error`); nothing when it did, or was not
+// asked.
+std::optional<std::string> why_ungraded(const Outcome& outcome);
+
 // Plays it to its end; the record is on the disk when this returns. Runs on the caller's strand.
 // A failure of policy or tools is in the record; an Error means that the store failed. Throws the
 // cancellation exception when called off: then its journal is what is left of it.

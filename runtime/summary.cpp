@@ -7,6 +7,8 @@
 
 #include "runtime/core/text_table.h"
 #include "runtime/opinions.h"
+#include "runtime/rollout.h"
+#include "supervisors/grading.h"
 
 namespace proctor {
 namespace {
@@ -61,11 +63,11 @@ void Summary::add(const Trajectory& trajectory) {
   ++line.rollouts;
   const Outcome& outcome = trajectory.outcome;
   ++line.statuses[to_string(outcome.status)];
+  line.played += ended_by_policy(outcome);
   line.answered += outcome.status == OutcomeStatus::answered;
-  const auto* ungraded = outcome.metrics.if_contains("checker_error");
+  const auto ungraded = why_ungraded(outcome);
   line.errors += outcome.status == OutcomeStatus::error || ungraded;
-  if (ungraded && ungraded->is_string() && checker_error_.empty())
-    checker_error_ = trajectory.id + ": " + std::string(ungraded->get_string());
+  if (ungraded && checker_error_.empty()) checker_error_ = trajectory.id + ": " + *ungraded;
   if (outcome.correct) {
     ++line.graded;
     line.correct += *outcome.correct;
@@ -166,6 +168,7 @@ std::string Summary::to_text() const {
                       .graded = line.graded,
                       .correct = line.correct,
                       .errors = line.errors,
+                      .played = line.played,
                       .turns = line.turns,
                       .reward = mean_of(line.reward, line.rewarded),
                       .calls = SuiteTotals::Calls{.made = line.tool_calls,
@@ -201,7 +204,7 @@ std::string suites_table(const std::vector<SuiteTotals>& suites) {
   for (const auto& line : suites) {
     const auto interval = wilson(line.correct, line.graded);
     rows.push_back({line.suite, std::to_string(line.tasks), std::to_string(line.rollouts),
-                    percent(share(line.answered, line.rollouts)),
+                    line.played > 0 ? percent(share(line.answered, line.played)) : "-",
                     interval ? percent(share(line.correct, line.graded)) : "-",
                     interval ? percent(interval->low) + " .. " + percent(interval->high) : "-",
                     mean_text(line.reward), fmt::format("{:.1f}", share(line.turns, line.rollouts)),

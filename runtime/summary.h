@@ -22,6 +22,7 @@ std::optional<Interval> wilson(std::int64_t successes, std::int64_t n);
 struct SuiteTotals {
   std::string suite;
   std::int64_t tasks = 0, rollouts = 0, answered = 0, graded = 0, correct = 0, errors = 0;
+  std::int64_t played = 0;  // rollouts that the policy ended: what `answered` is a share of
   std::int64_t turns = 0;
   std::optional<double> reward;  // mean
   struct Calls {
@@ -55,7 +56,7 @@ class Summary {
  private:
   struct SuiteLine {
     std::set<std::string> tasks;
-    std::int64_t rollouts = 0, answered = 0, graded = 0, correct = 0, errors = 0;
+    std::int64_t rollouts = 0, played = 0, answered = 0, graded = 0, correct = 0, errors = 0;
     std::int64_t turns = 0, parse_errors = 0, tool_calls = 0, tool_errors = 0;
     std::int64_t prompt_tokens = 0, completion_tokens = 0;
     double reward = 0;

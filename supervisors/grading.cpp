@@ -169,7 +169,20 @@ bool same_answer(const std::string& a, const std::string& b) {
   return x && y && *x == *y;
 }
 
+bool ended_by_policy(const Outcome& outcome) {
+  return outcome.status != OutcomeStatus::error && outcome.status != OutcomeStatus::cancelled;
+}
+
+Label not_judged(const std::string& name, const Outcome& outcome) {
+  Label label{.name = name, .level = LabelLevel::trajectory};
+  label.verdict = "not_judged";
+  label.rationale = std::string("the rollout ended in ") + to_string(outcome.status) +
+                    (outcome.error ? ": " + *outcome.error : std::string());
+  return label;
+}
+
 std::optional<bool> correct_by_answer(const Trajectory& trajectory) {
+  if (!ended_by_policy(trajectory.outcome)) return std::nullopt;
   if (trajectory.outcome.correct) return trajectory.outcome.correct;
   const auto gold = gold_answers(trajectory);
   if (gold.empty()) return std::nullopt;
@@ -183,6 +196,7 @@ std::optional<bool> correct_by_answer(const Trajectory& trajectory) {
 }
 
 std::optional<bool> correctness(const Trajectory& trajectory) {
+  if (!ended_by_policy(trajectory.outcome)) return std::nullopt;
   if (trajectory.outcome.correct) return trajectory.outcome.correct;
   if (trajectory.outcome.reward) return *trajectory.outcome.reward >= 0.5;
   return correct_by_answer(trajectory);

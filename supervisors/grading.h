@@ -1,5 +1,6 @@
 // The answer of a text solution, and whether it is right: the rule that mechanisms share, which is
-// stricter and simpler than a suite's checker and needs nothing but the record.
+// stricter and simpler than a suite's checker and needs nothing but the record. And whether there
+// is anything to judge: a rollout that our own failure ended says nothing about its policy.
 #pragma once
 
 #include <optional>
@@ -9,6 +10,13 @@
 #include "runtime/core/records.h"
 
 namespace proctor {
+
+// False where the rollout was ended by a failure that is not the policy's: `error` (a model server
+// or the sandbox was gone) or `cancelled`.
+bool ended_by_policy(const Outcome& outcome);
+// What stands in the place of a trajectory's label `name` where that is false: no value, the
+// verdict `not_judged`, and how the rollout ended.
+Label not_judged(const std::string& name, const Outcome& outcome);
 
 // `task.gold.answers` without empty ones; empty when there are none.
 std::vector<std::string> gold_answers(const Trajectory& trajectory);
@@ -25,7 +33,7 @@ bool same_answer(const std::string& a, const std::string& b);
 double set_f1(const std::string& answer, const std::string& gold);
 
 // outcome.correct, else the graded answer (outcome.answer, else that of the last turn's text).
-// Nothing when it is not known and there is no gold.
+// Nothing when it is not known and there is no gold, or when not the policy ended the rollout.
 std::optional<bool> correct_by_answer(const Trajectory& trajectory);
 // y: outcome.correct, else outcome.reward >= 0.5, else as above.
 std::optional<bool> correctness(const Trajectory& trajectory);

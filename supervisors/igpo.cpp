@@ -102,6 +102,7 @@ class Igpo final : public Supervisor {
       return bad_input(
           "igpo needs task.gold.answers: a list with at least one answer that is not empty");
     if (auto prompt = rendered_prompt(trajectory, 0); !prompt) return std::move(prompt).error();
+    if (!ended_by_policy(trajectory.outcome)) return {};  // it has no part in its group
     if (outcome_by_reward_ && !trajectory.outcome.reward)
       return bad_input("igpo:outcome=reward needs outcome.reward, which is null here");
     if (discount_first_ && !trajectory.tokens)
@@ -123,6 +124,10 @@ class Igpo final : public Supervisor {
   Async<Result<Opinion>> on_finished(TrajectoryRef whole) override {
     Opinion opinion;
     if (gold_of(*whole).empty()) co_return opinion;
+    if (!ended_by_policy(whole->outcome)) {
+      opinion.labels.push_back(not_judged("outcome", whole->outcome));
+      co_return opinion;
+    }
     auto before = co_await confidence(whole, 0);
     if (!before) co_return std::move(before).error();
     Label p0{.name = "p0", .level = LabelLevel::trajectory, .value = before->p};

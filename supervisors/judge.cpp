@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "supervisors/grading.h"
 #include "supervisors/loose_json.h"
 #include "supervisors/steps.h"
 #include "supervisors/supervisor.h"
@@ -210,6 +211,11 @@ class RubricJudge final : public Supervisor {
   }
 
   Async<Result<Opinion>> on_finished(TrajectoryRef whole) override {
+    if (!ended_by_policy(whole->outcome)) {
+      Opinion none;
+      none.labels.push_back(not_judged("score", whole->outcome));
+      co_return none;
+    }
     std::string text;
     for (std::size_t t = 0; t < whole->turns.size(); ++t)
       text += "turn " + std::to_string(t + 1) + "\n" + text_of(*whole->turns[t]);

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <set>
 
+#include "supervisors/grading.h"
 #include "supervisors/line_study.h"
 #include "supervisors/scorer.h"
 
@@ -168,6 +169,10 @@ class PrlCoder final : public Supervisor {
   Async<Result<Opinion>> on_finished(TrajectoryRef whole) override {
     Opinion opinion;
     if (whole->turns.empty() || !asks_for_program(whole->task->gold)) co_return opinion;
+    if (!ended_by_policy(whole->outcome)) {  // its last program is not its answer
+      opinion.labels.push_back(not_judged("pass", whole->outcome));
+      co_return opinion;
+    }
     if (from_calls_) {
       // The lines were labelled turn by turn; the last program's tests are remembered.
       const auto last = last_called(*whole);

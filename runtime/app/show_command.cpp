@@ -43,6 +43,7 @@ std::string suites_text(const std::vector<SuiteOverview>& suites) {
                       .graded = suite.graded,
                       .correct = suite.correct,
                       .errors = suite.errors,
+                      .played = suite.played,
                       .turns = suite.turns,
                       .reward = suite.reward,
                       .calls = std::nullopt});

@@ -104,6 +104,7 @@ TEST(PrlCoderInTheSandbox, LabelsTheWrongLineOfACProgram) {
       {.name = "prlcoder", .alias = "prlcoder", .options = {{"probes", "none"}}}, services());
   ASSERT_TRUE(supervisor);
   auto trajectory = std::make_shared<Trajectory>();
+  trajectory->outcome.status = OutcomeStatus::answered;
   trajectory->task = std::make_shared<const Task>(*read_task(task));
   Turn turn;
   turn.assistant.content = "```c\n" + wrong + "```\n";
@@ -131,6 +132,7 @@ TEST(PrlCoderInTheSandbox, FindsNothingWrongInTheSuitesOwnSolutions) {
     ASSERT_TRUE(program);
     if (program->language != Language::python && task->id != "code-cpp-absolute") continue;
     auto trajectory = std::make_shared<Trajectory>();
+    trajectory->outcome.status = OutcomeStatus::answered;
     trajectory->task = task;
     Turn turn;
     turn.assistant.content = "```\n" + *program->solution + "```\n";

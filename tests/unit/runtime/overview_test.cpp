@@ -30,6 +30,7 @@ TEST(Overview, AddsUpPerSuite) {
   EXPECT_EQ(suites[0].tasks, 2);
   EXPECT_EQ(suites[0].trajectories, 3);
   EXPECT_EQ(suites[0].answered, 2);
+  EXPECT_EQ(suites[0].played, 2) << "an error of ours is no rollout that was not answered";
   EXPECT_EQ(suites[0].graded, 2);
   EXPECT_EQ(suites[0].correct, 1);
   EXPECT_EQ(suites[0].errors, 1);

@@ -269,6 +269,40 @@ TEST_F(RolloutTest, AFailingModelEndsInErrorAndAFullContextInItsOwnStatus) {
   EXPECT_EQ(played.outcome.status, OutcomeStatus::context_full);
 }
 
+// Says whether it was asked, and grades all alike.
+class Harsh final : public Checker {
+ public:
+  Async<Result<Grade>> check(TrajectoryRef) override {
+    ++asked;
+    Grade grade;
+    grade.reward = 0;
+    grade.correct = false;
+    co_return grade;
+  }
+  int asked = 0;
+};
+
+TEST_F(RolloutTest, WhatAFailureOfOursEndedIsCountedAndNotGraded) {
+  auto checker = std::make_shared<Harsh>();
+  services_.checkers[task_->id] = checker;
+  auto model = says({"<answer>x</answer>"});
+  Summary summary;
+  summary.add(play());
+  EXPECT_EQ(checker->asked, 1);
+  model->failure = unavailable("the server is gone");
+  config_.name = "failed";
+  const Trajectory failed = play();
+  EXPECT_EQ(checker->asked, 1);
+  EXPECT_FALSE(failed.outcome.reward);
+  EXPECT_FALSE(failed.outcome.correct);
+  summary.add(failed);
+  const json::object line = summary.to_json().at("suites").at(0).as_object();
+  EXPECT_EQ(line.at("rollouts"), 2);
+  EXPECT_EQ(line.at("graded"), 1);
+  EXPECT_EQ(line.at("errors"), 1);
+  EXPECT_NE(summary.to_text().find(" 100% "), std::string::npos) << "of those played, answered";
+}
+
 TEST_F(RolloutTest, SupervisionRunsBesideTheNextTurn) {
   with_tool(false);
   says({kCall, kCall, kCall, kCall, kCall, "<answer>x</answer>"}, 100ms);

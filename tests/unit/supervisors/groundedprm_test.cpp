@@ -72,6 +72,17 @@ TEST(GroundedPrm, JudgesByTheToolAloneWhereTheEndIsNotKnown) {
   EXPECT_TRUE(values_of(trajectory, "rollout_value").empty());
 }
 
+TEST(GroundedPrm, DoesNotKnowTheEndOfWhatAFailureOfOursEnded) {
+  for (const OutcomeStatus status : {OutcomeStatus::error, OutcomeStatus::cancelled}) {
+    Record record = chain({1, -1}, false).gold({"4"});
+    record.edit().outcome.status = status;
+    EXPECT_FALSE(correctness(record.get()));
+    const Trajectory judged = labelled(record, "groundedprm:check=tool");
+    EXPECT_FALSE(find_label(judged, "rollout_value"));
+    expect_near(values_of(judged, "step"), {1, -1});
+  }
+}
+
 TEST(GroundedPrm, MarksChainsThatNoToolCouldCheck) {
   Trajectory by_tool = labelled(chain({0, 0}, true), "groundedprm:check=tool");
   EXPECT_EQ(find_label(by_tool, "first_error")->verdict, "ungrounded");

@@ -154,6 +154,30 @@ TEST(Igpo, PaysBrokenTagsAndMissingAnswersTheFormatPenalty) {
   expect_near(values_of(cut, "reward"), {.141045});
 }
 
+TEST(Igpo, LeavesOutOfTheGroupWhatAFailureOfOursEnded) {
+  IgpoBench bench;
+  auto instance = bench.make("igpo");
+  Record failed = Record("r4").gold({"Alan Turing"}).call("", "a", "r1 first");
+  failed.edit().outcome.status = OutcomeStatus::error;
+  failed.edit().outcome.error = "the server is gone";
+  failed.edit().tokens = Tokens{.ids = {1}, .advantages = {-1}};
+  std::vector<Trajectory> members = bench.group();
+  members.push_back(failed.get());
+  for (Trajectory& member : members) EXPECT_FALSE(supervise(instance, member));
+  EXPECT_FALSE(await(label_group_with(instance, &members, 10s)).failure);
+  const auto alone = bench.labelled("igpo");
+  for (std::size_t i = 0; i < alone.size(); ++i)
+    EXPECT_EQ(values_of(members[i], "advantage"), values_of(alone[i], "advantage"));
+  const Label* outcome = find_label(members[3], "outcome");
+  ASSERT_TRUE(outcome);
+  EXPECT_FALSE(outcome->value);
+  EXPECT_EQ(outcome->verdict, "not_judged");
+  EXPECT_EQ(outcome->rationale, "the rollout ended in error: the server is gone");
+  EXPECT_FALSE(find_label(members[3], "advantage"));
+  EXPECT_TRUE(members[3].tokens->advantages.empty());
+  EXPECT_TRUE(bench.make("igpo:outcome=reward").supervisor->accepts(failed.get()));
+}
+
 TEST(Igpo, TakesAThoughtThatTheTemplateOpenedForOpened) {
   IgpoBench bench;
   const auto verdict = [&](const std::string& said) {

@@ -49,6 +49,17 @@ TEST(RubricJudge, ScoresTheWholeTrajectoryOnce) {
   EXPECT_NE(bench.prompt.find("final answer: Turing"), std::string::npos);
 }
 
+TEST(RubricJudge, IsNotAskedOfAWholeThatAFailureOfOursEnded) {
+  JudgeBench bench;
+  Record failed = JudgeBench::two_turns();
+  failed.edit().outcome.status = OutcomeStatus::error;
+  const Trajectory record = bench.label("judge:level=trajectory", failed);
+  EXPECT_EQ(bench.calls, 0);
+  ASSERT_EQ(record.labels.size(), 1u);
+  EXPECT_FALSE(record.labels[0].value);
+  EXPECT_EQ(record.labels[0].verdict, "not_judged");
+}
+
 TEST(RubricJudge, ReadsTheScoreOfItsOwnReplyOnly) {
   const auto score = [](const std::string& reply) { return JudgeBench().score(reply); };
   EXPECT_EQ(score("<score>3</score> on second thought <score> 4.5 </score>"), 4.5);

@@ -186,7 +186,8 @@ TEST(Mutants, DropDuplicatesAndKeepEquivalentFormsPositive) {
 // --- the supervisor ---
 
 std::vector<Label> labels_of(json::object task, const std::string& program,
-                             json::object options = {}) {
+                             json::object options = {},
+                             OutcomeStatus status = OutcomeStatus::answered) {
   PlainPool pool;
   auto supervisor = make_supervisor(
       {.name = "prlcoder", .alias = "prlcoder", .options = std::move(options)}, services(&pool));
@@ -194,6 +195,7 @@ std::vector<Label> labels_of(json::object task, const std::string& program,
   auto trajectory = std::make_shared<Trajectory>();
   trajectory->task = std::make_shared<const Task>(*read_task(task));
   trajectory->task_id = trajectory->task->id;
+  trajectory->outcome.status = status;
   Turn turn;
   turn.assistant.content = "Here it is:\n```python\n" + program + "```\nDone.";
   trajectory->turns.push_back(std::make_shared<const Turn>(std::move(turn)));
@@ -230,6 +232,14 @@ TEST(PrlCoder, CallsExecutedLinesOfAPassingProgramCorrect) {
   EXPECT_EQ(find(labels, "negative_share")->value, 0);
   EXPECT_EQ(find(labels, "line", 1)->evidence.at("variants").as_array().size(), 3u);
   EXPECT_GT(labels.front().cost.executions, 0);
+}
+
+TEST(PrlCoder, TakesNoProgramForTheAnswerOfWhatAFailureOfOursEnded) {
+  const auto labels = labels_of(score_task(), kScore, {{"probes", "none"}}, OutcomeStatus::error);
+  ASSERT_EQ(labels.size(), 1u);
+  EXPECT_EQ(labels[0].name, "pass");
+  EXPECT_EQ(labels[0].verdict, "not_judged");
+  EXPECT_FALSE(labels[0].value);
 }
 
 TEST(PrlCoder, RunsAProgramThatIsTheReferenceAsOne) {
@@ -319,6 +329,7 @@ TEST(PrlCoder, LabelsEveryProgramThatATurnRuns) {
   ASSERT_TRUE(supervisor);
   EXPECT_TRUE(supervisor->supervisor->has_on_turn());
   auto trajectory = std::make_shared<Trajectory>();
+  trajectory->outcome.status = OutcomeStatus::answered;
   trajectory->task = std::make_shared<const Task>(*read_task(score_task()));
   Turn turn;
   turn.assistant.tool_calls = {{"c0", "search", {{"query", "x"}}},
@@ -350,6 +361,7 @@ TEST(PrlCoder, NamesATurnByItsPlace) {
                                     services(&pool));
   ASSERT_TRUE(supervisor);
   auto trajectory = std::make_shared<Trajectory>();
+  trajectory->outcome.status = OutcomeStatus::answered;
   trajectory->task = std::make_shared<const Task>(*read_task(score_task()));
   Turn turn{.index = 3};
   turn.assistant.content = "```python\n" + std::string(kScore) + "```";
