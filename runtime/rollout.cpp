@@ -358,14 +358,13 @@ Async<std::optional<Outcome>> Rollout::next_turn() {
   co_return outcome;
 }
 
-// How the rollout ends when nothing can be done with what came; nothing when something can.
+// How the rollout ends when nothing can be done with what came; nothing when something can. A model
+// that did not answer is no fault of the policy, be it the rollout's whole time that it took.
 std::optional<Outcome> Rollout::why_useless(const Result<Generation>& generation) const {
   if (!generation) {
     const Error& error = generation.error();
     if (error.message.find(kContextFull) != std::string::npos)
       return ended(OutcomeStatus::context_full, error.message);
-    if (error.kind == ErrorKind::timeout && wall_left().count() == 0)
-      return ended(OutcomeStatus::stopped, error.message);
     return ended(OutcomeStatus::error, error.message);
   }
   if (!generation->tokens) return std::nullopt;

@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.dirname(__file__))
 from support import (Scratch, Server, check, check_equal, completion, finish, lines,  # noqa: E402
@@ -108,6 +109,11 @@ def main(scratch):
         handler.close_connection = True
 
     failing(half_stream, "shalf")
+
+    def hangs(_handler, _body):
+        time.sleep(4)
+
+    failing(hangs, "shangs", ": no answer in ", extra_set=("--set", "limits.wall_ms=700"))
 
     # The server is back: what ended in error is rolled out again where that is asked for.
     with Server(lambda h, b: h.reply(200, completion("<answer>4</answer>"))) as server:

@@ -303,6 +303,19 @@ TEST_F(RolloutTest, WhatAFailureOfOursEndedIsCountedAndNotGraded) {
   EXPECT_NE(summary.to_text().find(" 100% "), std::string::npos) << "of those played, answered";
 }
 
+TEST_F(RolloutTest, AModelThatHangsIsAnErrorHoweverMuchTimeItTakes) {
+  says({"x"}, 1h);
+  config_.limits.wall = 100ms;
+  const Trajectory hung = play();
+  EXPECT_EQ(hung.outcome.status, OutcomeStatus::error);
+  EXPECT_EQ(hung.outcome.error.value_or("").find("lines: no answer in "), 0u);
+  // The policy's own calls took the time here.
+  with_tool(false, 1h);
+  says({kCall});
+  config_.name = "slow";
+  EXPECT_EQ(play().outcome.status, OutcomeStatus::stopped);
+}
+
 TEST_F(RolloutTest, SupervisionRunsBesideTheNextTurn) {
   with_tool(false);
   says({kCall, kCall, kCall, kCall, kCall, "<answer>x</answer>"}, 100ms);
