@@ -137,6 +137,7 @@ class Rollout {
   Supervision supervision_;
   asio::steady_timer* alarm_ = nullptr;  // of the wait that a stop interrupts
   Steady::time_point started_;
+  std::optional<std::string> broken_;  // what of ours failed under a tool: no turn may follow
   int resumed_turns_ = 0;
   int replayed_ = 0;
 };
@@ -237,6 +238,7 @@ void Rollout::interrupt() {
 // How the rollout ends when no turn may follow.
 std::optional<Outcome> Rollout::over() const {
   const auto& limits = limits_;
+  if (broken_) return ended(OutcomeStatus::error, *broken_);
   if (!record_.turns.empty() && record_.turns.back()->observations.empty()) {
     // Only an answering turn has nothing to observe: a journalled one lacks just its end.
     if (auto answer = services_.format->answer(record_.turns.back()->assistant))
@@ -324,11 +326,11 @@ Async<std::optional<Outcome>> Rollout::next_turn() {
   turn->timing.extra["queued_ms"] = queued_ms;
   // A turn that does not become part of the record was sampled for nothing.
   const std::int64_t sampled = generation ? generation->completion_tokens : 0;
-  const auto stopped = [&] {
+  const auto without_it = [&] {
     spent_.wasted_tokens += sampled;
-    return ended(OutcomeStatus::stopped);
+    return supervision_.stopped() ? ended(OutcomeStatus::stopped) : over();
   };
-  if (supervision_.stopped()) co_return stopped();
+  if (supervision_.stopped()) co_return without_it();
   if (auto useless = why_useless(generation)) co_return useless;
   if (generation->tokens)
     tokens_.add(turn->index, *generation->tokens);
@@ -345,11 +347,12 @@ Async<std::optional<Outcome>> Rollout::next_turn() {
     outcome = take_words(*turn);
   turn->timing.tools_ms = to_ms(Steady::now() - tools_started);
 
-  // The turn before must be approved before this one becomes part of the record.
+  // The turn before must be approved before this one becomes part of the record. One whose tools
+  // failed of our doing never does: it would show the policy what is none of its business.
   if (!supervision_.stopped()) co_await supervision_.decided();
-  if (supervision_.stopped()) {
+  if (supervision_.stopped() || broken_) {
     tokens_.take_back();
-    co_return stopped();
+    co_return without_it();
   }
   if (auto status = co_await record_turn(std::move(turn)); !status) {
     outcome = ended(OutcomeStatus::error, status.error().message);
@@ -588,8 +591,10 @@ Async<Observation> Rollout::call_tool(ToolCall call) {
   co_return co_await std::move(work);
 }
 
-// Without asking the budgets. The deadline of a tool that executes begins when its place in the
-// sandbox is granted; waiting for that is bounded by the rollout's time alone.
+// Without asking the budgets. What the call itself made impossible is for the policy to read; where
+// our own machinery failed, `broken_` says so and the observation is of no use. The deadline of a
+// tool that executes begins when its place in the sandbox is granted; waiting for that is bounded
+// by the rollout's time alone.
 Async<Observation> Rollout::run_tool(ToolCall call) {
   Tool& tool = *services_.tools.at(call.name);
   const auto begun = Steady::now();
@@ -616,7 +621,9 @@ Async<Observation> Rollout::run_tool(ToolCall call) {
   if (result) {
     observation = std::move(*result);
   } else {
-    const bool late = result.error().kind == ErrorKind::timeout;
+    const ErrorKind kind = result.error().kind;
+    const bool late = kind == ErrorKind::timeout;
+    if (!late && kind != ErrorKind::bad_input && !broken_) broken_ = result.error().message;
     observation = refusal(call, late ? ObservationStatus::timeout : ObservationStatus::error,
                           result.error().message);
   }
@@ -772,12 +779,6 @@ std::vector<Message> prompt_of(const RolloutServices& services, const Task& task
   return messages;
 }
 
-Async<Result<TrajectoryRef>> roll_out(const RolloutServices& services, RolloutPlan plan) {
-  auto strand = co_await asio::this_coro::executor;
-  Rollout rollout(services, std::move(plan), strand);
-  co_return co_await rollout.play();
-}
-
 Async<Outcome> graded(const RolloutServices& services, TrajectoryRef whole) {
   Outcome outcome = whole->outcome;
   const auto checker = services.checkers.find(whole->task_id);
@@ -801,6 +802,12 @@ std::optional<std::string> why_ungraded(const Outcome& outcome) {
   const auto* error = outcome.metrics.if_contains(kCheckerError);
   if (!error) return std::nullopt;
   return error->is_string() ? std::string(error->get_string()) : json::serialize(*error);
+}
+
+Async<Result<TrajectoryRef>> roll_out(const RolloutServices& services, RolloutPlan plan) {
+  auto strand = co_await asio::this_coro::executor;
+  Rollout rollout(services, std::move(plan), strand);
+  co_return co_await rollout.play();
 }
 
 }  // namespace proctor

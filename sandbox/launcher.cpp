@@ -191,7 +191,7 @@ void stop_launcher() {
 Result<int> ask(Kind kind, const SlotPlan& plan, int filter) {
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
-    return internal_error(std::string("sandbox: socketpair: ") + std::strerror(errno));
+    return internal_error(std::string("socketpair: ") + std::strerror(errno));
   Message message;
   message.kind = kind;
   const std::string text = write_plan(plan);
@@ -207,8 +207,9 @@ Result<int> ask(Kind kind, const SlotPlan& plan, int filter) {
   close(pair[1]);
   if (sent == 0) return pair[0];
   close(pair[0]);
-  if (sent == -2) return internal_error("sandbox: no launcher was started");
-  return internal_error(std::string("sandbox: the launcher is gone: ") + std::strerror(error));
+  if (sent == -2) return internal_error("no launcher was started");
+  return internal_error(std::string("the launcher is gone, killed from outside (") +
+                        std::strerror(error) + "); start proctor again");
 }
 
 }  // namespace

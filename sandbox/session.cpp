@@ -47,6 +47,8 @@ class PythonSession final : public SandboxSession {
     WatchedFd channel;
     std::shared_ptr<TreeWatch> tree;
     std::atomic<bool> alive = true;
+    // What ended it while nobody waited for it, if that was a limit.
+    Ending ended_by = Ending::sandbox_error;
     bool began = false;
     bool in_cell = false;
     bool closed = false;
@@ -119,9 +121,15 @@ class PythonSession final : public SandboxSession {
       }
       const bool counted =
           live->slot->cgroup != nullptr;  // then the kernel refuses what is too much
-      if (usage.cpu - before >= limits.cpu ||
-          (!counted && (usage.tasks > limits.processes || usage.memory > count(limits.memory))))
-        let_go(*core, *live);
+      if (usage.cpu - before >= limits.cpu)
+        live->ended_by = Ending::time_limit;
+      else if (!counted && usage.tasks > limits.processes)
+        live->ended_by = Ending::process_limit;
+      else if (!counted && usage.memory > count(limits.memory))
+        live->ended_by = Ending::memory_limit;
+      else
+        continue;
+      let_go(*core, *live);
     }
   }
 
@@ -129,6 +137,7 @@ class PythonSession final : public SandboxSession {
                                            std::string code, Limits limits) {
     if (!live->alive) {
       Execution dead;
+      dead.ending = live->ended_by;
       dead.error = "the session is over";
       dead.isolation = core->isolation();
       co_return dead;

@@ -1,6 +1,7 @@
 // Slots on the parent's side: made on demand, leased, killed and made ready again behind the
 // answer; and the zygote with the guests it has parked.
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -27,6 +28,12 @@ bool send(const WatchedFd& socket, Message message, std::string_view text = {},
   return socket.is_open() && wire::send_message(const_cast<WatchedFd&>(socket).native_handle(),
                                                 message, text.data(), text.size(), fds.data(),
                                                 static_cast<int>(fds.size()), MSG_DONTWAIT) == 0;
+}
+
+// Killed from outside, maybe a moment ago: the end of its socket may not be read yet.
+bool has_ended(const Slot& slot) {
+  pollfd ended{slot.process.get(), POLLIN, 0};
+  return ended.fd >= 0 && poll(&ended, 1, 0) == 1;
 }
 
 void append(std::string& text, std::string_view part) {
@@ -259,7 +266,9 @@ Async<Result<SlotRef>> Core::take_slot() {
     if (!idle_.empty()) {
       SlotRef slot = idle_.back();
       idle_.pop_back();
-      co_return slot;
+      if (!has_ended(*slot)) co_return slot;
+      give_up(slot);
+      continue;
     }
     if (slots_.size() < limiter_.usage().capacity + kSpareSlots + sessions_) break;
     co_await slot_ready_.wait();

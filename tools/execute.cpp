@@ -58,7 +58,7 @@ std::string reason(const Execution& execution, const Limits& limits) {
     case Ending::compile_error:
       return "[it does not compile]";
     case Ending::sandbox_error:
-      return "[the sandbox failed: " + execution.error + "]";
+      break;  // is no observation
   }
   return "";
 }
@@ -77,7 +77,11 @@ ObservationStatus status_of(Ending ending) {
   }
 }
 
-Observation observe(const Execution& execution, const Limits& limits, std::size_t max_bytes) {
+// What the policy sees of it. That our sandbox failed is nothing for it to see.
+Result<Observation> observe(const Execution& execution, const Limits& limits,
+                            std::size_t max_bytes) {
+  if (execution.ending == Ending::sandbox_error)
+    return internal_error("the sandbox failed: " + execution.error);
   Observation observation;
   observation.status = status_of(execution.ending);
   observation.data = to_json(execution);
@@ -153,7 +157,9 @@ class Execute final : public Tool {
     request.started = context->started;
     auto ran = co_await pool_.run(std::move(request));
     if (!ran) co_return std::move(ran).error().in(to_string(language_));
-    co_return observe(*ran, limits_, max_bytes_);
+    auto observation = observe(*ran, limits_, max_bytes_);
+    if (!observation) co_return std::move(observation).error().in(to_string(language_));
+    co_return observation;
   }
 
  private:
@@ -182,12 +188,13 @@ class Execute final : public Tool {
     }
     auto ran = co_await session->run(std::move(code), limits_, context->started);
     if (!ran) co_return std::move(ran).error().in("python session");
-    Observation observation = observe(*ran, limits_, max_bytes_);
+    auto observation = observe(*ran, limits_, max_bytes_);
+    if (!observation) co_return std::move(observation).error().in("python session");
     if (lost)
-      observation.content =
-          "[the interpreter had ended; this is a new one]\n" + observation.content;
+      observation->content =
+          "[the interpreter had ended; this is a new one]\n" + observation->content;
     else if (!session->alive())
-      observation.content += "\n[the interpreter has ended; its variables are gone]";
+      observation->content += "\n[the interpreter has ended; its variables are gone]";
     co_return observation;
   }
 

@@ -30,17 +30,14 @@ std::string shortened(std::string_view text, std::size_t most) {
   return std::string(text.substr(0, end)) + " ...";
 }
 
-Observation answer(const SearchIndex& index, const std::string& query, std::size_t k,
-                   std::size_t max_chars) {
+Result<Observation> answer(const SearchIndex& index, const std::string& query, std::size_t k,
+                           std::size_t max_chars) {
   Observation observation;
   json::array hits;
   for (const Hit& hit : index.query(query, k)) {
     auto document = index.document(hit.document);
-    if (!document) {
-      observation.status = ObservationStatus::error;
-      observation.content = document.error().message;
-      return observation;
-    }
+    // Ours, whoever asked: nothing of it is for the policy to read.
+    if (!document) return internal_error("search: " + document.error().message);
     observation.content += "Doc " + std::to_string(hits.size() + 1);
     if (!document->title.empty())
       observation.content += " (Title: " + std::string(document->title) + ")";
@@ -94,7 +91,7 @@ class Search final : public Tool {
       k = static_cast<std::size_t>(asked->to_number<double>());
 
     const auto began = clock_.steady();
-    Observation observation;
+    Result<Observation> observation;
     if (instant() || !pool_) {
       observation = answer(*index_, query, k, max_chars_);
     } else {
@@ -103,8 +100,9 @@ class Search final : public Tool {
       };
       observation = co_await on_pool(*pool_, std::move(work));
     }
-    observation.usage.wall_ms = to_ms(clock_.steady() - began);
-    observation.usage.cpu_ms = observation.usage.wall_ms;  // it computes and never waits
+    if (!observation) co_return observation;
+    observation->usage.wall_ms = to_ms(clock_.steady() - began);
+    observation->usage.cpu_ms = observation->usage.wall_ms;  // it computes and never waits
     co_return observation;
   }
 

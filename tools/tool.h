@@ -55,7 +55,9 @@ class Tool {
   virtual bool instant() const { return false; }
 
   // A failure of the tool's work is an observation (status error, a sentence in content) and so are
-  // bad arguments; an Error is our own failure. tool_call_id and name are filled in by the caller.
+  // bad arguments; an Error is our own failure and ends the rollout in `error`, unless it is
+  // `bad_input` (of the call: it is shown to the policy) or `timeout`. tool_call_id and name are
+  // filled in by the caller.
   virtual Async<Result<Observation>> call(ToolCall call, std::shared_ptr<ToolContext> context) = 0;
   virtual Limiter::Usage usage() const { return {}; }
 };

@@ -141,8 +141,80 @@ def interrupted(scratch):
     check_equal(proctor("show", cut).returncode, 0, "which can be read then")
 
 
+class LauncherKiller:
+    """A policy that says `turns` one after the other; before turn TURN of task TASK it kills the
+    launcher of the sandbox, once."""
+
+    def __init__(self, turns, task, turn):
+        self.turns, self.task, self.turn = turns, task, turn
+        self.process, self.asked = None, 0
+
+    def __call__(self, handler, body):
+        self.asked += 1
+        messages = body["messages"]
+        turn = sum(message["role"] == "assistant" for message in messages)
+        mine = any(message["role"] == "user" and message["content"] == self.task
+                   for message in messages)
+        if self.process and mine and turn == self.turn:
+            self.kill()
+        handler.reply(200, completion(self.turns[turn]))
+
+    def kill(self):
+        pid, self.process = self.process.pid, None
+        with open(f"/proc/{pid}/task/{pid}/children") as children:
+            launchers = [int(child) for child in children.read().split()
+                         if open(f"/proc/{child}/comm").read().startswith("proctor-launch")]
+        check_equal(len(launchers), 1, "launchers to kill")
+        for launcher in launchers:
+            os.kill(launcher, signal.SIGKILL)
+            while open(f"/proc/{launcher}/stat").read().rsplit(")", 1)[1].split()[0] != "Z":
+                time.sleep(0.01)
+
+    def run(self, *arguments):
+        self.process = subprocess.Popen([BINARY, *arguments], stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE, text=True)
+        process = self.process
+        process.stdout, process.stderr = process.communicate(timeout=100)
+        return process
+
+
+def sandbox_gone(scratch):
+    """Our own failure is no observation and no wrong answer: it is counted, and tried again."""
+    call = '<tool_call>{"name": "python", "arguments": {"code": "print(2)"}}</tool_call>'
+    tasks = scratch.write("three.jsonl", [
+        {"id": name, "prompt": name, "gold": {"answers": ["2"]}} for name in ("a", "b", "c")])
+    for sessions in ("false", "true"):
+        policy = LauncherKiller([call, call, "<answer>2</answer>"], "b", 1)
+        out = scratch("gone-" + sessions)
+        with Server(policy) as server:
+            config = scratch.write("gone.yaml", f"""
+tasks: {tasks}
+models: {{policy: "{server.uri}"}}
+format: hermes
+checker: answers
+tools: [{{python: {{sessions: {sessions}}}}}]
+concurrency: 1
+""")
+            result = policy.run("run", config, "--out", out)
+            check_equal(result.returncode, 1, "sandbox gone: " + result.stderr)
+            check("2 errors (roll out again what ended in error: proctor resume " in result.stderr,
+                  "the remedy is named: " + result.stderr)
+            check_equal([(r["outcome"]["status"], r["outcome"]["correct"], len(r["turns"]))
+                         for r in lines(out + "/trajectories.jsonl")],
+                        [("answered", True, 3), ("error", None, 1), ("error", None, 0)],
+                        "rollouts with the launcher killed in the second one")
+            check_equal([seen["content"] for record in lines(out + "/trajectories.jsonl")
+                         for turn in record["turns"] for seen in turn["observations"]],
+                        ["2"] * 3, "what policies were shown")
+            result = proctor("resume", out, "--retry-errors")
+        check_equal(result.returncode, 0, "a fresh sandbox: " + result.stderr)
+        check_equal([r["outcome"]["correct"] for r in lines(out + "/trajectories.jsonl")],
+                    [True] * 3, "rolled out again")
+
+
 with Scratch() as folder:
     offline(folder)
     caps(folder)
     interrupted(folder)
+    sandbox_gone(folder)
 finish()

@@ -205,6 +205,19 @@ TEST_P(Escapes, AKilledSlotIsNoticedAndTakesItsGuestsAlong) {
   EXPECT_EQ(python("print(1)").out, "1\n");
 }
 
+TEST_P(Escapes, ASessionWhoseSlotIsKilledIsNoOrdinaryEnd) {
+  auto opened = await(pool->open_session(Language::python, Limits{}));
+  ASSERT_TRUE(opened) << opened.error().message;
+  const auto cell = [&] { return *await((*opened)->run("1", Limits{})); };
+  EXPECT_EQ(cell().ending, Ending::ok);
+  const auto slots = descendants_named("proctor-slot");
+  for (const pid_t slot : slots) kill(slot, SIGKILL);
+  for (const pid_t slot : slots)
+    for (int i = 0; i < 100 && kill(slot, 0) == 0; ++i) usleep(10'000);
+  EXPECT_EQ(cell().ending, Ending::sandbox_error);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(python("print(1)").out, "1\n") << "slots are replaced";
+}
+
 TEST_P(Escapes, AForkBombLeavesNothing) {
   Limits limits;
   limits.wall = 2s;

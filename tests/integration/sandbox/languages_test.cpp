@@ -163,6 +163,7 @@ TEST_P(Languages, ASessionIsHeldToLimitsInAndBetweenItsCells) {
             Ending::ok);
   for (int i = 0; i < 100 && session->alive(); ++i) usleep(100'000);
   EXPECT_FALSE(session->alive());
+  EXPECT_EQ(cell("1").ending, Ending::time_limit) << "no failure of ours";
   EXPECT_EQ(python("print(1)").out, "1\n");
 }
 

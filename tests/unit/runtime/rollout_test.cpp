@@ -316,6 +316,47 @@ TEST_F(RolloutTest, AModelThatHangsIsAnErrorHoweverMuchTimeItTakes) {
   EXPECT_EQ(play().outcome.status, OutcomeStatus::stopped);
 }
 
+// Is there to be called, and fails in its own way.
+class Failing final : public Tool {
+ public:
+  Failing(Error error, bool stateful) : error_(std::move(error)), stateful_(stateful) {}
+  ToolDefinition definition() const override { return Counter(false, 0ms).definition(); }
+  bool stateful() const override { return stateful_; }
+  Async<Result<Observation>> call(ToolCall, std::shared_ptr<ToolContext>) override {
+    co_return error_;
+  }
+
+ private:
+  Error error_;
+  bool stateful_;
+};
+
+TEST_F(RolloutTest, AFailureOfOursUnderAToolEndsTheRolloutAndIsNoObservation) {
+  const auto with = [this](Error error) {
+    services_.tools["count"] = std::make_shared<Failing>(std::move(error), false);
+    config_.name += '-';  // a trajectory of its own
+    return play();
+  };
+  for (Error error : {internal_error("gone"), unavailable("gone"), missing("gone")}) {
+    auto model = says({"<tool_call>{", kCall, "<answer>x</answer>"});
+    const Trajectory played = with(std::move(error));
+    EXPECT_EQ(played.outcome.status, OutcomeStatus::error);
+    EXPECT_EQ(played.outcome.error, "gone");
+    EXPECT_EQ(played.turns.size(), 1u) << "the turn whose tool failed is none";
+    EXPECT_EQ(model->started, 2);
+    EXPECT_EQ(played.extra.at("usage").at("wasted_tokens"), 10);
+  }
+  says({kCall, "<answer>x</answer>"});
+  for (const auto& [error, status] :
+       {std::pair{bad_input("too long"), ObservationStatus::error},
+        std::pair{Error{ErrorKind::timeout, "too slow"}, ObservationStatus::timeout}}) {
+    const Trajectory played = with(error);
+    EXPECT_EQ(played.outcome.status, OutcomeStatus::answered);
+    EXPECT_EQ(played.turns[0]->observations[0].status, status);
+    EXPECT_EQ(played.turns[0]->observations[0].content, error.message);
+  }
+}
+
 TEST_F(RolloutTest, SupervisionRunsBesideTheNextTurn) {
   with_tool(false);
   says({kCall, kCall, kCall, kCall, kCall, "<answer>x</answer>"}, 100ms);
@@ -401,6 +442,17 @@ TEST_F(RolloutTest, AJournalledRolloutGoesOnAndRebuildsItsSessions) {
   EXPECT_EQ(resumed.labels.size(), whole.labels.size());
   EXPECT_EQ(resumed.observation.at("replayed_executions").as_int64(), 2);
   EXPECT_EQ(messages_of(resumed), messages_of(whole));
+
+  // Without its session a rollout has nothing to go on with.
+  ASSERT_TRUE(await(store_->begin(std::make_shared<const Trajectory>(empty))));
+  for (const auto& turn : cut.turns) ASSERT_TRUE(await(store_->append_turn(cut.id, turn)));
+  services_.tools["count"] = std::make_shared<Failing>(unavailable("no session"), true);
+  const int asked = model->started;
+  const Trajectory broken = play(cut);
+  EXPECT_EQ(broken.outcome.status, OutcomeStatus::error);
+  EXPECT_EQ(broken.outcome.error, "no session");
+  EXPECT_EQ(broken.turns.size(), 2u);
+  EXPECT_EQ(model->started, asked);
 }
 
 // igpo stands for whoever asks a model about the policy's own context.
@@ -658,9 +710,9 @@ TEST_F(RolloutTest, AStopCancelsTheToolsOfTheSpeculatedTurn) {
   EXPECT_EQ(played.extra.at("usage").at("wasted_tokens").as_int64(), 10);
 }
 
-class Failing final : public Checker {
+class Ungrading final : public Checker {
  public:
-  explicit Failing(Milliseconds delay) : delay_(delay) {}
+  explicit Ungrading(Milliseconds delay) : delay_(delay) {}
   Async<Result<Grade>> check(TrajectoryRef) override {
     co_await sleep_for(delay_);
     co_return unavailable("the sandbox is gone");
@@ -672,7 +724,7 @@ class Failing final : public Checker {
 
 TEST_F(RolloutTest, AFailingOrHangingCheckerIsAnError) {
   says({"<answer>x</answer>"});
-  services_.checkers[task_->id] = std::make_shared<Failing>(0ms);
+  services_.checkers[task_->id] = std::make_shared<Ungrading>(0ms);
   Trajectory played = play();
   EXPECT_EQ(played.outcome.metrics.at("checker_error").as_string(), "the sandbox is gone");
   EXPECT_EQ(counters_.errors, 1);
@@ -682,7 +734,7 @@ TEST_F(RolloutTest, AFailingOrHangingCheckerIsAnError) {
   EXPECT_NE(summary.to_text().find("the sandbox is gone"), std::string::npos);
 
   config_.limits.wall = 200ms;
-  services_.checkers[task_->id] = std::make_shared<Failing>(1h);
+  services_.checkers[task_->id] = std::make_shared<Ungrading>(1h);
   played = play();
   EXPECT_EQ(played.outcome.metrics.at("checker_error").as_string(), "checker: no answer in 200 ms");
 }

@@ -106,6 +106,22 @@ TEST_F(SearchTool, TellsThePolicyWhatIsWrongWithItsArguments) {
   EXPECT_NE(complaint({{"query", "  "}}).find("empty"), std::string::npos);
 }
 
+TEST_F(SearchTool, FailsWhereItsIndexIsDamagedAndTellsThePolicyNothing) {
+  const fs::path documents = folder_ / "index" / "documents.bin";
+  {
+    std::fstream file(documents, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(-2, std::ios::end);
+    file << "##";
+  }
+  auto tool = make({{"index", "index"}, {"k", 3}});
+  ASSERT_TRUE(tool) << tool.error().message;
+  const ToolCall call{"c0", "search", {{"query", "language"}}};
+  auto observed = await((*tool)->call(call, std::make_shared<ToolContext>()));
+  ASSERT_FALSE(observed);
+  EXPECT_EQ(observed.error().kind, ErrorKind::internal);
+  EXPECT_NE(observed.error().message.find("documents.bin: damaged"), std::string::npos);
+}
+
 TEST_F(SearchTool, SaysWhenNothingMatches) {
   auto tool = make({{"index", "index"}});
   ASSERT_TRUE(tool);
