@@ -39,6 +39,7 @@ class Run {
   Async<Status> play();
   Status open_store();
   Status plan();
+  Async<void> grade(std::string id, TaskRef task, Limiter::Lease place);
   Async<void> one(RolloutPlan plan, Limiter::Lease place);
   void broken(const std::string& id, const std::exception_ptr& thrown);
   void tell(const std::string& id, const Trajectory& trajectory);
@@ -57,6 +58,7 @@ class Run {
   std::unique_ptr<Store> store_;
   std::unique_ptr<EventLog> log_;
   std::vector<RolloutPlan> plans_;
+  std::vector<std::pair<std::string, TaskRef>> ungraded_;  // finished ones that may lack a grade
   std::size_t total_ = 0, done_before_ = 0;
   std::int64_t errors_before_ = 0;                     // of those done before
   Limiter labelling_{assembly_.config().concurrency};  // groups
@@ -88,7 +90,7 @@ Status Run::open_store() {
 }
 
 Status Run::plan() {
-  std::set<std::string> finished, labelled;
+  std::set<std::string> finished, ungraded, labelled;
   std::map<std::string, Trajectory> journals;
   if (start_ != Start::create) {
     std::vector<Error> unreadable;
@@ -116,6 +118,7 @@ Status Run::plan() {
       }
       finished.insert(row.id);
       errors_before_ += error;
+      if (start_ == Start::retry_errors && !row.reward && !row.correct) ungraded.insert(row.id);
     }
   }
   for (const auto& instance : assembly_.services().supervisors)
@@ -132,6 +135,8 @@ Status Run::plan() {
       if (finished.contains(id)) {
         ++group.finished;
         ++done_before_;
+        if (ungraded.contains(id) && assembly_.services().checkers.contains(task->id))
+          ungraded_.emplace_back(id, task);
         continue;
       }
       RolloutPlan plan{.task = task, .sample = sample};
@@ -156,9 +161,11 @@ void Run::add_up(const Trajectory& trajectory) {
   if (!added_up_.insert(trajectory.id).second) return;
   result_.summary.add(trajectory);
   ++result_.trajectories;
-  if (trajectory.outcome.status != OutcomeStatus::error) return;
+  const Outcome& outcome = trajectory.outcome;
+  if (auto why = why_ungraded(outcome)) ++result_.reasons["not graded: " + *why];
+  if (outcome.status != OutcomeStatus::error) return;
   ++result_.errors;
-  ++result_.reasons[trajectory.outcome.error.value_or("no reason was recorded")];
+  ++result_.reasons[outcome.error.value_or("no reason was recorded")];
 }
 
 // Those of former processes, and members of groups that never got whole.
@@ -175,6 +182,37 @@ Status Run::add_up_the_rest() {
       add_up(**record);
   }
   return {};
+}
+
+// Of a finished record whose checker failed: the checker again, and nothing else. Its labels stay.
+Async<void> Run::grade(std::string id, TaskRef task, Limiter::Lease place) {
+  auto record = store_->read(id);
+  // One that is damaged is named when all are added up.
+  if (!record || !*record || !why_ungraded((*record)->outcome)) co_return;
+  auto whole = std::make_shared<Trajectory>(std::move(**record));
+  whole->task = std::move(task);
+  Outcome outcome;
+  std::exception_ptr thrown;
+  try {
+    auto work = graded(assembly_.services(), whole);
+    outcome = co_await std::move(work);
+  } catch (...) {
+    thrown = std::current_exception();
+  }
+  place.give_back();
+  if (thrown) {
+    if (is_cancellation(thrown)) std::rethrow_exception(thrown);
+    broken(id, thrown);
+  } else if (why_ungraded(outcome)) {
+    ++assembly_.counters().errors;
+  } else {
+    whole->outcome = std::move(outcome);
+    auto status = co_await store_->finish(whole);
+    if (!status) co_return fail(std::move(status));
+    log_->event("rollout.graded", {{"id", id}});
+    std::lock_guard lock(mutex_);
+    ++result_.graded;
+  }
 }
 
 Async<void> Run::one(RolloutPlan plan, Limiter::Lease place) {
@@ -298,6 +336,18 @@ Async<Status> Run::play() {
   watchers.spawn(executor, progress());
   watchers.spawn(executor, listen_for_interrupt(&rollouts));
   Limiter places(assembly_.config().concurrency);
+  // One thread is a strand by itself, and the cheaper one.
+  const auto next_strand = [this]() -> asio::any_io_executor {
+    if (assembly_.config().io_threads > 1) return asio::make_strand(assembly_.loop());
+    return assembly_.loop().get_executor();
+  };
+  // Grades first, and to their end: what is said of groups is said of members with their grades.
+  for (auto& [id, task] : ungraded_) {
+    auto place = co_await places.acquire();
+    if (!place || interrupted_) break;
+    rollouts.spawn(next_strand(), grade(std::move(id), std::move(task), std::move(*place)));
+  }
+  co_await rollouts.join();
   // Groups that were complete before but not labelled yet.
   std::vector<std::pair<std::string, std::vector<std::string>>> waiting;
   for (const auto& [id, group] : groups_)
@@ -313,10 +363,7 @@ Async<Status> Run::play() {
       return !failure_;
     }();
     if (!place || stop) break;
-    // One thread is a strand by itself, and the cheaper one.
-    asio::any_io_executor strand = assembly_.loop().get_executor();
-    if (assembly_.config().io_threads > 1) strand = asio::make_strand(assembly_.loop());
-    rollouts.spawn(strand, one(std::move(plan), std::move(*place)));
+    rollouts.spawn(next_strand(), one(std::move(plan), std::move(*place)));
   }
   co_await rollouts.join();
   watchers.cancel();

@@ -27,13 +27,14 @@ struct RunResult {
   std::int64_t trajectories = 0;  // finished ones in the directory
   std::int64_t missing = 0;       // rollouts of the configuration that are not finished
   std::int64_t errors = 0;        // with outcome `error`
-  std::map<std::string, std::int64_t> reasons;  // of these, with how many rollouts each ended
+  std::int64_t graded = 0;        // of those that could not be graded before, by this process
+  std::map<std::string, std::int64_t> reasons;  // why rollouts ended in `error` or have no grade
   std::int64_t failed_supervisions = 0;
   bool interrupted = false;
 };
 
 // What a run begins with: a directory of its own; one there is, to go on in; or that, with finished
-// rollouts that ended in `error` begun anew and replaced.
+// rollouts that ended in `error` begun anew and replaced, and those graded whose checker failed.
 enum class Start { create, resume, retry_errors };
 
 // Blocks until all is played, or until SIGINT/SIGTERM: then finished work is kept and the journals

@@ -45,6 +45,14 @@ int exit_code_of(const RunResult& result) {
              : 0;
 }
 
+// What another try may mend.
+std::string next_try(const RunResult& result) {
+  const std::string again = "roll out again what ended in error",
+                    grade = "grade what was not graded";
+  if (result.errors == 0) return grade;
+  return result.errors < result.summary.errors() ? again + ", and " + grade : again;
+}
+
 constexpr std::size_t kMostReasons = 5;
 
 // The directory as the user wrote it is what the hints name.
@@ -60,16 +68,16 @@ Result<int> play(Assembly& assembly, const std::string& out, Start start, bool q
     std::cerr << ", " << plural(errors, "error");
   if (const auto failed = result->summary.failed_supervisions(); failed > 0)
     std::cerr << ", " << plural(failed, "failed supervision");
+  if (result->graded > 0) std::cerr << ", " << result->graded << " graded now";
   if (result->missing > 0)
     std::cerr << ", " << result->missing << " not finished (go on with: proctor resume " << out
               << ")";
-  else if (result->errors > 0)
-    std::cerr << " (roll out again what ended in error: proctor resume " << out
-              << " --retry-errors)";
+  else if (result->summary.errors() > 0)
+    std::cerr << " (" << next_try(*result) << ": proctor resume " << out << " --retry-errors)";
   else
     std::cerr << " (look at them with: proctor show " << out << ")";
   std::cerr << "\n";
-  // Why rollouts ended in error, the commonest first; every record has its own.
+  // Why rollouts ended in error or have no grade, the commonest first; every record has its own.
   std::vector<std::pair<std::int64_t, std::string>> reasons;
   for (const auto& [reason, count] : result->reasons) reasons.emplace_back(count, reason);
   std::sort(reasons.rbegin(), reasons.rend());
@@ -180,7 +188,8 @@ std::function<Result<int>()> set_up_resume(CLI::App& command) {
   auto quiet = std::make_shared<bool>(false);
   command.add_option("DIR", *directory, "the run directory")->required();
   command.add_flag("--retry-errors", *retry,
-                   "roll out again what ended in error (a model server was gone)");
+                   "roll out again what ended in error (a model server was gone), and grade what "
+                   "could not be graded");
   command.add_flag("--quiet", *quiet, "no progress line");
   return [directory, retry, quiet] {
     return resume(*directory, *retry ? Start::retry_errors : Start::resume, *quiet);

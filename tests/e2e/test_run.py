@@ -212,9 +212,42 @@ concurrency: 1
                     [True] * 3, "rolled out again")
 
 
+def ungraded(scratch):
+    """What could not be graded is graded later, without another rollout."""
+    program = "<answer>\n```python\ndef two():\n    return 2\n```\n</answer>"
+    tasks = scratch.write("programs.jsonl", [
+        {"id": name, "prompt": name, "checker": "unit_tests",
+         "gold": {"language": "python", "entry_point": "two",
+                  "tests": [{"args": [], "expect": 2}]}} for name in ("a", "b", "c")])
+    policy = LauncherKiller([program], "b", 0)
+    out = scratch("ungraded")
+    with Server(policy) as server:
+        config = scratch.write("ungraded.yaml", f"""
+tasks: {tasks}
+models: {{policy: "{server.uri}"}}
+format: hermes
+concurrency: 1
+""")
+        result = policy.run("run", config, "--out", out)
+        check_equal(result.returncode, 1, "checkers failed: " + result.stderr)
+        check("2 errors (grade what was not graded: proctor resume " in result.stderr,
+              "the remedy is named: " + result.stderr)
+        check_equal([r["outcome"]["correct"] for r in lines(out + "/trajectories.jsonl")],
+                    [True, None, None], "graded before the launcher was killed")
+        asked = policy.asked
+        result = proctor("resume", out, "--retry-errors")
+        check_equal(policy.asked, asked, "requests to the policy, none of them new")
+    check_equal(result.returncode, 0, "graded later: " + result.stderr)
+    check("2 graded now" in result.stderr, "how many were graded: " + result.stderr)
+    records = lines(out + "/trajectories.jsonl")
+    check_equal([(r["outcome"]["correct"], "checker_error" in r["outcome"]["metrics"])
+                 for r in records], [(True, False)] * 3, "grades")
+
+
 with Scratch() as folder:
     offline(folder)
     caps(folder)
     interrupted(folder)
     sandbox_gone(folder)
+    ungraded(folder)
 finish()

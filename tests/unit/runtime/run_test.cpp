@@ -125,6 +125,57 @@ TEST_F(RunTest, RetriesWhatEndedInErrorAndTouchesNothingElse) {
   EXPECT_EQ(mended.labels[0].value, 2);
 }
 
+// Grades everything right, unless its own machinery is gone.
+class Grader final : public Checker {
+ public:
+  explicit Grader(bool fails) : fails_(fails) {}
+  Async<Result<Grade>> check(TrajectoryRef whole) override {
+    if (fails_) co_return unavailable("the sandbox is gone");
+    Grade grade;
+    grade.correct = whole->outcome.answer == "4";
+    grade.reward = *grade.correct ? 1 : 0;
+    co_return grade;
+  }
+
+ private:
+  bool fails_;
+};
+
+TEST_F(RunTest, GradesLaterWhatCouldNotBeGraded) {
+  const std::string other = file("other.jsonl", R"({"content": "<answer>5</answer>"})");
+  const auto play = [&](Start start, bool fails) {
+    auto made = assembly(2, "format: hermes\nsamples: 2\n", "",
+                         start == Start::create ? std::string() : other);
+    for (const char* task : {"t0", "t1"})
+      (*made)->services().checkers[task] = std::make_shared<Grader>(fails);
+    (*made)->services().supervisors.push_back({"count", "count", std::make_shared<Counting>()});
+    return *run_all(**made, start, silent);
+  };
+  const RunResult first = play(Start::create, true);
+  EXPECT_EQ(first.summary.errors(), 4);
+  EXPECT_EQ(first.errors, 0) << "none of them ended in error";
+  EXPECT_EQ(first.reasons.at("not graded: the sandbox is gone"), 4);
+  const RunResult resumed = play(Start::resume, false);
+  EXPECT_EQ(resumed.graded, 0) << "nobody asked for it";
+  EXPECT_EQ(resumed.summary.errors(), 4);
+  const RunResult still = play(Start::retry_errors, true);
+  EXPECT_EQ(still.graded, 0);
+  EXPECT_EQ(still.summary.errors(), 4);
+  const RunResult graded = play(Start::retry_errors, false);
+  EXPECT_EQ(graded.graded, 4);
+  EXPECT_EQ(graded.summary.errors(), 0);
+  EXPECT_EQ(graded.trajectories, 4);
+  auto store = Store::open(scratch_.path("out"), Store::Access::read);
+  ASSERT_TRUE(store) << store.error().message;
+  const Trajectory record = **(*store)->read("run-t1-1");
+  EXPECT_EQ(record.outcome.answer, "4") << "it was not rolled out again";
+  EXPECT_EQ(record.outcome.correct, true);
+  EXPECT_EQ(record.outcome.reward, 1);
+  EXPECT_TRUE(record.outcome.metrics.empty());
+  EXPECT_EQ(record.labels.size(), 1u);
+  EXPECT_EQ(play(Start::retry_errors, true).graded, 0) << "once graded is graded";
+}
+
 TEST_F(RunTest, ResumeGoesOnWithARetryThatWasCutOff) {
   const std::string broken = file("broken.jsonl", R"({"error": "gone"})");
   const auto play = [&](const std::string& script, Start start) {
