@@ -252,7 +252,7 @@ std::string React::grammar(const std::vector<ToolDefinition>& tools, int most_ch
     if (!main) {
       input = "\" \" " + grammar.object(fmt::format("arguments-{}", i), tools[i].parameters);
     } else if (*main == "code") {
-      input = fmt::format("\" \" ({} | \"\\n\" {})", code, code_lines);
+      input = fmt::format("\" \" ({} | \"\\n\" {} \"\\n\"?)", code, code_lines);
     } else {
       input = "\" \" " + grammar.line_without("line", "");
     }
