@@ -1,18 +1,14 @@
-// Adds up rows; the bootstrap's draws come from a fixed seed.
+// Adds up rows, task by task.
 #include "runtime/overview.h"
 
-#include <algorithm>
-#include <cmath>
 #include <map>
-
-#include "runtime/core/determinism.h"
 
 namespace proctor {
 namespace {
 
 struct TaskSum {
-  double reward = 0;
-  std::int64_t rewarded = 0;
+  double reward = 0, correct = 0;
+  std::int64_t rewarded = 0, graded = 0;
 };
 
 json::value interval_json(const std::optional<Interval>& interval) {
@@ -26,31 +22,6 @@ json::value optional_json(const std::optional<double>& value) {
 
 }  // namespace
 
-std::optional<Interval> bootstrap_mean(const std::vector<std::pair<double, std::int64_t>>& tasks) {
-  if (tasks.size() < 2) return std::nullopt;
-  // Draws are bounded: beyond some thousand tasks fewer of them say the same.
-  const int draws = std::clamp(static_cast<int>(4'000'000 / tasks.size()), 200, 1000);
-  Rng rng(derive_seed(1, "bootstrap"));
-  std::vector<double> means;
-  means.reserve(draws);
-  for (int draw = 0; draw < draws; ++draw) {
-    double sum = 0;
-    std::int64_t count = 0;
-    for (std::size_t i = 0; i < tasks.size(); ++i) {
-      const auto& [task_sum, task_count] = tasks[rng.below(tasks.size())];
-      sum += task_sum;
-      count += task_count;
-    }
-    if (count > 0) means.push_back(sum / static_cast<double>(count));
-  }
-  if (means.empty()) return std::nullopt;
-  std::sort(means.begin(), means.end());
-  const auto at = [&means](double share) {
-    return means[static_cast<std::size_t>(share * static_cast<double>(means.size() - 1) + 0.5)];
-  };
-  return Interval{at(0.025), at(0.975)};
-}
-
 std::vector<SuiteOverview> overview_of(const std::vector<TrajectoryRow>& rows) {
   std::map<std::string, SuiteOverview> suites;
   std::map<std::string, std::map<std::string, TaskSum>> tasks;
@@ -62,11 +33,13 @@ std::vector<SuiteOverview> overview_of(const std::vector<TrajectoryRow>& rows) {
     line.errors += row.status == "error";
     line.played += row.status != "error" && row.status != "cancelled";
     line.turns += row.turns;
+    TaskSum& task = tasks[suite][row.task_id];
     if (row.correct) {
       ++line.graded;
       line.correct += *row.correct;
+      ++task.graded;
+      task.correct += *row.correct;
     }
-    TaskSum& task = tasks[suite][row.task_id];
     if (row.reward) {
       task.reward += *row.reward;
       ++task.rewarded;
@@ -76,17 +49,18 @@ std::vector<SuiteOverview> overview_of(const std::vector<TrajectoryRow>& rows) {
   for (auto& [name, line] : suites) {
     line.suite = name;
     line.tasks = static_cast<std::int64_t>(tasks[name].size());
-    line.correct_interval = wilson(line.correct, line.graded);
-    std::vector<std::pair<double, std::int64_t>> sums;
+    TaskSums rewards, grades;
     double reward = 0;
     std::int64_t rewarded = 0;
     for (const auto& [task, sum] : tasks[name]) {
-      if (sum.rewarded > 0) sums.emplace_back(sum.reward, sum.rewarded);
+      if (sum.rewarded > 0) rewards.emplace_back(sum.reward, sum.rewarded);
+      if (sum.graded > 0) grades.emplace_back(sum.correct, sum.graded);
       reward += sum.reward;
       rewarded += sum.rewarded;
     }
     if (rewarded > 0) line.reward = reward / static_cast<double>(rewarded);
-    line.reward_interval = bootstrap_mean(sums);
+    line.correct_interval = share_interval(grades);
+    line.reward_interval = bootstrap_mean(rewards);
     overview.push_back(std::move(line));
   }
   return overview;

@@ -105,6 +105,12 @@ bool RowFilter::holds(const Condition& condition, const TrajectoryRow& row) {
   return *value >= condition.number;
 }
 
+bool RowFilter::asks_for_grade() const {
+  return std::any_of(conditions_.begin(), conditions_.end(), [](const Condition& condition) {
+    return condition.column == "correct" || condition.column == "reward";
+  });
+}
+
 bool RowFilter::fits(const TrajectoryRow& row) const {
   return std::all_of(conditions_.begin(), conditions_.end(),
                      [&row](const Condition& condition) { return holds(condition, row); });

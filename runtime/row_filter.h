@@ -13,6 +13,8 @@ class RowFilter {
   // `bad_input` names the condition, with the known columns. All conditions must hold.
   static Result<RowFilter> parse(const std::vector<std::string>& conditions);
   bool fits(const TrajectoryRow& row) const;
+  // Whether it asks for a grade: what is unfinished has none yet, and is neither right nor wrong.
+  bool asks_for_grade() const;
 
  private:
   enum class Test { equal, unequal, less, less_equal, more, more_equal };

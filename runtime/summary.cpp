@@ -3,7 +3,7 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
+#include <algorithm>
 
 #include "runtime/core/text_table.h"
 #include "runtime/opinions.h"
@@ -43,23 +43,18 @@ json::object counts_json(const std::map<std::string, std::int64_t>& counts) {
 
 }  // namespace
 
-std::optional<Interval> wilson(std::int64_t successes, std::int64_t n) {
-  if (n == 0) return std::nullopt;
-  constexpr double z = 1.959963984540054;
-  const double count = static_cast<double>(n);
-  const double rate = static_cast<double>(successes) / count;
-  const double scale = 1 + z * z / count;
-  const double centre = (rate + z * z / (2 * count)) / scale;
-  const double half =
-      z / scale * std::sqrt(rate * (1 - rate) / count + z * z / (4 * count * count));
-  return Interval{std::max(0.0, centre - half), std::min(1.0, centre + half)};
+std::optional<Interval> Summary::SuiteLine::correct_interval() const {
+  TaskSums sums;
+  for (const auto& [id, task] : tasks)
+    if (task.graded > 0) sums.emplace_back(static_cast<double>(task.correct), task.graded);
+  return share_interval(sums);
 }
 
 void Summary::add(const Trajectory& trajectory) {
   const std::string suite =
       trajectory.task && !trajectory.task->suite.empty() ? trajectory.task->suite : "tasks";
   SuiteLine& line = suites_[suite];
-  line.tasks.insert(trajectory.task_id);
+  Grades& task = line.tasks[trajectory.task_id];
   ++line.rollouts;
   const Outcome& outcome = trajectory.outcome;
   ++line.statuses[to_string(outcome.status)];
@@ -71,6 +66,8 @@ void Summary::add(const Trajectory& trajectory) {
   if (outcome.correct) {
     ++line.graded;
     line.correct += *outcome.correct;
+    ++task.graded;
+    task.correct += *outcome.correct;
   }
   if (outcome.reward) {
     ++line.rewarded;
@@ -134,7 +131,7 @@ json::object Summary::line_json(const std::string& name, const SuiteLine& line) 
   object["mean_reward"] = line.rewarded == 0
                               ? json::value(nullptr)
                               : number_or_null(line.reward / static_cast<double>(line.rewarded));
-  if (auto interval = wilson(line.correct, line.graded))
+  if (auto interval = line.correct_interval())
     object["correct_interval"] = {interval->low, interval->high};
   return object;
 }
@@ -170,6 +167,7 @@ std::string Summary::to_text() const {
                       .errors = line.errors,
                       .played = line.played,
                       .turns = line.turns,
+                      .correct_interval = line.correct_interval(),
                       .reward = mean_of(line.reward, line.rewarded),
                       .calls = SuiteTotals::Calls{.made = line.tool_calls,
                                                   .failed = line.tool_errors,
@@ -177,6 +175,11 @@ std::string Summary::to_text() const {
   std::string text = suites_table(suites);
   if (!checker_error_.empty()) text += "not graded: " + checker_error_ + "\n";
   return labels_.empty() ? text : text + "\n" + labels_text();
+}
+
+bool Summary::labelled_by(const std::string& alias) const {
+  return std::any_of(labels_.begin(), labels_.end(),
+                     [&alias](const auto& entry) { return std::get<0>(entry.first) == alias; });
 }
 
 std::string Summary::labels_text() const {
@@ -202,10 +205,10 @@ std::string suites_table(const std::vector<SuiteTotals>& suites) {
   if (with_calls)
     rows.front().insert(rows.front().end(), {"calls", "failed calls", "parse errors"});
   for (const auto& line : suites) {
-    const auto interval = wilson(line.correct, line.graded);
+    const auto& interval = line.correct_interval;
     rows.push_back({line.suite, std::to_string(line.tasks), std::to_string(line.rollouts),
                     line.played > 0 ? percent(share(line.answered, line.played)) : "-",
-                    interval ? percent(share(line.correct, line.graded)) : "-",
+                    line.graded > 0 ? percent(share(line.correct, line.graded)) : "-",
                     interval ? percent(interval->low) + " .. " + percent(interval->high) : "-",
                     mean_text(line.reward), fmt::format("{:.1f}", share(line.turns, line.rollouts)),
                     std::to_string(line.errors)});

@@ -2,20 +2,14 @@
 #pragma once
 
 #include <map>
-#include <set>
 #include <string>
 #include <tuple>
 #include <vector>
 
 #include "runtime/core/records.h"
+#include "runtime/interval.h"
 
 namespace proctor {
-
-// Wilson's 95 % interval of a rate (Wilson 1927), nothing when n = 0.
-struct Interval {
-  double low = 0, high = 0;
-};
-std::optional<Interval> wilson(std::int64_t successes, std::int64_t n);
 
 // The tables for people, the same at the end of a run and in `show`, which knows less: what it
 // lacks is left out.
@@ -24,6 +18,7 @@ struct SuiteTotals {
   std::int64_t tasks = 0, rollouts = 0, answered = 0, graded = 0, correct = 0, errors = 0;
   std::int64_t played = 0;  // rollouts that the policy ended: what `answered` is a share of
   std::int64_t turns = 0;
+  std::optional<Interval> correct_interval;
   std::optional<double> reward;  // mean
   struct Calls {
     std::int64_t made = 0, failed = 0, unparsed_turns = 0;
@@ -52,16 +47,23 @@ class Summary {
   // Two tables for people: suites, then supervisors; the second alone is empty without labels.
   std::string to_text() const;
   std::string labels_text() const;
+  // Whether there is a label of this supervisor's.
+  bool labelled_by(const std::string& alias) const;
 
  private:
+  struct Grades {
+    std::int64_t correct = 0, graded = 0;
+  };
   struct SuiteLine {
-    std::set<std::string> tasks;
+    std::map<std::string, Grades> tasks;  // by id
     std::int64_t rollouts = 0, played = 0, answered = 0, graded = 0, correct = 0, errors = 0;
     std::int64_t turns = 0, parse_errors = 0, tool_calls = 0, tool_errors = 0;
     std::int64_t prompt_tokens = 0, completion_tokens = 0;
     double reward = 0;
     std::int64_t rewarded = 0;
     std::map<std::string, std::int64_t> statuses;
+
+    std::optional<Interval> correct_interval() const;
   };
   struct LabelLine {
     std::int64_t labels = 0, values = 0, failed = 0;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <iostream>
+#include <limits>
 #include <memory>
 #include <set>
 
@@ -18,6 +19,7 @@
 #include "runtime/record_source.h"
 #include "runtime/row_filter.h"
 #include "runtime/store.h"
+#include "runtime/summary.h"
 
 namespace proctor {
 namespace {
@@ -25,7 +27,7 @@ namespace {
 struct ShowArguments {
   std::string path, trajectory;
   std::vector<std::string> filters;
-  std::size_t limit = 20;
+  std::size_t limit = 20;  // of rows
   bool as_json = false, full = false;
 };
 
@@ -45,6 +47,7 @@ std::string suites_text(const std::vector<SuiteOverview>& suites) {
                       .errors = suite.errors,
                       .played = suite.played,
                       .turns = suite.turns,
+                      .correct_interval = suite.correct_interval,
                       .reward = suite.reward,
                       .calls = std::nullopt});
   return suites_table(totals);
@@ -85,17 +88,19 @@ std::string rows_text(const std::vector<TrajectoryRow>& rows, std::size_t limit)
   return text_table(table);
 }
 
-// The whole id, or a beginning of it or of the task's that only one has.
-Result<std::string> find_id(const std::vector<TrajectoryRow>& rows, const std::string& wanted,
-                            const std::string& path) {
+// The whole id, all of a task by its whole name, or a beginning of either that only one has.
+Result<std::set<std::string>> find_ids(const std::vector<TrajectoryRow>& rows,
+                                       const std::string& wanted, const std::string& path) {
   std::vector<std::string> ids;
-  std::set<std::string> fitting;
+  std::set<std::string> fitting, samples;
   for (const auto& row : rows) {
-    if (row.id == wanted) return wanted;
+    if (row.id == wanted) return std::set{wanted};
+    if (row.task_id == wanted) samples.insert(row.id);
     if (row.id.starts_with(wanted) || row.task_id.starts_with(wanted)) fitting.insert(row.id);
     ids.push_back(row.id);
   }
-  if (fitting.size() == 1) return *fitting.begin();
+  if (!samples.empty()) return samples;
+  if (fitting.size() == 1) return fitting;
   if (fitting.empty()) {
     std::string hint = ids.size() <= 5000 ? nearest_hint(wanted, ids) : "";
     if (ids.size() > 8 && hint.find("did you mean") == std::string::npos)
@@ -136,6 +141,12 @@ struct Page {
   std::vector<TrajectoryRow> unfinished;
   std::string labels;  // the table
   json::array label_list;
+
+  void keep(const std::set<std::string>& ids) {
+    const auto other = [&ids](const TrajectoryRow& row) { return !ids.contains(row.id); };
+    std::erase_if(rows, other);
+    std::erase_if(unfinished, other);
+  }
 };
 
 Result<int> show_page(Page page, const ShowArguments& arguments) {
@@ -145,6 +156,7 @@ Result<int> show_page(Page page, const ShowArguments& arguments) {
   const auto dropped = [&filter](const TrajectoryRow& row) { return !filter->fits(row); };
   std::erase_if(page.rows, dropped);
   std::erase_if(page.unfinished, dropped);
+  if (filter->asks_for_grade()) page.unfinished.clear();
   const auto suites = overview_of(page.rows);
   if (arguments.as_json) {
     json::array suite_list, row_list;
@@ -161,7 +173,8 @@ Result<int> show_page(Page page, const ShowArguments& arguments) {
   std::string head = fmt::format("{} finished", all);
   if (unfinished > 0)
     head += fmt::format(", {} unfinished: `proctor resume {}` goes on", unfinished, arguments.path);
-  if (page.rows.size() < all) head += fmt::format("; the filter keeps {}", page.rows.size());
+  const std::size_t kept = page.rows.size() + page.unfinished.size();
+  if (kept < all + unfinished) head += fmt::format("; the filter keeps {}", kept);
   std::cout << style.paint(Ink::bold, arguments.path) << ": " << head << "\n";
   if (!page.rows.empty()) std::cout << "\n" << suites_text(suites);
   // The totals are of the whole run: beside a filtered list they would mislead.
@@ -201,14 +214,19 @@ Result<int> show_directory(const ShowArguments& arguments) {
   }
   std::vector<TrajectoryRow> known = page.rows;
   known.insert(known.end(), page.unfinished.begin(), page.unfinished.end());
-  auto id = find_id(known, arguments.trajectory, arguments.path);
-  if (!id) return std::move(id).error();
-  auto record = (*store)->read(*id);
+  auto ids = find_ids(known, arguments.trajectory, arguments.path);
+  if (!ids) return std::move(ids).error();
+  if (ids->size() > 1) {
+    page.keep(*ids);
+    return show_page(std::move(page), arguments);
+  }
+  const std::string id = *ids->begin();
+  auto record = (*store)->read(id);
   if (!record) return std::move(record).error();
   if (*record) return print(**record, arguments, true);
   const auto open = std::find_if(begun->begin(), begun->end(),
-                                 [&id](const Trajectory& each) { return each.id == *id; });
-  if (open == begun->end()) return bad_input(arguments.path + ": no trajectory '" + *id + "'");
+                                 [&id](const Trajectory& each) { return each.id == id; });
+  if (open == begun->end()) return bad_input(arguments.path + ": no trajectory '" + id + "'");
   return print(*open, arguments, false);
 }
 
@@ -233,11 +251,16 @@ Result<int> show_file(const ShowArguments& arguments) {
     page.label_list = std::move(totals["supervisors"].as_array());
     return show_page(std::move(page), arguments);
   }
-  auto id = find_id(page.rows, arguments.trajectory, arguments.path);
-  if (!id) return std::move(id).error();
+  auto ids = find_ids(page.rows, arguments.trajectory, arguments.path);
+  if (!ids) return std::move(ids).error();
+  if (ids->size() > 1) {
+    page.keep(*ids);
+    return show_page(std::move(page), arguments);
+  }
+  const std::string id = *ids->begin();
   for (const auto& trajectory : fitting)
-    if (trajectory.id == *id) return print(trajectory, arguments, true);
-  return bad_input(arguments.path + ": no trajectory '" + *id + "'");
+    if (trajectory.id == id) return print(trajectory, arguments, true);
+  return bad_input(arguments.path + ": no trajectory '" + id + "'");
 }
 
 Result<int> run_show(const ShowArguments& arguments) {
@@ -250,8 +273,9 @@ std::function<Result<int>()> set_up_show(CLI::App& command) {
   auto arguments = std::make_shared<ShowArguments>();
   command.add_option("IN", arguments->path, kTrajectoriesMeaning)->required();
   command.add_option("TRAJECTORY", arguments->trajectory,
-                     "an id, or the beginning of one or of a task's");
+                     "an id or a task's, or the beginning of one");
   command.add_option("--limit", arguments->limit, "how many trajectories to list")
+      ->check(CLI::Range(0, std::numeric_limits<int>::max()))
       ->capture_default_str();
   command
       .add_option("--filter", arguments->filters,

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "runtime/row_filter.h"
+#include "runtime/summary.h"
 
 namespace proctor {
 namespace {
@@ -77,6 +78,52 @@ TEST(RowFilter, SaysWhatIsWrongWithACondition) {
   EXPECT_EQ(message("reward=much"), "--filter 'reward=much': 'much' is no number");
   EXPECT_EQ(message("status<answered"), "--filter 'status<answered': 'status' takes = and != only");
   EXPECT_EQ(message("statsu=error").find("--filter 'statsu=error': unknown column 'statsu'"), 0u);
+}
+
+TEST(Overview, ShareOfSamplesGoesByTasks) {
+  // Every task once: Wilson's, as of independent tries.
+  TaskSums once;
+  for (int i = 0; i < 100; ++i) once.emplace_back(i % 2, 1);
+  EXPECT_NEAR(share_interval(once)->low, 0.4038, 1e-4);
+  EXPECT_NEAR(share_interval(once)->high, 0.5962, 1e-4);
+  // Two tasks of a hundred samples, one always right: of a third nothing is known.
+  const auto two = share_interval({{100, 100}, {0, 100}});
+  ASSERT_TRUE(two);
+  EXPECT_EQ(two->low, 0);
+  EXPECT_EQ(two->high, 1);
+  // All alike, the bootstrap draws nothing else: three right tasks are no certainty.
+  const auto all = share_interval({{4, 4}, {4, 4}, {4, 4}});
+  ASSERT_TRUE(all);
+  EXPECT_NEAR(all->low, 0.4385, 1e-4);
+  EXPECT_EQ(all->high, 1);
+  EXPECT_FALSE(share_interval({{2, 4}})) << "one task says nothing of others";
+  EXPECT_FALSE(share_interval({}));
+}
+
+TEST(Overview, TheIntervalOfCorrectGoesByTasks) {
+  std::vector<TrajectoryRow> rows;
+  Summary summary;
+  for (const char* task : {"a", "b"})
+    for (int sample = 0; sample < 100; ++sample) {
+      rows.push_back(row(task, sample, "answered", std::nullopt, task[0] == 'a'));
+      Trajectory whole;
+      whole.id = rows.back().id;
+      whole.task_id = task;
+      whole.outcome.correct = task[0] == 'a';
+      summary.add(whole);
+    }
+  const auto interval = overview_of(rows)[0].correct_interval;
+  ASSERT_TRUE(interval);
+  EXPECT_EQ(interval->low, 0);
+  EXPECT_EQ(interval->high, 1);
+  EXPECT_NE(summary.to_text().find("0% .. 100%"), std::string::npos) << summary.to_text();
+  EXPECT_EQ(summary.to_json().at("suites").at(0).at("correct_interval"), (json::array{0.0, 1.0}));
+}
+
+TEST(RowFilter, KnowsWhenItAsksForAGrade) {
+  EXPECT_TRUE(RowFilter::parse({"status!=error", "correct!=true"})->asks_for_grade());
+  EXPECT_TRUE(RowFilter::parse({"reward<1"})->asks_for_grade());
+  EXPECT_FALSE(RowFilter::parse({"turns>=1"})->asks_for_grade());
 }
 
 }  // namespace
