@@ -65,6 +65,15 @@ Status Labeller::accepts(const Trajectory& trajectory) const {
   return {};
 }
 
+Status Labeller::know_suites(const std::set<std::string>& of_records) const {
+  for (const auto& instance : supervisors_)
+    for (const auto& suite : instance.suites)
+      if (!of_records.contains(suite))
+        return bad_input(instance.alias + ": no record belongs to the suite '" + suite + "'" +
+                         nearest_hint(suite, {of_records.begin(), of_records.end()}));
+  return {};
+}
+
 Async<Labeller::Chain> Labeller::ask_all_hooks(SupervisorInstance instance,
                                                TrajectoryRef record) const {
   Chain chain;

@@ -1,6 +1,7 @@
 // The offline engine: applies supervisors to finished records exactly as a run does, hook by hook.
 #pragma once
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,9 @@ class Labeller {
   // Refuses a record that a supervisor cannot judge, or whose token lists differ in length.
   Status accepts(const Trajectory& trajectory) const;
   bool has_group_hooks() const { return has_group_hooks_; }
+  const std::vector<SupervisorInstance>& supervisors() const { return supervisors_; }
+  // Refuses a supervisor that is kept to a suite of which there is no record.
+  Status know_suites(const std::set<std::string>& of_records) const;
 
   struct Failure {
     std::string trajectory_id;

@@ -27,6 +27,17 @@ const std::vector<CommandRow>& commands();
 inline constexpr const char* kTrajectoriesMeaning =
     "a run directory, or trajectories (.jsonl, .jsonl.zst, - for stdin)";
 
+// Of options for which an empty text would mean something else than what was typed.
+inline CLI::Validator not_empty() {
+  return {[](const std::string& text) { return text.empty() ? "is empty" : ""; }, ""};
+}
+
+// The remark on a supervisor that had nothing to say of any trajectory.
+inline std::string labelled_nothing(const std::string& alias, const std::string& name) {
+  return "proctor: " + alias + " labelled nothing; `proctor supervisors " + name +
+         "` says what it judges\n";
+}
+
 std::function<Result<int>()> set_up_run(CLI::App& command);
 std::function<Result<int>()> set_up_resume(CLI::App& command);
 std::function<Result<int>()> set_up_label(CLI::App& command);

@@ -13,6 +13,7 @@
 #include <fstream>
 #include <future>
 #include <iostream>
+#include <set>
 #include <thread>
 #include <unordered_map>
 
@@ -111,10 +112,12 @@ struct Plan {
 
 Result<Plan> check_all(const Input& input, const Labeller& labeller) {
   Plan plan;
+  std::set<std::string> suites;
   std::unordered_map<std::string, std::string> task_of_group;
   auto status = input.read([&](Trajectory record) -> Status {
     if (auto accepted = labeller.accepts(record); !accepted) return accepted;
     ++plan.records;
+    if (record.task && !record.task->suite.empty()) suites.insert(record.task->suite);
     if (!labeller.has_group_hooks()) return {};
     ++plan.members[record.group()];
     const auto [task, first] = task_of_group.emplace(record.group(), record.task_id);
@@ -123,6 +126,7 @@ Result<Plan> check_all(const Input& input, const Labeller& labeller) {
                        "' and '" + record.task_id + "'; all samples of a group are of one task");
     return {};
   });
+  if (status && plan.records > 0) status = labeller.know_suites(suites);
   if (!status) return std::move(status).error();
   return plan;
 }
@@ -140,6 +144,7 @@ class Pipeline {
 
   struct Report {
     std::size_t records = 0, labels = 0, failures = 0;
+    std::set<std::string> labelled_by;
     bool interrupted = false;
     Status status;
   };
@@ -198,8 +203,10 @@ Async<void> Pipeline::one(Unit unit) {
 void Pipeline::finished(const Unit& unit, Labeller::Labelled labelled) {
   std::vector<std::string> lines;
   std::size_t labels = 0;
+  std::set<std::string> labelled_by;
   for (const Trajectory& member : labelled.members) {
     labels += member.labels.size();
+    for (const Label& label : member.labels) labelled_by.insert(label.supervisor);
     lines.push_back(json_text(to_json(member)));
   }
   std::unique_lock lock(mutex_);
@@ -218,6 +225,7 @@ void Pipeline::finished(const Unit& unit, Labeller::Labelled labelled) {
       std::cerr << "proctor: more failures are in the records (label failed_supervision)\n";
   }
   report_.labels += labels;
+  report_.labelled_by.merge(labelled_by);
   for (std::size_t i = 0; i < lines.size(); ++i) waiting_[unit.places[i]] = std::move(lines[i]);
   flush(false);
 }
@@ -410,11 +418,18 @@ Result<int> Labelling::run() {
   if (arguments_.out != "-") std::cerr << " -> " << place;
   if (report.interrupted) {
     std::cerr << " (interrupted";
-    if (place != arguments_.out) std::cerr << "; " << arguments_.out << " is as it was";
+    if (std::error_code error; place != arguments_.out)
+      std::cerr << "; " << arguments_.out
+                << (std::filesystem::exists(arguments_.out, error) ? " is as it was"
+                                                                   : " was not written");
     std::cerr << ")";
   }
   std::cerr << "\n";
   if (report.interrupted) return 130;
+  if (records > 0)
+    for (const auto& instance : labeller->supervisors())
+      if (!report.labelled_by.contains(instance.alias))
+        std::cerr << labelled_nothing(instance.alias, instance.name);
   return report.failures > 0 ? 1 : 0;
 }
 
@@ -433,6 +448,7 @@ std::function<Result<int>()> set_up_label(CLI::App& command) {
       ->allow_extra_args(false)
       ->take_all();
   command.add_option("--out", arguments->out, "labelled trajectories; - is stdout")
+      ->check(not_empty())
       ->capture_default_str();
   command
       .add_option("--from", arguments->from,

@@ -84,6 +84,10 @@ Result<int> play(Assembly& assembly, const std::string& out, Start start, bool q
   if (reasons.size() > kMostReasons) reasons.resize(kMostReasons);
   for (const auto& [count, reason] : reasons)
     std::cerr << "  " << plural(count, "time") << ": " << harmless(reason, false) << "\n";
+  if (!result->interrupted && result->trajectories > 0)
+    for (const auto& instance : assembly.services().supervisors)
+      if (!result->summary.labelled_by(instance.alias))
+        std::cerr << labelled_nothing(instance.alias, instance.name);
   return exit_code_of(*result);
 }
 
@@ -135,7 +139,8 @@ Result<int> run(RunArguments arguments) {
 
 Result<int> resume(const std::string& directory, Start start, bool quiet) {
   if (!fs::is_directory(directory))
-    return bad_input(directory + ": is no run directory (there is no such directory)");
+    return bad_input(directory + ": is no run directory (" +
+                     (fs::exists(directory) ? "it is a file" : "there is no such directory") + ")");
   // The store gives config.yaml, or its own copy where that is gone; the file gives the lines.
   // Opened for writing, an older store is upgraded.
   auto store = Store::open(directory, Store::Access::write);
@@ -163,17 +168,20 @@ Result<int> resume(const std::string& directory, Start start, bool quiet) {
 std::function<Result<int>()> set_up_run(CLI::App& command) {
   auto arguments = std::make_shared<RunArguments>();
   command.add_option("CONFIG", arguments->config, "the run configuration (YAML)")->required();
-  command.add_option("--out", arguments->overrides.out, "run directory (default: runs/CONFIG)");
+  command.add_option("--out", arguments->overrides.out, "run directory (default: runs/CONFIG)")
+      ->check(not_empty());
   command.add_option("--set", arguments->overrides.set, "KEY=VALUE: overrides a setting")
       ->allow_extra_args(false)
       ->take_all();
-  command.add_option("--tasks", arguments->overrides.tasks, "tasks file instead of the configured");
+  command.add_option("--tasks", arguments->overrides.tasks, "tasks file instead of the configured")
+      ->check(not_empty());
   command.add_option("--model", arguments->overrides.models, "ROLE=URI: a model by role")
       ->allow_extra_args(false)
       ->take_all();
   command.add_option("--limit", arguments->limit, "only the first N tasks of each suite")
       ->check(CLI::Range(1, std::numeric_limits<int>::max()));
-  command.add_option("--filter", arguments->filter, "only tasks that match, e.g. suite=qa,id=*-1");
+  command.add_option("--filter", arguments->filter, "only tasks that match, e.g. suite=qa,id=*-1")
+      ->check(not_empty());
   command.add_flag("--dry-run", arguments->dry_run,
                    "estimate the policy's tokens, time and cost; run nothing");
   command.add_flag("--json", arguments->as_json, "with --dry-run: one JSON object on stdout")

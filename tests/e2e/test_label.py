@@ -178,6 +178,17 @@ def webarbiter_and_judge():
     write("empty.jsonl", [record, dict(record, turns=[dict(record["turns"][0], candidates=[])])])
     expect(2, "label", "empty.jsonl", "--supervise", "webarbiter", "--model", "judge=script:first.jsonl", says=["empty.jsonl:2", "candidates"])
     expect(3, "label", "web.jsonl", "--supervise", "webarbiter", says="judge")
+    # One that has nothing to say of anything is named; a suite that there is not is refused.
+    write("bare.jsonl", [dict(record, turns=[{"assistant": {"content": "x"}}])])
+    expect(0, "label", "bare.jsonl", "--supervise", "webarbiter:as=arbiter", "--model", "judge=script:first.jsonl",
+           says="arbiter labelled nothing; `proctor supervisors webarbiter`")
+    record["task"]["suite"] = "web"
+    write("suite.jsonl", [record])
+    judge = ["--model", "judge=script:first.jsonl"]
+    _, err = expect(0, "label", "suite.jsonl", "--supervise", "webarbiter:suites=web", *judge)
+    assert "labelled nothing" not in err, err
+    expect(2, "label", "suite.jsonl", "--supervise", "webarbiter:suites=wbe", *judge,
+           says="webarbiter: no record belongs to the suite 'wbe': did you mean 'web'?")
 
     write("scores.jsonl", [{"match": {"contains": ["r1 second"]}, "content": "<reason>why</reason><score>3</score>"},
                            {"content": "<reason>well</reason><score>8</score>"}])
@@ -293,6 +304,7 @@ def interruption():
     assert process.returncode == 130, (process.returncode, err)
     assert [record["id"] for record in read("part.jsonl.partial")] == ["fast"], err
     assert "part.jsonl.partial" in err and not os.path.exists("part.jsonl"), err
+    assert "part.jsonl was not written" in err, err
 
     # In place: the records that were not reached are still there.
     with open("many.jsonl") as file:
