@@ -103,6 +103,15 @@ std::vector<std::vector<std::string>> alternatives(const json::object& gold,
 
 class Answers final : public Checker {
  public:
+  Status accepts(const Task& task) const override {
+    for (const char* field : {"answers", "entities"})
+      for (const auto& names : alternatives(task.gold, field))
+        if (std::any_of(names.begin(), names.end(),
+                        [](const std::string& name) { return !trimmed_lower(name).empty(); }))
+          return {};
+    return lacks_gold(task, {"answers", "entities"});
+  }
+
   Async<Result<Grade>> check(TrajectoryRef so_far) override {
     Grade grade;
     const json::object& gold = so_far->task->gold;

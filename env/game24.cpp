@@ -146,25 +146,43 @@ std::string expression_in(std::string answer, std::int64_t target) {
   return line.substr(first, line.find_last_not_of(bold) - first + 1);
 }
 
+struct Puzzle {
+  std::vector<std::int64_t> numbers;  // none: the task has no gold
+  std::int64_t target = 24;
+};
+
+Result<Puzzle> read_puzzle(const json::object& gold) {
+  Puzzle puzzle;
+  if (const json::value* list = gold.if_contains("numbers"); list && !list->is_null()) {
+    const auto is_integer = [](const json::value& entry) { return entry.is_int64(); };
+    const auto* entries = list->if_array();
+    if (!entries || !std::all_of(entries->begin(), entries->end(), is_integer))
+      return bad_input("gold.numbers: expected a list of integers");
+    for (const json::value& entry : *entries) puzzle.numbers.push_back(entry.as_int64());
+  }
+  if (const json::value* goal = gold.if_contains("target"); goal && !goal->is_null()) {
+    if (!goal->is_int64()) return bad_input("gold.target: expected an integer");
+    puzzle.target = goal->as_int64();
+  }
+  return puzzle;
+}
+
 class Game24 final : public Checker {
  public:
+  Status accepts(const Task& task) const override {
+    auto puzzle = read_puzzle(task.gold);
+    if (!puzzle) return std::move(puzzle).error();
+    if (puzzle->numbers.empty()) return lacks_gold(task, {"numbers", "target"});
+    return {};
+  }
+
   Async<Result<Grade>> check(TrajectoryRef so_far) override {
-    const json::object& gold = so_far->task->gold;
     Grade grade;
-    const json::value* list = gold.if_contains("numbers");
-    if (!list || list->is_null()) co_return grade;
-    std::vector<std::int64_t> numbers;
-    bool fits = list->is_array();
-    if (fits)
-      for (const json::value& entry : list->as_array()) {
-        fits = fits && entry.is_int64();
-        if (fits) numbers.push_back(entry.as_int64());
-      }
-    if (!fits)
-      co_return bad_input("task " + so_far->task->id +
-                          ": gold.numbers: expected a list of integers");
-    const json::value* goal = gold.if_contains("target");
-    const std::int64_t target = goal && goal->is_int64() ? goal->as_int64() : 24;
+    auto puzzle = read_puzzle(so_far->task->gold);
+    if (!puzzle) co_return std::move(puzzle).error().in("task " + so_far->task->id);
+    if (puzzle->numbers.empty()) co_return grade;
+    std::vector<std::int64_t> numbers = std::move(puzzle->numbers);
+    const std::int64_t target = puzzle->target;
 
     const std::string text =
         expression_in(so_far->outcome.answer.value_or("").substr(0, 10000), target);

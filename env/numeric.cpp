@@ -143,17 +143,47 @@ std::string text_of(const json::value& value) {
   return value.is_string() ? bare(value.as_string()) : json::serialize(value);
 }
 
+// gold.answers and gold.answer, each one value or a list of them.
+std::vector<std::string> golds_of(const json::object& gold) {
+  std::vector<std::string> golds;
+  for (const char* key : {"answers", "answer"}) {
+    const json::value* given = gold.if_contains(key);
+    if (!given) continue;
+    const json::array list = given->is_array() ? given->as_array() : json::array{*given};
+    for (const json::value& entry : list)
+      if (!entry.is_null()) golds.push_back(text_of(entry));
+  }
+  return golds;
+}
+
+// Whether it can be compared by value: a text with a number in it, algebra, or a list of such.
+bool has_value(std::string_view text) {
+  if (text.find_first_of("0123456789") != std::string_view::npos) return true;
+  // Algebra may have no value at one point or another.
+  for (const double point : {0.7193, 3.1731, -2.4157})
+    if (evaluate(text, [point](char) { return point; })) return true;
+  if (const std::size_t equals = text.find('='); equals != std::string_view::npos)
+    return has_value(text.substr(equals + 1));
+  const auto parts = parts_of(text);
+  return parts.size() > 1 && std::all_of(parts.begin(), parts.end(), has_value);
+}
+
 class Numeric final : public Checker {
  public:
   explicit Numeric(double tolerance) : tolerance_(tolerance) {}
 
+  Status accepts(const Task& task) const override {
+    const auto golds = golds_of(task.gold);
+    if (golds.empty()) return lacks_gold(task, {"answers", "answer", "exact"});
+    if (std::any_of(golds.begin(), golds.end(), has_value)) return {};
+    return bad_input("gold '" + golds.front() +
+                     "' is neither a number nor simple algebra; the checker `answers` compares "
+                     "texts");
+  }
+
   Async<Result<Grade>> check(TrajectoryRef so_far) override {
-    std::vector<std::string> golds;
+    const auto golds = golds_of(so_far->task->gold);
     const json::object& gold = so_far->task->gold;
-    if (const json::value* all = gold.if_contains("answers"); all && all->is_array())
-      for (const json::value& entry : all->as_array()) golds.push_back(text_of(entry));
-    if (const json::value* one = gold.if_contains("answer"); one && !one->is_null())
-      golds.push_back(text_of(*one));
     Grade grade;
     if (golds.empty()) co_return grade;
 

@@ -8,6 +8,7 @@
 #include <iostream>
 #include <set>
 
+#include "runtime/core/json_keys.h"
 #include "runtime/core/paths.h"
 
 namespace proctor {
@@ -42,9 +43,8 @@ Result<fs::path> find_suite_file(const std::string& name_or_path) {
     return bad_input("suite " + name_or_path + ": the folder has no suite.yaml");
   }
   if (fs::is_regular_file(given, ignored)) return given;
-  return bad_input("no suite '" + name_or_path + "'" +
-                   nearest_hint(name_or_path, built_in_suites()) +
-                   ", or give the path of a folder with a suite.yaml");
+  return bad_input("no suite '" + name_or_path + "', and no folder of that name with a suite.yaml" +
+                   nearest_hint(name_or_path, built_in_suites()));
 }
 
 // Where a file named in suite.yaml lies: "data/..." is generated at set-up, the rest is beside it.
@@ -95,12 +95,41 @@ std::string slip_for(const std::string& key) {
   return hint.starts_with(": did you mean") ? hint : "";
 }
 
+// What a prompt may hold; records take any role, since they may come from elsewhere.
+Status check_role(const Message& message) {
+  static const std::vector<std::string> kRoles = {"system", "user", "assistant", "tool"};
+  if (std::find(kRoles.begin(), kRoles.end(), message.role) != kRoles.end()) return {};
+  return bad_input("unknown role '" + message.role + "'" + nearest_hint(message.role, kRoles));
+}
+
+// What read_task lets pass, since it reads records too: here it is a slip.
+Status check_task(const Task& task) {
+  if (!task.messages) return {};
+  if (task.prompt) return bad_input("a task is asked by `prompt` or by `messages`, not by both");
+  for (std::size_t i = 0; i < task.messages->size(); ++i)
+    if (auto known = check_role((*task.messages)[i]); !known)
+      return std::move(known).error().in("messages[" + std::to_string(i) + "]");
+  return {};
+}
+
+Result<Task> read_task_line(std::string_view text) {
+  auto value = parse_json(text);
+  if (!value) return std::move(value).error();
+  if (const auto key = repeated_key(text))
+    return bad_input("the key '" + *key + "' stands twice in one object");
+  auto task = read_task(*value);
+  if (!task) return task;
+  if (auto checked = check_task(*task); !checked) return std::move(checked).error();
+  return task;
+}
+
 Result<std::vector<Message>> read_few_shot(const fs::path& path) {
   std::vector<Message> messages;
   auto read = read_jsonl(path.string(), [&](json::value value, std::size_t) -> Status {
     auto message = read_message(value, "");
     if (!message) return std::move(message).error();
     if (message->role == "system") return bad_input("role: a system message goes in suite.yaml");
+    if (auto known = check_role(*message); !known) return known;
     messages.push_back(std::move(*message));
     return {};
   });
@@ -244,13 +273,25 @@ Result<CheckerRef> make_checker(const PluginUse& use, const CheckerServices& ser
 
 const json::value& checker_of(const Task& task) { return at_or_null(task.extra, "checker"); }
 
+Error lacks_gold(const Task& task, const std::vector<std::string>& keys) {
+  const std::string needs = "needs gold." + keys.front();
+  if (task.gold.empty()) return bad_input(needs + ", and the task has no gold");
+  for (const auto& pair : task.gold) {
+    const std::string hint = nearest_hint(pair.key(), keys);
+    const bool slip = std::find(keys.begin(), keys.end(), pair.key()) == keys.end() &&
+                      hint.starts_with(": did you mean");
+    if (slip) return bad_input(needs + "; gold has '" + std::string(pair.key()) + "'" + hint);
+  }
+  return bad_input(needs + ", which is missing or empty");
+}
+
 Result<std::vector<TaskRef>> read_tasks(const std::string& path, TaskPlaces* places) {
   std::vector<TaskRef> tasks;
   std::set<std::string> remarked;
   const std::string shown = path == "-" ? "stdin" : path;
   std::map<std::string, std::size_t> first_lines;
-  auto read = read_jsonl(path, [&](json::value value, std::size_t line) -> Status {
-    auto task = read_task(value);
+  auto read = read_lines(path, [&](std::string_view text, std::size_t line) -> Status {
+    auto task = read_task_line(text);
     if (!task) return std::move(task).error();
     auto [first, fresh] = first_lines.emplace(task->id, line);
     if (!fresh)

@@ -36,6 +36,9 @@ struct CheckerServices {
 class Checker {
  public:
   virtual ~Checker() = default;
+  // `bad_input` where it cannot grade by the task's gold, saying what is missing. Asked before
+  // anything runs, of every task that has a gold or names this checker itself.
+  virtual Status accepts(const Task&) const { return {}; }
   // `so_far` ends with the answering turn; its outcome.answer is set. A wrong or missing answer is
   // a Grade; an Error is our own failure (the sandbox is gone).
   virtual Async<Result<Grade>> check(TrajectoryRef so_far) = 0;
@@ -56,6 +59,10 @@ Result<PluginUse> read_checker_use(const json::value& value);
 Result<CheckerRef> make_checker(const PluginUse& use, const CheckerServices& services);
 // A task's own (its key `checker`), which goes before its suite's; null: it names none.
 const json::value& checker_of(const Task& task);
+
+// "needs gold.answers; gold has 'answer': did you mean 'answers'?", for a checker's accepts().
+// `keys` are those that would do, the usual one first.
+Error lacks_gold(const Task& task, const std::vector<std::string>& keys);
 
 using TaskPlaces = std::map<std::string, std::string>;  // id ─▶ "FILE:LINE", for complaints
 

@@ -14,6 +14,14 @@ class UnitTests final : public Checker {
   UnitTests(SandboxPool* sandbox, Milliseconds limit, Bytes memory)
       : sandbox_(sandbox), limit_(limit), memory_(memory) {}
 
+  Status accepts(const Task& task) const override {
+    auto read = read_program_task(task.gold);
+    if (!read) return std::move(read).error();
+    if (read->tests.empty())
+      return lacks_gold(task, {"tests", "language", "entry_point", "solution", "probes"});
+    return {};
+  }
+
   Async<Result<Grade>> check(TrajectoryRef so_far) override {
     auto task = read_program_task(so_far->task->gold);
     if (!task) co_return std::move(task).error().in("task " + so_far->task->id);

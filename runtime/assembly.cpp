@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <any>
+#include <filesystem>
 #include <iostream>
 #include <set>
 
@@ -190,6 +191,7 @@ Status Assembly::load_tasks() {
     if (!seen.insert(task->id).second)
       return at_task(task->id,
                      bad_input("the task id '" + task->id + "' stands twice among the suites"));
+    if (!task->suite.empty()) suite_names_.insert(task->suite);
     tasks_.push_back(task);
     return {};
   };
@@ -206,6 +208,14 @@ Status Assembly::load_tasks() {
   for (const auto& name : config_.suites)
     if (auto status = add_suite(name); !status) return status;
   if (config_.tasks_file.empty()) return {};
+  std::error_code error;
+  if (config_.tasks_file != "-" && !std::filesystem::exists(config_.tasks_file, error)) {
+    std::string what = "tasks: there is no file " + config_.tasks_file;
+    if (!config_.tasks_file.starts_with('/'))
+      what +=
+          " below the working directory (" + std::filesystem::current_path(error).string() + ")";
+    return config_.located("tasks", bad_input(std::move(what)));
+  }
   auto tasks = read_tasks(config_.tasks_file, &places_);
   if (!tasks) return std::move(tasks).error();
   const auto built_in = built_in_suites();
@@ -220,6 +230,15 @@ Status Assembly::load_tasks() {
     suite->tasks.clear();
     services_.suites.insert_or_assign(task->suite, std::move(*suite));
   }
+  return {};
+}
+
+// What looks at no task of the run would be a slip that nobody sees.
+Status Assembly::know_suites(const std::string& who, const std::vector<std::string>& wanted) const {
+  for (const auto& suite : wanted)
+    if (!suite_names_.contains(suite))
+      return bad_input(who + ": no task belongs to the suite '" + suite + "'" +
+                       nearest_hint(suite, {suite_names_.begin(), suite_names_.end()}));
   return {};
 }
 
@@ -264,6 +283,8 @@ Status Assembly::build_tools() {
     ToolRef tool = std::move(*made);
     if (use.alias != use.name) tool = std::make_shared<Renamed>(std::move(tool), use.alias);
     std::string name = tool->definition().name;
+    if (auto known = know_suites("tools: " + use.alias, use.suites); !known)
+      return config_.located(at, std::move(known).error());
     if (!use.suites.empty()) services_.tool_suites[name] = use.suites;
     if (!services_.tools.emplace(name, std::move(tool)).second)
       return config_.located(at, bad_input("tools: two of them are called '" + name + "'"));
@@ -304,12 +325,17 @@ Status Assembly::build_checkers() {
       use = std::move(*read);
     }
     if (!use) continue;
+    const bool named = !checker_of(*task).is_null();
     CheckerRef& checker = made[use->name + canonical_json(use->options)];
     if (!checker) {
       auto fresh = make_checker(*use, checker_services);
       if (!fresh) return at_task(task->id, std::move(fresh).error());
       checker = std::move(*fresh);
     }
+    // Without gold, a checker that is only the default leaves the task ungraded.
+    if (named || !task->gold.empty())
+      if (auto accepted = checker->accepts(*task); !accepted)
+        return at_task(task->id, std::move(accepted).error().in("checker " + use->name));
     services_.checkers.emplace(task->id, checker);
   }
   return {};
@@ -330,15 +356,9 @@ Status Assembly::build_supervisors() {
     if (!instance)
       return config_.located("supervise[" + std::to_string(i) + "]",
                              std::move(instance).error().in("supervise"));
-    // One that looks at no task of the run would be a slip that nobody sees.
-    std::vector<std::string> known;
-    for (const auto& [name, suite] : services_.suites) known.push_back(name);
-    for (const auto& suite : instance->suites)
-      if (!known.empty() && std::find(known.begin(), known.end(), suite) == known.end())
-        return config_.located(
-            "supervise[" + std::to_string(i) + "]",
-            bad_input("supervise: " + instance->alias + ": the run has no suite '" + suite + "'" +
-                      nearest_hint(suite, known)));
+    const std::string at = "supervise[" + std::to_string(i) + "]";
+    if (auto known = know_suites("supervise: " + instance->alias, instance->suites); !known)
+      return config_.located(at, std::move(known).error());
     services_.supervisors.push_back(std::move(*instance));
   }
   return {};

@@ -5,6 +5,7 @@
 #include <boost/asio/io_context.hpp>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,7 @@ class Assembly {
       : config_(std::move(config)), loop_(config_.io_threads), pool_(2) {}
   Status build_models();
   Status load_tasks();
+  Status know_suites(const std::string& who, const std::vector<std::string>& wanted) const;
   Error at_task(const std::string& id, Error error) const;  // with FILE:LINE
   Status build_tasks();
   Status settle_tasks();
@@ -64,6 +66,7 @@ class Assembly {
   Judges judges_{models_};
   std::vector<TaskRef> tasks_;
   TaskPlaces places_;
+  std::set<std::string> suite_names_;  // of all tasks, before any filter
   RolloutServices services_;
 };
 

@@ -6,8 +6,11 @@
 #include <boost/json/basic_parser_impl.hpp>
 #include <charconv>
 #include <cmath>
+#include <set>
+#include <vector>
 
 #include "runtime/core/json.h"
+#include "runtime/core/json_keys.h"
 
 namespace proctor {
 namespace {
@@ -98,7 +101,67 @@ class Builder {
   std::string number_;
 };
 
+// Follows a text's keys alone.
+class KeyWatch {
+ public:
+  static constexpr std::size_t max_object_size = json::object::max_size();
+  static constexpr std::size_t max_array_size = json::array::max_size();
+  static constexpr std::size_t max_key_size = json::string::max_size();
+  static constexpr std::size_t max_string_size = json::string::max_size();
+  using Text = json::string_view;
+  using Code = json::error_code;
+
+  std::optional<std::string> repeated;
+
+  bool on_object_begin(Code&) {
+    open_.emplace_back();
+    return true;
+  }
+  bool on_object_end(std::size_t, Code&) {
+    open_.pop_back();
+    return true;
+  }
+  bool on_key_part(Text text, std::size_t, Code&) {
+    key_.append(text.data(), text.size());
+    return true;
+  }
+  bool on_key(Text text, std::size_t, Code&) {
+    key_.append(text.data(), text.size());
+    if (!repeated && !open_.back().insert(key_).second) repeated = key_;
+    key_.clear();
+    return true;
+  }
+  bool on_document_begin(Code&) { return true; }
+  bool on_document_end(Code&) { return true; }
+  bool on_array_begin(Code&) { return true; }
+  bool on_array_end(std::size_t, Code&) { return true; }
+  bool on_string_part(Text, std::size_t, Code&) { return true; }
+  bool on_string(Text, std::size_t, Code&) { return true; }
+  bool on_number_part(Text, Code&) { return true; }
+  bool on_int64(std::int64_t, Text, Code&) { return true; }
+  bool on_uint64(std::uint64_t, Text, Code&) { return true; }
+  bool on_double(double, Text, Code&) { return true; }
+  bool on_bool(bool, Code&) { return true; }
+  bool on_null(Code&) { return true; }
+  bool on_comment_part(Text, Code&) { return true; }
+  bool on_comment(Text, Code&) { return true; }
+
+ private:
+  std::vector<std::set<std::string>> open_;  // the keys so far of every object not yet closed
+  std::string key_;
+};
+
 }  // namespace
+
+std::optional<std::string> repeated_key(std::string_view text) {
+  json::parse_options options;
+  options.max_depth = kRecordLevels;
+  json::basic_parser<KeyWatch> parser(options);
+  json::error_code error;
+  parser.write_some(false, text.data(), text.size(), error);
+  if (error) return std::nullopt;
+  return std::move(parser.handler().repeated);
+}
 
 Result<json::value> parse_json(std::string_view text, std::size_t most_levels) {
   json::parse_options options;

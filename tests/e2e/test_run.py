@@ -1,6 +1,7 @@
 """The main job from outside: run, its caps and records, interrupt and resume."""
 
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -10,7 +11,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(__file__))
 from support import (BINARY, Scratch, Server, check, check_equal, completion, finish,  # noqa: E402
-                     lines, proctor)
+                     lines, proctor, refused)
 
 
 def strip(record):
@@ -36,6 +37,7 @@ def offline(scratch):
     result = proctor("run", "examples/offline/run.yaml", "--out", out)
     check_equal(result.returncode, 0, "examples/offline: " + result.stderr)
     check("supervisor" in result.stdout and "groundedprm" in result.stdout, "summary table")
+    check(re.search(r"^tasks +3 +6 +67% +50% ", result.stdout, re.M), "it is graded: " + result.stdout)
     records = {r["id"]: r for r in lines(out + "/trajectories.jsonl")}
     check_equal(len(records), 6, "three tasks, two samples")
     good, bad = records["offline-eggs-0"], records["offline-eggs-1"]
@@ -55,6 +57,9 @@ def offline(scratch):
     check_equal(proctor("run", "examples/offline/run.yaml", "--out", again).returncode, 0, "again")
     check_equal(by_id(again + "/trajectories.jsonl"), by_id(out + "/trajectories.jsonl"),
                 "the same seed gives the same records")
+    elsewhere = proctor("run", os.path.abspath("examples/offline/run.yaml"), cwd=scratch.path)
+    refused(elsewhere, 2, "run.yaml:3: tasks: there is no file examples/offline/tasks.jsonl",
+            f"below the working directory ({os.path.realpath(scratch.path)})")
     dry = proctor("run", "examples/offline/run.yaml", "--dry-run")
     check(dry.returncode == 0 and "3 tasks, 6 rollouts" in dry.stdout, "dry run: " + dry.stdout)
     check("model calls of groundedprm, judge" in dry.stdout, "what is not in it: " + dry.stdout)

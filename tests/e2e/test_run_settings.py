@@ -49,14 +49,15 @@ def complaints(scratch):
 
 
 def renamed_tools(scratch):
-    config = write_inputs(scratch, "tools: [{python: {as: py}}, {python: {suites: [qa]}}]\n"
-                                   "supervise: [judge]\n")
+    tasks = [{"id": "a", "prompt": "x"}, {"id": "b", "prompt": "x", "suite": "sums"}]
+    config = write_inputs(scratch, "tools: [{python: {as: py}}, {python: {suites: [sums]}}]\n"
+                                   "supervise: [judge]\n", tasks=tasks)
     scratch.write("script.jsonl", [
         {"match": {"turn": 0, "purpose": "policy"}, "content":
          '<tool_call>{"name": "py", "arguments": {"code": "print(41 + 1)"}}</tool_call>'
          '<tool_call>{"name": "python", "arguments": {"code": "1"}}</tool_call>'},
         {"content": "<answer>4</answer>"}])
-    result = proctor("run", config, "--out", "renamed", "--limit", "1", cwd=scratch.path)
+    result = proctor("run", config, "--out", "renamed", cwd=scratch.path)
     record = lines(scratch("renamed/trajectories.jsonl"))[0]
     seen = [(o["name"], o["content"]) for o in record["turns"][0]["observations"]]
     check_equal(seen[0], ("py", "42"), "a renamed tool")

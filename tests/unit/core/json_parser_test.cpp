@@ -5,6 +5,7 @@
 
 #include "runtime/core/determinism.h"
 #include "runtime/core/json.h"
+#include "runtime/core/json_keys.h"
 
 namespace proctor {
 namespace {
@@ -44,6 +45,13 @@ TEST(JsonParser, SaysWhatIsWrongAndWhere) {
   EXPECT_FALSE(parse_json(std::string(257, '[') + std::string(257, ']'), kRecordLevels));
   EXPECT_TRUE(parse_json(" {\"a\": [true, false, null, \"\\u00e9\"]} \n"));
   EXPECT_EQ(parse_json("{\"a\":1,\"a\":2}")->at("a"), 2);
+}
+
+TEST(RepeatedKey, IsFoundAtAnyDepth) {
+  EXPECT_EQ(repeated_key(R"({"a":1,"b":2,"a":3})"), "a");
+  EXPECT_EQ(repeated_key(R"([{"a":{"b":[{"\u0063":1,"c":2}]}}])"), "c");
+  EXPECT_FALSE(repeated_key(R"({"a":{"a":1},"b":{"a":2}})"));
+  EXPECT_FALSE(repeated_key(R"({"a":1,"a":)"));
 }
 
 }  // namespace

@@ -142,5 +142,49 @@ TEST(Game24, IsNotFooled) {
   EXPECT_FALSE(game24("999999999999999999999 * 4 * 9 * 10 * 13"));
 }
 
+// "": accepted.
+std::string complaint(const std::string& checker, json::object gold) {
+  Task task;
+  task.id = "t";
+  task.gold = std::move(gold);
+  auto accepted = make_checker(checker)->accepts(task);
+  return accepted ? "" : accepted.error().message;
+}
+
+TEST(Checkers, RefuseGoldThatTheyCannotGradeBy) {
+  EXPECT_EQ(complaint("answers", {}), "needs gold.answers, and the task has no gold");
+  EXPECT_EQ(complaint("answers", {{"answer", "42"}}),
+            "needs gold.answers; gold has 'answer': did you mean 'answers'?");
+  EXPECT_EQ(complaint("answers", {{"answers", json::array{}}, {"solution", "x"}}),
+            "needs gold.answers, which is missing or empty");
+  EXPECT_NE(complaint("answers", {{"answers", {"", " "}}}), "");
+  EXPECT_EQ(complaint("numeric", {{"number", 42}}),
+            "needs gold.answers, which is missing or empty");
+  EXPECT_EQ(complaint("numeric", {{"answer", "forty"}}),
+            "gold 'forty' is neither a number nor simple algebra; the checker `answers` compares "
+            "texts");
+  EXPECT_EQ(complaint("game24", {{"answers", {"24"}}}),
+            "needs gold.numbers, which is missing or empty");
+  EXPECT_EQ(complaint("game24", {{"number", {1, 2, 3, 4}}}),
+            "needs gold.numbers; gold has 'number': did you mean 'numbers'?");
+  EXPECT_EQ(complaint("game24", {{"numbers", {1, "2"}}}),
+            "gold.numbers: expected a list of integers");
+  EXPECT_EQ(complaint("game24", {{"numbers", {1, 2}}, {"target", "24"}}),
+            "gold.target: expected an integer");
+}
+
+TEST(Checkers, AcceptGoldInEveryFormThatIsGraded) {
+  EXPECT_EQ(complaint("answers", {{"answers", "42"}}), "");
+  EXPECT_EQ(complaint("answers", {{"answers", {"", "42"}}}), "");
+  EXPECT_EQ(complaint("answers", {{"entities", {{{"name", "Turing"}}}}}), "");
+  for (const char* gold : {"42", "3/4", "50 %", "12 apples", "x + 1", "1/(x - 1)", "y = 2x", "pi",
+                           "(a, b)", "\\sqrt{2}"})
+    EXPECT_EQ(complaint("numeric", {{"answers", {gold}}}), "") << gold;
+  EXPECT_EQ(complaint("numeric", {{"answers", {"forty", "40"}}}), "") << "one of them will do";
+  EXPECT_EQ(complaint("numeric", {{"answer", 42}}), "");
+  EXPECT_TRUE(grade("numeric", {{"answers", "42"}}, "42").correct.value()) << "one, and no list";
+  EXPECT_EQ(complaint("game24", {{"numbers", {4, 9, 10, 13}}}), "");
+}
+
 }  // namespace
 }  // namespace proctor

@@ -92,7 +92,8 @@ TEST(LoadSuite, NamesTheSuitesThereAre) {
   auto none = load_suite("cod");
   ASSERT_FALSE(none);
   EXPECT_EQ(none.error().kind, ErrorKind::bad_input);
-  EXPECT_THAT(none.error().message, HasSubstr("code"));
+  EXPECT_EQ(none.error().message,
+            "no suite 'cod', and no folder of that name with a suite.yaml: did you mean 'code'?");
 }
 
 TEST(ReadTasks, SaysFileAndLine) {
@@ -152,6 +153,42 @@ TEST(CodeSuite, HasEnoughTasksOfBothLanguagesWithHiddenTests) {
   }
   EXPECT_GE(python, 12);
   EXPECT_GE(cpp, 6);
+}
+
+TEST(ReadTasks, RefusesWhatWouldBeOverlooked) {
+  SuiteFolder folder;
+  const auto complaint = [&](const std::string& line) {
+    folder.write("tasks.jsonl", line);
+    auto tasks = read_tasks(folder.file("tasks.jsonl"));
+    return tasks ? "" : tasks.error().message.substr(folder.file("tasks.jsonl").size());
+  };
+  EXPECT_EQ(complaint(R"({"id":"a","messages":[{"role":"usr","content":"y"}]})"),
+            ":1: messages[0]: unknown role 'usr': did you mean 'user'?");
+  EXPECT_EQ(complaint(R"({"id":"a","prompt":"x","messages":[{"role":"user","content":"y"}]})"),
+            ":1: a task is asked by `prompt` or by `messages`, not by both");
+  EXPECT_EQ(complaint(R"({"id":"a","prompt":"x","gold":{"answers":["1"],"answers":["2"]}})"),
+            ":1: the key 'answers' stands twice in one object");
+  EXPECT_EQ(complaint(R"({"id":"a","prompt":"x","messages":null})"), "");
+  EXPECT_EQ(complaint(R"({"id":"a","messages":[{"role":"system","content":"x"},)"
+                      R"({"role":"assistant","content":"x"},{"role":"tool","content":"x"}]})"),
+            "");
+}
+
+TEST(BuiltInSuites, HaveGoldThatTheirCheckersTake) {
+  for (const std::string& name : built_in_suites()) {
+    auto suite = load_suite(name);
+    if (!suite && suite.error().kind == ErrorKind::missing) continue;  // data not generated yet
+    ASSERT_TRUE(suite) << suite.error().message;
+    for (const TaskRef& task : suite->tasks) {
+      auto use = suite->checker;
+      if (!checker_of(*task).is_null()) use = *read_checker_use(checker_of(*task));
+      if (use.name == "unit_tests") continue;  // needs a sandbox to be made; CodeSuite looks at it
+      auto checker = make_checker(use, {});
+      ASSERT_TRUE(checker) << checker.error().message;
+      auto accepted = (*checker)->accepts(*task);
+      EXPECT_TRUE(accepted) << task->id << ": " << accepted.error().message;
+    }
+  }
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <filesystem>
 #include <fstream>
 #include <map>
 
@@ -79,6 +80,18 @@ TEST_F(RunTest, ComplaintsAboutTasksAndCheckersNameTheirLine) {
 {"id": "b", "prompt": "x", "tools": ["pyhton"]}
 )");
   EXPECT_EQ(assembly(1, "tools: [python]\n", tasks).error().message.rfind(tasks + ":2: ", 0), 0u);
+  const std::string slip = file("slip.jsonl", R"({"id": "a", "prompt": "x"}
+{"id": "b", "prompt": "x", "gold": {"answer": "4"}}
+)");
+  EXPECT_EQ(assembly(1, "checker: answers\n", slip).error().message,
+            slip +
+                ":2: checker answers: needs gold.answers; gold has 'answer': did you mean "
+                "'answers'?");
+  const std::string bare =
+      file("bare.jsonl", R"({"id": "a", "prompt": "x", "checker": "answers"})");
+  EXPECT_EQ(assembly(1, "", bare).error().message,
+            bare + ":1: checker answers: needs gold.answers, and the task has no gold");
+  EXPECT_TRUE(assembly(1, "checker: answers\n")) << "a default alone leaves tasks ungraded";
   const std::string wrong = assembly(1, "checker: numerc\n").error().message;
   EXPECT_EQ(wrong.rfind("run.yaml:5: unknown checker 'numerc'", 0), 0u) << wrong;
 }
@@ -269,6 +282,26 @@ TEST_F(RunTest, APolicyThatNeverSaysWhatItCanDoIsMissing) {
   ASSERT_FALSE(ready);
   EXPECT_EQ(ready.error().kind, ErrorKind::missing);
   EXPECT_EQ(ready.error().message, "silent: no answer in 30 ms");
+}
+
+TEST_F(RunTest, SuitesThatNoTaskHasAreRefused) {
+  const std::string tasks = file("own.jsonl", R"({"id": "a", "prompt": "x", "suite": "sums"}
+{"id": "b", "prompt": "x"}
+)");
+  const std::string judge = "supervise: [{groundedprm: {check: tool, suites: [";
+  EXPECT_TRUE(assembly(1, judge + "sums]}}]\nfilter: id=b\n", tasks)) << "only the filter hides it";
+  EXPECT_EQ(assembly(1, judge + "smus]}}]\n", tasks).error().message,
+            "run.yaml:5: supervise: groundedprm: no task belongs to the suite 'smus': did you mean "
+            "'sums'?");
+  EXPECT_EQ(assembly(1, "tools: [{python: {suites: [sums]}}]\n").error().message,
+            "run.yaml:5: tools: python: no task belongs to the suite 'sums': there are none");
+}
+
+TEST_F(RunTest, ATasksFileThatIsNotThereIsNamedWithItsLine) {
+  const std::string message = assembly(1, "", "none.jsonl").error().message;
+  EXPECT_EQ(message,
+            "run.yaml:2: tasks: there is no file none.jsonl below the working directory (" +
+                std::filesystem::current_path().string() + ")");
 }
 
 }  // namespace
