@@ -446,13 +446,32 @@ Result<std::vector<int>> SqliteStore::unjudged(const std::string& id) {
   return turns;
 }
 
+// The mark is the size of the file that was written, so that one that is gone or cut is written
+// anew; the next finished record takes it away (ChangeApplier). Times of files say nothing: a copy
+// has new ones.
 Status SqliteStore::write_jsonl() {
-  auto writer = LineWriter::open(directory_ + "/trajectories.jsonl");
+  const std::string path = directory_ + "/trajectories.jsonl";
+  std::error_code error;
+  std::string written_size;
+  auto marked = each_row("SELECT value FROM run WHERE key = 'lines'",
+                         [&written_size](const Statement& row) -> Status {
+                           written_size = row.text(0);
+                           return {};
+                         });
+  if (!marked) return marked;
+  if (const auto size = fs::file_size(path, error); !error && std::to_string(size) == written_size)
+    return {};
+  auto writer = LineWriter::open(path);
   if (!writer) return std::move(writer).error();
   auto written =
       for_each_text([&](const std::string&, std::string_view text) { return writer->write(text); });
+  if (written) written = writer->close();
   if (!written) return written;
-  return writer->close();
+  const auto size = fs::file_size(path, error);
+  if (error) return {};  // somebody took it away: the next one writes it
+  auto database = Database::open(database_path(directory_), Database::Access::write);
+  if (!database) return std::move(database).error();
+  return remember(*database, "lines", std::to_string(size));
 }
 
 Status SqliteStore::close() {

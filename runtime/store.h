@@ -103,7 +103,8 @@ class Store {
   // How many labels there are of each supervisor and name; reads no record.
   virtual Result<std::vector<LabelTotal>> label_totals() = 0;
 
-  virtual Status write_jsonl() = 0;                              // trajectories.jsonl
+  // trajectories.jsonl; leaves it alone where no record has changed since it was written.
+  virtual Status write_jsonl() = 0;
   virtual Status write_summary(const json::value& summary) = 0;  // summary.json
   virtual StoreUsage usage() const = 0;
   // Waits for the writer; further writes are errors. The destructor does it too.

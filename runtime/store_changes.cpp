@@ -106,6 +106,7 @@ Status ChangeApplier::prepare_all() {
        "?14, ?15, ?16, ?17)"},
       {&insert_group_, "INSERT OR IGNORE INTO labelled_groups(group_id) VALUES(?1)"},
       {&drop_group_, "DELETE FROM labelled_groups WHERE group_id = ?1"},
+      {&drop_lines_mark_, "DELETE FROM run WHERE key = 'lines'"},
   };
   for (const auto& [statement, sql] : wanted) {
     auto prepared = database_.prepare(sql);
@@ -130,6 +131,8 @@ std::vector<Status> ChangeApplier::apply(std::span<const Change> batch) {
   statuses.reserve(batch.size());
   Status whole = sync_on_commit(durable);
   if (whole) whole = begin_batch_.run();
+  // trajectories.jsonl no longer holds what the store holds.
+  if (whole && durable) whole = drop_lines_mark_.run();
   for (const Change& change : batch) {
     if (!whole) break;
     try {

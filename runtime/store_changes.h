@@ -57,7 +57,7 @@ class ChangeApplier {
   Database database_;
   Statement begin_batch_, commit_, insert_rollout_, find_rollout_, last_turn_, drop_turns_,
       insert_turn_, delete_rollout_, upsert_trajectory_, insert_record_, drop_label_sums_,
-      insert_label_sum_, insert_group_, drop_group_;
+      insert_label_sum_, insert_group_, drop_group_, drop_lines_mark_;
   std::unordered_map<std::string, OpenRollout> open_;
   RecordPacker packer_;
   std::string text_, judgements_;

@@ -260,6 +260,46 @@ TEST(Store, WritesTheRecordsAsLines) {
   EXPECT_EQ(ids, (std::vector<std::string>{"r-a-0", "r-a-1"}));
 }
 
+TEST(Store, LeavesTheLinesAloneWhereNoRecordHasChanged) {
+  Scratch scratch;
+  const std::string lines = scratch.path("run/trajectories.jsonl");
+  // Of the same length, so that only a new writing mends it.
+  const auto spoil = [&] {
+    const auto size = std::filesystem::file_size(lines);
+    std::ofstream(lines) << std::string(size, 'x');
+  };
+  const auto is_spoilt = [&] { return std::ifstream(lines).get() == 'x'; };
+  {
+    auto store = created(scratch.path("run"));
+    expect_done(await(store->finish(shared(make_finished("a", 0)))));
+    expect_done(store->write_jsonl());
+  }
+  spoil();
+  expect_done(opened(scratch.path("run"))->write_jsonl());
+  EXPECT_TRUE(is_spoilt()) << "nothing had changed";
+  {
+    auto store = opened(scratch.path("run"));
+    expect_done(await(store->begin(shared(make_finished("b", 0)))));
+    expect_done(store->write_jsonl());
+    EXPECT_TRUE(is_spoilt()) << "a rollout that begins is no record";
+    expect_done(await(store->finish(shared(make_finished("a", 0)))));
+    expect_done(store->write_jsonl());
+    EXPECT_FALSE(is_spoilt()) << "a record was replaced";
+    spoil();
+    expect_done(await(store->finish_group("g", {shared(make_finished("a", 0))})));
+    expect_done(store->write_jsonl());
+    EXPECT_FALSE(is_spoilt()) << "a group was labelled";
+  }
+  std::ofstream(lines, std::ios::app) << "x";
+  std::filesystem::resize_file(lines, 3);
+  spoil();
+  expect_done(opened(scratch.path("run"))->write_jsonl());
+  EXPECT_FALSE(is_spoilt()) << "a file that was cut is written anew";
+  std::filesystem::remove(lines);
+  expect_done(opened(scratch.path("run"))->write_jsonl());
+  EXPECT_TRUE(std::filesystem::exists(lines));
+}
+
 TEST(Store, IsReadWhileItIsWritten) {
   Scratch scratch;
   auto writing = created(scratch.path("run"));
