@@ -77,7 +77,7 @@ Result<LlamaWeightsRef> LlamaWeights::load(const std::string& path, int gpu_laye
         "scripts/build_llama.sh .deps/llama-cpu -DGGML_NATIVE=ON, or use an openai: model");
 #endif
   std::error_code error;
-  if (!std::filesystem::exists(path, error)) return missing("no such file: " + path);
+  if (!std::filesystem::exists(path, error)) return bad_input("no such file: " + path);
   char magic[4] = {};
   std::ifstream file(path, std::ios::binary);
   if (!file) return bad_input(path + ": cannot be read: " + std::strerror(errno));

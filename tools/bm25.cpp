@@ -34,7 +34,7 @@ class Mapping {
   static Result<Mapping> of(const std::string& path) {
     Mapping mapping;
     mapping.file_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (mapping.file_ < 0) return missing(path + ": cannot open: " + std::strerror(errno));
+    if (mapping.file_ < 0) return bad_input(path + ": cannot open: " + std::strerror(errno));
     struct stat about{};
     if (fstat(mapping.file_, &about) != 0 || !S_ISREG(about.st_mode))
       return bad_input(path + ": not a file");
@@ -417,7 +417,7 @@ class Bm25Index final : public SearchIndex {
 Result<std::shared_ptr<const SearchIndex>> SearchIndex::open(const std::string& directory) {
   std::error_code ignored;
   if (!fs::exists(directory, ignored))
-    return missing(directory + ": no such folder; make an index with `proctor index build`");
+    return bad_input(directory + ": no such folder; make an index with `proctor index build`");
   const std::string index_path = directory + "/" + kIndexName;
   const std::string documents_path = directory + "/" + kDocumentsName;
   if (!fs::is_directory(directory, ignored) || !fs::exists(index_path, ignored))

@@ -4,11 +4,8 @@
 #include <fmt/format.h>
 
 #include <atomic>
-#include <cerrno>
 #include <chrono>
 #include <csignal>
-#include <cstring>
-#include <fstream>
 #include <iostream>
 
 #include "runtime/app/commands.h"
@@ -85,27 +82,18 @@ Result<Asked> read_asked(const std::string& line) {
 }
 
 Result<int> query_file(const SearchIndex& index, const QueryArguments& arguments) {
-  const bool standard_input = arguments.queries == "-";
-  const std::string shown = standard_input ? "stdin" : arguments.queries;
-  std::ifstream file;
-  if (!standard_input) {
-    file.open(arguments.queries);
-    if (!file) return bad_input(shown + ": cannot open: " + std::strerror(errno));
-  }
-  std::istream& lines = standard_input ? std::cin : file;
-  std::string line;
-  for (std::size_t number = 1; std::getline(lines, line); ++number) {
-    if (is_blank(line)) continue;
-    if (line.ends_with('\r')) line.pop_back();
-    auto asked = read_asked(line);
-    if (!asked) return std::move(asked).error().in(fmt::format("{}:{}", shown, number));
+  auto read = read_lines(arguments.queries, [&](std::string_view line, std::size_t) -> Status {
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    auto asked = read_asked(std::string(line));
+    if (!asked) return std::move(asked).error();
     auto hits = hits_of(index, asked->query, static_cast<std::size_t>(arguments.k));
     if (!hits) return std::move(hits).error();
     const json::object answer{
         {"id", asked->id}, {"query", asked->query}, {"hits", std::move(*hits)}};
     std::cout << json_text(answer) << '\n';
-  }
-  if (lines.bad()) return internal_error(shown + ": cannot read to the end");
+    return {};
+  });
+  if (!read) return std::move(read).error();
   return 0;
 }
 
@@ -134,6 +122,7 @@ std::function<Result<int>()> set_up_index(CLI::App& command) {
                    "records {\"id\",\"title\"?,\"text\"}, one a line (.jsonl, .jsonl.zst, -)")
       ->required();
   builder->add_option("--out", build_arguments->out, "the folder to make; must not be there yet")
+      ->check(not_empty())
       ->required();
   builder->footer("Example:\n  proctor index build corpus.jsonl --out corpus.index");
 

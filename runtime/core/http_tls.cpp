@@ -72,8 +72,8 @@ Result<TlsContext> make_tls_context(const std::string& ca_file) {
   if (ca_file.empty()) {
     SSL_CTX_set_default_verify_paths(context.get());
   } else if (SSL_CTX_load_verify_file(context.get(), ca_file.c_str()) != 1) {
-    return missing("ca_file " + ca_file + ": cannot be read as PEM certificates (" +
-                   reason_of_last_error("no certificate in it") + ")");
+    return bad_input("ca_file " + ca_file + ": cannot be read as PEM certificates (" +
+                     reason_of_last_error("no certificate in it") + ")");
   }
   ERR_clear_error();
   return context;

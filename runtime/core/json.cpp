@@ -78,15 +78,19 @@ void write_canonical(const json::value& value, std::string& out) {
   }
 }
 
+// A file that cannot be opened is a name that does not fit, unless we ran out of something.
+Error cannot_open(const std::string& path, int code) {
+  const bool ours = code == EMFILE || code == ENFILE || code == ENOMEM;
+  return {ours ? ErrorKind::internal : ErrorKind::bad_input, path + ": " + std::strerror(code)};
+}
+
 // Hands out the bytes of a plain or zstd-compressed file, or of stdin.
 class Bytes {
  public:
   static Result<std::unique_ptr<Bytes>> open(const std::string& path) {
     auto bytes = std::make_unique<Bytes>();
     bytes->fd_ = path == "-" ? ::dup(0) : ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (bytes->fd_ < 0)
-      return Error{errno == ENOENT ? ErrorKind::bad_input : ErrorKind::internal,
-                   path + ": " + std::strerror(errno)};
+    if (bytes->fd_ < 0) return cannot_open(path, errno);
     if (std::filesystem::is_directory(path)) return bad_input(path + ": is a directory");
     if (path.ends_with(".zst")) bytes->zstd_ = ZSTD_createDStream();
     return bytes;
@@ -352,12 +356,7 @@ Status read_lines(const std::string& path,
 
 Result<std::string> read_file(const std::string& path) {
   const int fd = path == "-" ? ::dup(0) : ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  const auto failure = [&](int code) {
-    return Error{code == ENOENT || code == EISDIR || code == EACCES ? ErrorKind::bad_input
-                                                                    : ErrorKind::internal,
-                 path + ": " + std::strerror(code)};
-  };
-  if (fd < 0) return failure(errno);
+  if (fd < 0) return cannot_open(path, errno);
   std::string content;
   char block[1 << 16];
   for (;;) {
@@ -366,7 +365,8 @@ Result<std::string> read_file(const std::string& path) {
     if (got < 0) {
       const int code = errno;
       ::close(fd);
-      return failure(code);
+      return code == EISDIR ? cannot_open(path, code)
+                            : internal_error(path + ": " + std::strerror(code));
     }
     if (got == 0) break;
     content.append(block, static_cast<std::size_t>(got));

@@ -107,7 +107,7 @@ def main():
         assert done.returncode == 0 and done.stdout.count("\n") == 2, done  # as all readers of lines do
         write("bad", '{"id":1}\n')
         refused("query", "made/index", "--queries", "bad", says=("bad:1: ", "query"))
-        refused("query", "nowhere", "b", code=3, says="index build")
+        refused("query", "nowhere", "b", says="index build")
         refused("query", ".", "b", says="not a search index")
         os.truncate(os.path.join(folder, "piped/index.bin"), 300)
         refused("query", "piped", "b", says=("index.bin", "cut short"))

@@ -447,7 +447,7 @@ TEST_F(LlamaModelTest, NamesWhatIsWrongWithAFileOrASetting) {
     return made ? Error{ErrorKind::internal, "it was accepted"} : made.error();
   };
   const Error gone = complaint("llama:/nowhere/model.gguf");
-  EXPECT_EQ(gone.kind, ErrorKind::missing);
+  EXPECT_EQ(gone.kind, ErrorKind::bad_input);
   EXPECT_THAT(gone.message, HasSubstr("/nowhere/model.gguf"));
 
   const std::string bad = testing::TempDir() + "/no_model.gguf";

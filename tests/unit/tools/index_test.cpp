@@ -393,7 +393,7 @@ TEST_F(IndexTest, NeverTouchesAFolderThatIsThere) {
 TEST_F(IndexTest, SaysWhatIsWrongWithAFolderThatIsNoIndex) {
   auto nowhere = SearchIndex::open(path("nowhere"));
   ASSERT_FALSE(nowhere);
-  EXPECT_EQ(nowhere.error().kind, ErrorKind::missing);
+  EXPECT_EQ(nowhere.error().kind, ErrorKind::bad_input);
   fs::create_directories(path("index"));
   EXPECT_NE(open_error().find("not a search index"), std::string::npos);
   std::ofstream(path("index/index.bin")) << "SQLite format 3";

@@ -134,7 +134,7 @@ TEST_F(SearchTool, SaysWhenNothingMatches) {
 TEST_F(SearchTool, IsNotMadeWithoutItsIndex) {
   auto tool = make({{"index", "nowhere"}});
   ASSERT_FALSE(tool);
-  EXPECT_EQ(tool.error().kind, ErrorKind::missing);
+  EXPECT_EQ(tool.error().kind, ErrorKind::bad_input);
   EXPECT_NE(tool.error().message.find((folder_ / "nowhere").string()), std::string::npos);
   EXPECT_FALSE(make({{"index", "index"}, {"k", 0}}));
 }
