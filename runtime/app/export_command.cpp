@@ -28,23 +28,26 @@ Result<int> run_export(const ExportArguments& arguments) {
     auto& registry = Registry<ExporterMaker>::instance();
     if (!registry.find(arguments.format)) return registry.unknown("format", arguments.format);
   }
-  if (arguments.out.empty()) {
+  if (arguments.format.empty()) {
+    if (!arguments.out.empty())
+      return bad_input("export: --format NAME is missing: `proctor export` lists the formats");
     std::cout << format_table();
     return 0;
   }
-  if (arguments.format.empty())
-    return bad_input("export: --format NAME is missing: `proctor export` lists the formats");
   if (arguments.from.empty())
     return bad_input("export: IN is missing: a run directory or a file of trajectories");
-  auto counts = export_records(arguments.from, arguments.format, {}, arguments.out);
+  const std::string out = arguments.out.empty() ? "-" : arguments.out;
+  auto counts = export_records(arguments.from, arguments.format, {}, out);
   if (!counts) return std::move(counts).error();
-  std::string line =
-      fmt::format("{} written to {}", plural(static_cast<std::int64_t>(counts->rows), "row"),
-                  arguments.out == "-" ? "stdout" : arguments.out);
+  std::string line;
+  if (counts->rows == 0 && counts->skipped.empty())
+    line = (arguments.from == "-" ? "stdin" : arguments.from) + ": there is no trajectory: ";
+  line += fmt::format("{} written to {}", plural(static_cast<std::int64_t>(counts->rows), "row"),
+                      out == "-" ? "stdout" : out);
   for (const auto& [why, count] : counts->skipped)
     line += fmt::format("; skipped {}: {}", count, why);
   std::cerr << line << "\n";
-  return counts->rows == 0 ? 1 : 0;
+  return 0;
 }
 
 }  // namespace
@@ -52,9 +55,11 @@ Result<int> run_export(const ExportArguments& arguments) {
 std::function<Result<int>()> set_up_export(CLI::App& command) {
   auto arguments = std::make_shared<ExportArguments>();
   command.add_option("IN", arguments->from, kTrajectoriesMeaning);
-  command.add_option("--format", arguments->format, "which; without --out, lists the formats");
-  command.add_option("--out", arguments->out,
-                     "where to (its ending decides the file type; - is stdout)");
+  command.add_option("--format", arguments->format, "which; left out, lists the formats");
+  command
+      .add_option("--out", arguments->out,
+                  "where to (its ending decides the file type); left out or -, stdout")
+      ->check(not_empty());
   return [arguments] { return run_export(*arguments); };
 }
 

@@ -91,6 +91,29 @@ def pages(scratch):
         labelled = proctor("label", source, "--supervise", "groundedprm:check=tool", "--out", "l.jsonl",
                            cwd=scratch.path)
         check("labelled 6 of 6 trajectories" in labelled.stderr, f"label {source}: {labelled.stderr}")
+    # A whole task name goes before other names that begin with it, and means all its samples.
+    scratch.write("names.jsonl", [{"id": name, "prompt": "x"} for name in ("t1", "t10", "t11")])
+    proctor("run", config, "--tasks", "names.jsonl", "--set", "samples=2", "--out", "two", cwd=scratch.path)
+    proctor("run", config, "--tasks", "names.jsonl", "--out", "single", cwd=scratch.path)
+    for source in ("two", "two/trajectories.jsonl"):
+        both = proctor("show", source, "t1", cwd=scratch.path)
+        check_equal(both.returncode, 0, "show TASK: " + both.stderr)
+        check_equal(re.findall(r"two-t\S+", both.stdout), ["two-t1-0", "two-t1-1"], "its samples: " + both.stdout)
+    check("single-t1-0" in proctor("show", "single", "t1", cwd=scratch.path).stdout.splitlines()[0], "the only sample")
+    refused(proctor("show", "two", "t", cwd=scratch.path), 2, "fits 6 trajectories")
+    result = proctor("show", "done", "--limit", "-1", cwd=scratch.path)
+    check(result.returncode == 2 and "--limit" in result.stderr, "--limit -1: " + result.stderr)
+
+    # Without --out the rows go to stdout; of nothing comes an empty file, with a remark.
+    rows = proctor("export", "done", "--format", "proctor", cwd=scratch.path)
+    check_equal((rows.returncode, len(rows.stdout.splitlines())), (0, 6), "export to stdout: " + rows.stderr)
+    check("format" in proctor("export", "done", cwd=scratch.path).stdout.splitlines()[0], "the list of formats")
+    scratch.write("empty.jsonl", "")
+    rows = proctor("export", "empty.jsonl", "--format", "proctor", "--out", "none.jsonl", cwd=scratch.path)
+    check_equal((rows.returncode, os.path.getsize(scratch("none.jsonl"))), (0, 0), "export of nothing: " + rows.stderr)
+    check("empty.jsonl: there is no trajectory" in rows.stderr, "why: " + rows.stderr)
+    os.remove(scratch("none.jsonl"))
+
     one = proctor("run", config, "--limit", "1", "--out", "one", cwd=scratch.path)
     check("one: 1 trajectory (" in one.stderr, "one is one: " + one.stderr)
 
@@ -107,6 +130,11 @@ def unfinished(scratch):
     page = proctor("show", "cut", cwd=scratch.path).stdout
     check("2 unfinished: `proctor resume cut` goes on" in page, page)
     check("unfinished" in page.split("trajectory ")[1], "they are listed: " + page)
+    page_of = lambda condition: proctor("show", "cut", "--filter", condition, cwd=scratch.path).stdout  # noqa: E731
+    kept = page_of("turns>=0")
+    check("unfinished" in kept.split("trajectory ")[1] and "the filter keeps" not in kept, "kept: " + kept)
+    none = page_of("correct!=true")
+    check("the filter keeps 0" in none and "trajectory" not in none, "what has no grade yet: " + none)
     begun = one_turn.search(page)
     one = proctor("show", "cut", begun[1] if begun else "none", cwd=scratch.path)
     check("print(2)" in one.stdout and "── unfinished · 1 turn in the journal" in one.stdout, one.stdout + one.stderr)
@@ -191,7 +219,7 @@ def command_line(scratch):
     refused(proctor("run", bad, "--dry-run", cwd=scratch.path), 2, "needs.yaml:2: ", "add it to `tools:`")
     bad = scratch.write("index.yaml", "tasks: tasks.jsonl\ntools:\n  - search: {index: nowhere}\n"
                                       "models: {policy: 'script:script.jsonl'}\n")
-    refused(proctor("run", bad, "--dry-run", cwd=scratch.path), 3, "index.yaml:3: ", "nowhere")
+    refused(proctor("run", bad, "--dry-run", cwd=scratch.path), 2, "index.yaml:3: ", "nowhere")
 
 
 if __name__ == "__main__":
