@@ -135,8 +135,13 @@ Result<ModelConfig> model_config(const json::value& value) {
     model.uri = std::string(value.get_string());
   } else if (const auto* object = value.if_object()) {
     const auto* uri = object->if_contains("uri");
-    if (!uri || !uri->is_string())
-      return bad_input("expected a model URI, or a mapping with `uri`");
+    if (!uri || !uri->is_string()) {
+      std::string slip;
+      for (const auto& setting : *object)
+        if (const auto hint = nearest_hint(setting.key(), {"uri"}); !uri && hint.ends_with('?'))
+          slip = "; '" + std::string(setting.key()) + "'" + hint;
+      return bad_input("expected a model URI, or a mapping with `uri`" + slip);
+    }
     model.uri = std::string(uri->get_string());
     model.settings = *object;
     model.settings.erase("uri");
@@ -311,11 +316,30 @@ Result<RunConfig> read_run_config(const YamlFile& file) {
   return config;
 }
 
+namespace {
+
+// "models.policy.context=64" where models.policy is a URI alone: the URI becomes one setting of a
+// mapping, so that others can stand beside it.
+void make_room_for_settings(json::value& root, const std::string& assignment) {
+  constexpr std::string_view kModels = "models.";
+  if (!assignment.starts_with(kModels) || !root.is_object()) return;
+  const std::size_t dot = assignment.find('.', kModels.size());
+  if (dot == std::string::npos || dot > assignment.find('=')) return;
+  auto* models = root.get_object().if_contains("models");
+  if (!models || !models->is_object()) return;
+  const auto role = assignment.substr(kModels.size(), dot - kModels.size());
+  auto* model = models->get_object().if_contains(role);
+  if (model && model->is_string()) *model = json::object{{"uri", *model}};
+}
+
+}  // namespace
+
 Result<RunConfig> load_run_config(const std::string& path, const RunOverrides& overrides) {
   auto file = read_yaml(path);
   if (!file) return std::move(file).error();
   if (file->root.is_null()) file->root.emplace_object();
   for (const auto& assignment : overrides.set) {
+    make_room_for_settings(file->root, assignment);
     if (auto status = set_by_path(file->root, assignment); !status) return status.error();
     file->replaced(assignment.substr(0, assignment.find('=')), "--set " + assignment);
   }

@@ -144,6 +144,11 @@ std::vector<std::string> split(std::string_view text, char separator) {
   return parts;
 }
 
+// A value as people write it: 1.5, where JSON's writer has 1.5E0.
+std::string shown(const json::value& value) {
+  return value.is_double() ? fmt::format("{}", value.get_double()) : json::serialize(value);
+}
+
 // The value in the option's type, or nothing when it does not fit.
 std::optional<json::value> fitted(const json::value& given, const OptionInfo& option) {
   json::value value = given;
@@ -167,19 +172,19 @@ std::optional<json::value> fitted(const json::value& given, const OptionInfo& op
     case OptionType::text:
     case OptionType::choice:
       // A YAML scalar such as 8 or true may be meant as text.
-      if (value.is_number() || value.is_bool()) value = json::string(json::serialize(value));
+      if (value.is_number() || value.is_bool()) value = json::string(shown(value));
       if (!value.is_string()) return std::nullopt;
       break;
     case OptionType::list: {
       json::array items;
       if (value.is_array()) {
         for (const auto& item : value.get_array())
-          items.push_back(item.is_string() ? item : json::string(json::serialize(item)));
+          items.push_back(item.is_string() ? item : json::string(shown(item)));
       } else if (value.is_string()) {
         if (!value.get_string().empty())
           for (auto& part : split(value.get_string(), '+')) items.push_back(json::string(part));
       } else {
-        items.push_back(json::string(json::serialize(value)));
+        items.push_back(json::string(shown(value)));
       }
       value = std::move(items);
       break;
@@ -241,7 +246,7 @@ Result<Options> Options::parse(const json::object& given, const std::vector<Opti
     auto value = fitted(pair.value(), *option);
     if (!value)
       return bad_input(at + ": expected " + type_name(option->type) + ", got " +
-                       json::serialize(pair.value()));
+                       shown(pair.value()));
     if (value->is_number()) {
       const double number = value->to_number<double>();
       if ((option->least && number < *option->least) || (option->most && number > *option->most)) {
@@ -417,6 +422,10 @@ Status set_by_path(json::value& root, const std::string& assignment) {
   const std::size_t equals = assignment.find('=');
   if (equals == std::string::npos || equals == 0)
     return bad_input("--set " + assignment + ": expected KEY=VALUE");
+  // YAML would make null of it, which asks for the default.
+  if (assignment.find_first_not_of(" \t", equals + 1) == std::string::npos)
+    return bad_input("--set " + assignment +
+                     ": the value is missing; null asks for the default, \"\" is an empty text");
   auto value = parse_yaml(assignment.substr(equals + 1), "--set " + assignment);
   if (!value) return std::move(value).error();
   json::value* at = &root;

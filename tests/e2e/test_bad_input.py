@@ -1,5 +1,6 @@
 """Bad input gets one sentence and the right exit code; finished work stays."""
 
+import json
 import os
 import re
 import socket
@@ -64,8 +65,55 @@ def main(scratch):
     refused(proctor("run", config("g.yaml", policy=f"llama:{notgguf}"), "--out", scratch("o11")), 2,
             "model.gguf", "GGUF")
     refused(proctor("run", config("m.yaml", policy=f"llama:{scratch('no.gguf')}"), "--out",
-                    scratch("o12")), 3, "no.gguf")
-    refused(proctor("resume", scratch("nothing")), 2, "nothing", "run directory")
+                    scratch("o12")), 2, "no.gguf")
+    refused(proctor("resume", scratch("nothing")), 2, "nothing", "run directory", "no such directory")
+    refused(proctor("resume", good), 2, "run.yaml", "it is a file")
+    refused(proctor("index", "query", scratch("nothing"), "x"), 2, "nothing", "no such folder")
+    index = scratch("index")
+    corpus = scratch.write("corpus.jsonl", [{"id": "a", "text": "sea"}])
+    proctor("index", "build", corpus, "--out", index)
+    refused(proctor("index", "query", index, "--queries", scratch.path), 2, "is a directory")
+    refused(proctor("index", "query", index, "--queries", scratch("none")), 2, "none: No such file")
+    queries = scratch.write("queries.jsonl", '{"query":"sea","id":7}\n\n{"query":" "}\n')
+    asked = proctor("index", "query", index, "--queries", queries)
+    refused(asked, 2, "queries.jsonl:3", "empty")
+    check_equal(json.loads(asked.stdout)["id"], 7, "the lines before it are answered")
+    loop = scratch("loop.jsonl")
+    os.symlink(loop, loop)
+    refused(proctor("run", config("loop.yaml", tasks_path=loop)), 2, "loop.jsonl")
+    refused(proctor("exec", "--lang", "python", loop), 2, "loop.jsonl")
+
+    # --- gold that cannot be graded by, before anything runs ---
+    for name, task, words in (
+            ("slip", {"checker": "answers", "gold": {"answer": "4"}}, ["gold.answers", "did you mean 'answers'"]),
+            ("none", {"checker": "answers"}, ["gold.answers", "the task has no gold"]),
+            ("empty", {"checker": "answers", "gold": {"answers": []}}, ["gold.answers", "missing or empty"]),
+            ("words", {"checker": "numeric", "gold": {"answer": "forty"}}, ["'forty' is neither a number"]),
+            ("untested", {"checker": "unit_tests", "gold": {"tests": []}}, ["gold.tests", "missing or empty"]),
+            ("text", {"checker": "unit_tests", "gold": {"tests": "abc"}}, ["gold.tests", "expected a list"]),
+            ("rust", {"checker": "unit_tests", "gold": {"language": "rust"}}, ["gold.language", "'rust'"]),
+            ("foreign", {"checker": "game24", "gold": {"answers": ["4"]}}, ["gold.numbers"])):
+        path = scratch.write(f"gold-{name}.jsonl", [{"id": "a", "prompt": "x"}, {"id": "b", "prompt": "x", **task}])
+        refused(proctor("run", config("gold.yaml", tasks_path=path), "--out", scratch("gold")), 2,
+                f"gold-{name}.jsonl:2: checker {task['checker']}: ", *words)
+        check(not os.path.exists(scratch("gold")), f"no run directory: {name}")
+
+    # --- values that mean something else than what was typed ---
+    refused(proctor("run", good, "--set", "samples=", "--out", scratch("o20")), 2, "samples=", "value is missing")
+    for command in (("run", good), ("label", out, "--supervise", "groundedprm"), ("index", "build", corpus),
+                    ("export", out, "--format", "proctor")):
+        result = proctor(*command, "--out", "")
+        check(result.returncode == 2 and "--out" in result.stderr, f"{command[0]} --out '': {result.stderr}")
+    dry = proctor("run", good, "--set", "models.policy.price_in=1", "--dry-run", "--json")
+    check(dry.returncode == 0 and json.loads(dry.stdout)["cost"]["most"] > 0,
+          "a setting beside a URI alone: " + dry.stderr)
+    refused(proctor("run", good, "--set", "models.policy={ur: x}", "--out", scratch("o21")), 2, "'ur'",
+            "did you mean 'uri'?")
+    refused(proctor("run", good, "--set", "supervise=[{groundedprm: {suites: [nope]}}]", "--out", scratch("o22")), 2,
+            "groundedprm", "no task belongs to the suite 'nope'")
+    idle = proctor("run", good, "--set", "supervise=[webarbiter]", "--out", scratch("o23"))
+    check_equal(idle.returncode, 0, "webarbiter without candidates: " + idle.stderr)
+    check("webarbiter labelled nothing" in idle.stderr, "one remark: " + idle.stderr)
 
     # --- model servers ---
     with socket.socket() as closed:

@@ -67,5 +67,23 @@ TEST(Yaml, ASettingGoesToItsPath) {
   EXPECT_FALSE(set_by_path(root, "nothing"));
 }
 
+TEST(Options, NumbersAreShownAsPeopleWriteThem) {
+  const std::vector<OptionInfo> declared = {{.name = "count", .type = OptionType::integer},
+                                            {.name = "name", .type = OptionType::text}};
+  EXPECT_EQ(Options::parse({{"count", 1.5}}, declared, "x").error().message,
+            "x: count: expected an integer, got 1.5");
+  EXPECT_EQ(Options::parse({{"name", 1.5}}, declared, "x")->text("name"), "1.5");
+}
+
+TEST(Yaml, ASettingNeedsAValue) {
+  json::value root = json::object{{"samples", 3}};
+  for (const char* text : {"samples=", "samples= "})
+    EXPECT_NE(set_by_path(root, text).error().message.find("the value is missing"),
+              std::string::npos);
+  EXPECT_EQ(root.at("samples"), 3);
+  EXPECT_TRUE(set_by_path(root, "samples=null"));
+  EXPECT_TRUE(root.at("samples").is_null());
+}
+
 }  // namespace
 }  // namespace proctor
