@@ -126,13 +126,12 @@ class Batch {
     asio::co_spawn(
         loop_, pool_.run(std::move(request)),
         [this, id = std::move(id)](const std::exception_ptr& thrown, Result<Execution> result) {
-          {
-            std::lock_guard lock(mutex_);
-            ++free_;
-            changed_.notify_all();
-          }
           write(id.is_null() ? json::object() : json::object{{"id", id}},
                 thrown ? Result<Execution>(internal_error("called off")) : std::move(result));
+          // Only now, or the record of a line that is refused could come before this one.
+          std::lock_guard lock(mutex_);
+          ++free_;
+          changed_.notify_all();
         });
   }
 
