@@ -15,16 +15,19 @@
 namespace proctor {
 namespace {
 
-// Builds a value from the parser's events.
-class Builder {
- public:
+// What the parser wants to know of whoever takes its events.
+struct Handler {
   static constexpr std::size_t max_object_size = json::object::max_size();
   static constexpr std::size_t max_array_size = json::array::max_size();
   static constexpr std::size_t max_key_size = json::string::max_size();
   static constexpr std::size_t max_string_size = json::string::max_size();
   using Text = json::string_view;
   using Code = json::error_code;
+};
 
+// Builds a value from the parser's events.
+class Builder : public Handler {
+ public:
   Builder() { stack_.reset(); }
   json::value release() { return stack_.release(); }
 
@@ -102,15 +105,8 @@ class Builder {
 };
 
 // Follows a text's keys alone.
-class KeyWatch {
+class KeyWatch : public Handler {
  public:
-  static constexpr std::size_t max_object_size = json::object::max_size();
-  static constexpr std::size_t max_array_size = json::array::max_size();
-  static constexpr std::size_t max_key_size = json::string::max_size();
-  static constexpr std::size_t max_string_size = json::string::max_size();
-  using Text = json::string_view;
-  using Code = json::error_code;
-
   std::optional<std::string> repeated;
 
   bool on_object_begin(Code&) {
