@@ -3,6 +3,8 @@
 // Blind spot: whether the tools it names exist is only known to who builds the run.
 #include "env/suite.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <iostream>
@@ -125,7 +127,7 @@ Result<Task> read_task_line(std::string_view text) {
 
 Result<std::vector<Message>> read_few_shot(const fs::path& path) {
   std::vector<Message> messages;
-  auto read = read_jsonl(path.string(), [&](json::value value, std::size_t) -> Status {
+  auto read = read_jsonl(path.string(), [&](const json::value& value, std::size_t) -> Status {
     auto message = read_message(value, "");
     if (!message) return std::move(message).error();
     if (message->role == "system") return bad_input("role: a system message goes in suite.yaml");
@@ -280,7 +282,9 @@ Error lacks_gold(const Task& task, const std::vector<std::string>& keys) {
     const std::string hint = nearest_hint(pair.key(), keys);
     const bool slip = std::find(keys.begin(), keys.end(), pair.key()) == keys.end() &&
                       hint.starts_with(": did you mean");
-    if (slip) return bad_input(needs + "; gold has '" + std::string(pair.key()) + "'" + hint);
+    if (slip)
+      return bad_input(
+          fmt::format("{}; gold has '{}'{}", needs, std::string_view(pair.key()), hint));
   }
   return bad_input(needs + ", which is missing or empty");
 }

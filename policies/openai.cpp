@@ -191,11 +191,7 @@ Async<Result<Known>> OpenAiModel::look() {
   models.target = server_->path("/models");
   models.limit = settings().look_timeout;
   models.retries = std::min(settings().retries, 2);
-  std::string listed;
-  models.accept = [this, &known](HttpReply& reply) {
-    auto read = read_models(reply.body, known);
-    return read;
-  };
+  models.accept = [this, &known](HttpReply& reply) { return read_models(reply.body, known); };
   auto reply = co_await server_->ask(std::move(models));
   // A server without a list of models can still answer chats.
   const bool no_list = !reply && reply.error().message.find(" answered 404") != std::string::npos;

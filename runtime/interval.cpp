@@ -39,7 +39,8 @@ std::optional<Interval> bootstrap_mean(const TaskSums& tasks) {
   if (means.empty()) return std::nullopt;
   std::sort(means.begin(), means.end());
   const auto at = [&means](double share) {
-    return means[static_cast<std::size_t>(share * static_cast<double>(means.size() - 1) + 0.5)];
+    return means[static_cast<std::size_t>(
+        std::lround(share * static_cast<double>(means.size() - 1)))];
   };
   return Interval{at(0.025), at(0.975)};
 }

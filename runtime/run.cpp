@@ -293,6 +293,7 @@ Async<Status> Run::label_group(std::string id, std::vector<std::string> members)
     if (answer.failure) ++assembly_.counters().failed_supervisions;
   }
   std::vector<TrajectoryRef> labelled;
+  labelled.reserve(records.size());
   for (auto& record : records)
     labelled.push_back(std::make_shared<const Trajectory>(std::move(record)));
   auto status = co_await store_->finish_group(std::move(id), labelled);

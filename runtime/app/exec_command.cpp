@@ -83,7 +83,7 @@ Result<ExecutionRequest> request_of(const Arguments& arguments) {
     files[file.substr(0, equals)] = to_base64(*bytes);
   }
   object["files"] = std::move(files);
-  object["code"] = std::move(*code);
+  object["code"] = *code;
   auto request = read_execution_request(object);
   if (!request) return request;
   request->get = arguments.get;
@@ -193,7 +193,6 @@ Result<ExecutionRequest> read_line(std::string_view line, const std::string& lan
 }
 
 Result<int> run_batch(const Arguments& arguments) {
-  Limits defaults;
   auto given = read_limits(limits_object(arguments));
   if (!given) return std::move(given).error();
   std::ifstream file;
