@@ -57,9 +57,16 @@ std::string in_child(Work work) {
   return said;
 }
 
+// Mounting a small disk needs root; where CI has it, not being able to is a failure.
+void cannot_look(const std::string& why) {
+  const char* must = std::getenv("SANDBOX_MUST_WORK");
+  if (must && std::string(must) == "1") FAIL() << why;
+  GTEST_SKIP() << why;
+}
+
 #define EXPECT_FINE_IN_CHILD(said)                                 \
   if (const std::string text = (said); text.starts_with("skip: ")) \
-    GTEST_SKIP() << text.substr(6);                                \
+    cannot_look(text.substr(6));                                   \
   else                                                             \
     EXPECT_EQ(text, "")
 
@@ -311,7 +318,7 @@ TEST(StoreSurvival, SaysThatAFileMayNotGrow) {
   EXPECT_FINE_IN_CHILD(in_child([&]() -> std::string {
     std::signal(SIGXFSZ, SIG_IGN);
     const rlimit limit{1 << 20, 1 << 20};
-    if (::setrlimit(RLIMIT_FSIZE, &limit) != 0) return "skip: no file size limit here";
+    if (::setrlimit(RLIMIT_FSIZE, &limit) != 0) return "no file size limit can be set";
     return fill_and_look(scratch.path("run"), "no room to write: File too large");
   }));
 }
