@@ -1,4 +1,4 @@
-// Runs one coroutine to its end from code that is none.
+// Runs one coroutine to its end from code that is none. Blind spot: it waits for all on the loop.
 //
 // Whoever owns an event loop lets it outlive the threads that answer its coroutines (a model's
 // engine, the sandbox's, the store's writer, a pool's): one of them may still be inside its post

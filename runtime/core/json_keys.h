@@ -1,5 +1,5 @@
 // Keys that stand twice: parse_json keeps the last value, as JSON readers do; where a person writes
-// by hand, it is a slip.
+// by hand, it is a slip. Blind spot: which of the two was meant.
 #pragma once
 
 #include <optional>
