@@ -160,7 +160,7 @@ ExecutionRequest request_for(const ProgramJob& job, std::size_t first, const std
       {"limits", std::move(limits)},
       {"most_timeouts", job.most_timeouts},
       // As Python writes it, with escapes, an equal value may be longer than ours.
-      {"most_text", 64 * 1024 + 6 * job.longest},
+      {"most_text", std::size_t{64} * 1024 + 6 * job.longest},
       {"want_lines", job.want_lines},
       {"want_forms", job.want_forms},
       {"memory", count(job.memory)}});
@@ -396,8 +396,9 @@ std::string canonical_value(const json::value& value) {
     for (const auto& [key, item] : value.as_object())
       members[json::serialize(json::value(key))] = canonical_value(item);
     std::string out = "{";
-    for (const auto& [key, item] : members) out += (out.size() > 1 ? "," : "") + key + ":" + item;
-    return out + "}";
+    for (const auto& [key, item] : members)
+      out.append(out.size() > 1 ? "," : "").append(key).append(":").append(item);
+    return out.append("}");
   }
   return json::serialize(value);
 }

@@ -169,9 +169,9 @@ std::string Grammar::object(const std::string& name, const json::object& schema)
                                          [&](const json::value& one) {
                                            return one.is_string() && one.get_string() == key;
                                          });
-      const std::string pair = literal(json::serialize(json::value(key)) + ": ") + " " +
-                               value(name + "-" + key, property.value());
-      (is_needed ? required : optional).push_back(pair);
+      std::string pair = literal(json::serialize(json::value(key)) + ": ");
+      pair.append(" ").append(value(name + "-" + key, property.value()));
+      (is_needed ? required : optional).push_back(std::move(pair));
     }
   }
   // Optional pairs behind required ones each bring their comma; without required ones the first

@@ -477,7 +477,7 @@ void LlamaEngine::add_tokens(Sequence& sequence, std::size_t count) {
     batch_.pos[at] = static_cast<llama_pos>(position);
     batch_.n_seq_id[at] = 1;
     batch_.seq_id[at][0] = sequence.id;
-    batch_.logits[at] = output;
+    batch_.logits[at] = output ? 1 : 0;
     if (output) outputs_.push_back({&sequence, at, position});
     sequence.ids.push_back(batch_.token[at]);
     sequence.cells.push_back(cells_->take());

@@ -157,7 +157,8 @@ std::optional<std::int32_t> LlamaSampler::draw(const float* logits, std::vector<
   std::optional<std::int32_t> last;
   for (const std::int32_t id : heaviest(weights, weights.size(), 0)) {
     last = id;
-    if (sampling_.temperature <= 0 || (left -= weights[id]) < 0) break;
+    left -= weights[id];
+    if (sampling_.temperature <= 0 || left < 0) break;
   }
   return last;
 }
@@ -205,7 +206,8 @@ std::optional<std::int32_t> LlamaSampler::draw_allowed(std::vector<float>& weigh
       for (std::int32_t i = 0; i < vocabulary_; ++i) {
         if (weights[i] <= 0) continue;
         token = i;  // the last one with a weight stands in when rounding leaves a remainder
-        if ((left -= weights[i]) < 0) break;
+        left -= weights[i];
+        if (left < 0) break;
       }
     }
     if (token < 0) return std::nullopt;
@@ -228,6 +230,7 @@ bool LlamaSampler::allowed(std::int32_t token) {
 void LlamaSampler::forbid(std::vector<float>& weights, const std::vector<std::int32_t>& tokens) {
   if (!grammar_ || tokens.empty()) return;
   std::vector<llama_token_data> some;
+  some.reserve(tokens.size());
   for (const std::int32_t token : tokens) some.push_back({token, 1.0F, 0.0F});
   llama_token_data_array candidates{some.data(), some.size(), -1, false};
   llama_sampler_apply(grammar_.get(), &candidates);

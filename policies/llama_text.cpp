@@ -111,12 +111,13 @@ LlamaWeights::~LlamaWeights() { llama_model_free(model_); }
 
 TokenIds LlamaWeights::tokens(std::string_view text, bool special, bool at_start) const {
   TokenIds ids(text.size() + 8);
+  const char* const begin = text.data();
   const int length = static_cast<int>(text.size());
-  int count = llama_tokenize(vocab_, text.data(), length, ids.data(), static_cast<int>(ids.size()),
+  int count = llama_tokenize(vocab_, begin, length, ids.data(), static_cast<int>(ids.size()),
                              at_start, special);
   if (count < 0) {
     ids.resize(static_cast<std::size_t>(-count));
-    count = llama_tokenize(vocab_, text.data(), length, ids.data(), static_cast<int>(ids.size()),
+    count = llama_tokenize(vocab_, begin, length, ids.data(), static_cast<int>(ids.size()),
                            at_start, special);
   }
   ids.resize(static_cast<std::size_t>(std::max(count, 0)));
@@ -152,8 +153,10 @@ LlamaChat::LlamaChat(LlamaWeightsRef weights) : weights_(std::move(weights)) {
 
 std::string LlamaChat::render(const std::vector<Message>& messages, bool open) const {
   std::vector<std::string> marks;
+  marks.reserve(messages.size());
   for (std::size_t i = 0; i < messages.size(); ++i) marks.push_back(marker(i));
   std::vector<llama_chat_message> chat;
+  chat.reserve(messages.size() + 1);
   for (std::size_t i = 0; i < messages.size(); ++i)
     chat.push_back({messages[i].role.c_str(), marks[i].c_str()});
   return apply(template_.c_str(), chat, open);
@@ -193,6 +196,7 @@ TokenIds LlamaChat::encode(const std::string& marked, const std::vector<std::str
 namespace {
 std::vector<std::string> texts_of(const std::vector<Message>& messages) {
   std::vector<std::string> texts;
+  texts.reserve(messages.size());
   for (const Message& message : messages) texts.push_back(message.text());
   return texts;
 }

@@ -11,7 +11,7 @@
 
 #include "runtime/judges.h"
 #include "runtime/opinions.h"
-#include "runtime/rollout.h"
+#include "runtime/rollout_services.h"
 #include "runtime/run_config.h"
 #include "sandbox/sandbox.h"
 

@@ -7,11 +7,14 @@
 #include <set>
 #include <utility>
 
+#include "runtime/budget.h"
 #include "runtime/core/determinism.h"
 #include "runtime/core/nursery.h"
+#include "runtime/outcome.h"
+#include "runtime/stop_alarm.h"
 #include "runtime/supervision.h"
 #include "runtime/token_record.h"
-#include "supervisors/grading.h"
+#include "runtime/tool_runner.h"
 
 namespace proctor {
 namespace {
@@ -26,33 +29,6 @@ constexpr int kFreeText = 600;  // characters in one place of an embedded model'
 constexpr const char* kSpent = "spent";
 // There, too: [turn, observation] of all that was cut to make room for this turn.
 constexpr const char* kCut = "cut";
-constexpr const char* kCheckerError = "checker_error";  // in an outcome's metrics
-
-struct Spent {
-  std::int64_t prompt_tokens = 0, cached_tokens = 0, completion_tokens = 0, wasted_tokens = 0;
-  int tool_calls = 0, executions = 0;
-  double cost = 0;
-};
-
-Observation refusal(const ToolCall& call, ObservationStatus status, std::string why) {
-  Observation observation;
-  observation.tool_call_id = call.id;
-  observation.name = call.name;
-  observation.status = status;
-  observation.content = std::move(why);
-  return observation;
-}
-
-// Seeds stay below 2^53, so that no reader of the JSON loses digits.
-std::uint64_t policy_seed(const RunConfig& config, const Task& task, int sample) {
-  return derive_seed(config.seed, "policy", task.id, static_cast<std::uint64_t>(sample)) >> 11;
-}
-
-double price(const ModelConfig& model, const char* key) {
-  const auto* value = model.settings.if_contains(key);
-  return value && value->is_number() ? value->to_number<double>() : 0.0;
-}
-
 class Rollout {
  public:
   Rollout(const RolloutServices& services, RolloutPlan plan, asio::any_io_executor strand)
@@ -62,9 +38,12 @@ class Rollout {
         task_(std::move(plan.task)),
         strand_(strand),
         journal_(strand),
-        supervision_(services.supervisors, limits_.supervisor, strand, [this] { interrupt(); }),
-        started_(services.clock->steady()) {
+        supervision_(services.supervisors, limits_.supervisor, strand, [this] { alarm_.ring(); }),
+        definitions_(tools_of(services, *task_)),
+        budget_(limits_, config_.models.at("policy"), *services.clock) {
     begin(plan.sample, std::move(plan.so_far));
+    tools_.emplace(services, limits_, definitions_, budget_, supervision_, alarm_, tool_context(),
+                   strand);
   }
 
   Async<Result<TrajectoryRef>> play() {
@@ -92,17 +71,12 @@ class Rollout {
   std::optional<Outcome> why_useless(const Result<Generation>& generation) const;
   std::optional<Outcome> take_words(Turn& turn) const;
   Async<Result<Generation>> generate();
-  void count(const Generation& generation);
   GenerateRequest request();
   Async<Result<Generation>> generate_once();
   bool cut_oldest_observation();
   void mark_cut(std::size_t turn, std::size_t observation, int before_turn);
   void restore_cut(int before_turn, const json::value& places);
-  Async<std::vector<Observation>> act(const Assistant& assistant);
-  Async<std::vector<Observation>> act_until_stopped(const Assistant& assistant);
-  Async<Observation> call_tool(ToolCall call);
-  Async<Observation> run_tool(ToolCall call);
-  Async<std::vector<Observation>> call_in_order(std::vector<ToolCall> calls);
+  ToolContext tool_context() const;
   Async<Status> record_turn(std::shared_ptr<Turn> turn);
   void begin_journal();
   Async<void> journal_start(TrajectoryRef start);
@@ -110,13 +84,7 @@ class Rollout {
   std::vector<Judgement> take_findings();
   Async<Result<TrajectoryRef>> finish(Outcome outcome);
   std::optional<Outcome> over() const;
-  json::object spent_json() const;
-  void restore_spent(const json::object& spent);
-  Milliseconds wall_left() const;
-  void interrupt();
   TrajectoryRef snapshot() const { return std::make_shared<const Trajectory>(record_); }
-  static Outcome ended(OutcomeStatus status, std::string why = "");
-  static Outcome answered(std::optional<std::string> answer);
 
   const RolloutServices& services_;
   const RunConfig& config_;
@@ -125,38 +93,21 @@ class Rollout {
   asio::any_io_executor strand_;
   Trajectory record_;
   std::vector<Message> conversation_;
-  std::vector<ToolDefinition> definitions_;
   TokenRecord tokens_;
   std::size_t seen_messages_ = 0, asked_messages_ = 0;
   json::array cut_;           // for the turn to come, as it is journalled
   std::set<int> cut_before_;  // turns that something was cut for
-  Spent spent_;
-  std::shared_ptr<ToolContext> context_ = std::make_shared<ToolContext>();
   Nursery journal_;
   Status journal_status_;
+  StopAlarm alarm_;
   Supervision supervision_;
-  asio::steady_timer* alarm_ = nullptr;  // of the wait that a stop interrupts
-  Steady::time_point started_;
-  std::optional<std::string> broken_;  // what of ours failed under a tool: no turn may follow
+  const std::vector<ToolDefinition> definitions_;
+  Budget budget_;
+  std::optional<ToolRunner> tools_;  // always there once the rollout is
   int resumed_turns_ = 0;
-  int replayed_ = 0;
 };
 
-Outcome Rollout::ended(OutcomeStatus status, std::string why) {
-  Outcome outcome;
-  outcome.status = status;
-  if (!why.empty()) outcome.error = std::move(why);
-  return outcome;
-}
-
-Outcome Rollout::answered(std::optional<std::string> answer) {
-  Outcome outcome = ended(OutcomeStatus::answered);
-  outcome.answer = std::move(answer);
-  return outcome;
-}
-
 void Rollout::begin(int sample, std::unique_ptr<Trajectory> so_far) {
-  definitions_ = tools_of(services_, *task_);
   if (so_far) {
     record_ = std::move(*so_far);
     record_.task = task_;
@@ -164,7 +115,7 @@ void Rollout::begin(int sample, std::unique_ptr<Trajectory> so_far) {
     for (auto& turn : record_.turns) {
       const auto* spent = turn->extra.if_contains(kSpent);
       if (!spent || !spent->is_object()) continue;
-      restore_spent(spent->get_object());
+      budget_.restore(spent->get_object());
       const TurnRef journalled = turn;
       auto bare = std::make_shared<Turn>(*turn);
       bare->extra.erase(kSpent);
@@ -196,64 +147,25 @@ void Rollout::begin(int sample, std::unique_ptr<Trajectory> so_far) {
     record_.versions = json::object{{"proctor", kVersion}, {"supervisors", std::move(versions)}};
   }
   conversation_ = *record_.prefix;
-  context_->rollout_id = record_.id;
-  context_->task = task_;
-  context_->seed = derive_seed(config_.seed, "tools", task_->id, std::uint64_t(record_.sample));
 }
 
-json::object Rollout::spent_json() const {
-  return {{"prompt_tokens", spent_.prompt_tokens},
-          {"cached_tokens", spent_.cached_tokens},
-          {"completion_tokens", spent_.completion_tokens},
-          {"wasted_tokens", spent_.wasted_tokens},
-          {"tool_calls", spent_.tool_calls},
-          {"executions", spent_.executions},
-          {"cost", spent_.cost},
-          {"wall_ms", to_ms(services_.clock->steady() - started_)}};
-}
-
-// Of an earlier process: its time counts as if this rollout had begun that much earlier.
-void Rollout::restore_spent(const json::object& spent) {
-  Fields fields(spent, kSpent);
-  spent_.prompt_tokens = fields.integer_or("prompt_tokens", 0);
-  spent_.cached_tokens = fields.integer_or("cached_tokens", 0);
-  spent_.completion_tokens = fields.integer_or("completion_tokens", 0);
-  spent_.wasted_tokens = fields.integer_or("wasted_tokens", 0);
-  spent_.tool_calls = fields.small_or("tool_calls", 0);
-  spent_.executions = fields.small_or("executions", 0);
-  spent_.cost = fields.number_or("cost", 0);
-  const std::chrono::duration<double, std::milli> used(fields.number_or("wall_ms", 0));
-  started_ = services_.clock->steady() - std::chrono::duration_cast<Steady::duration>(used);
-}
-
-Milliseconds Rollout::wall_left() const {
-  const auto used = std::chrono::duration_cast<Milliseconds>(services_.clock->steady() - started_);
-  return std::max(limits_.wall - used, Milliseconds(0));
-}
-
-void Rollout::interrupt() {
-  if (alarm_) alarm_->cancel();
+ToolContext Rollout::tool_context() const {
+  ToolContext context;
+  context.rollout_id = record_.id;
+  context.task = task_;
+  context.seed = derive_seed(config_.seed, "tools", task_->id, std::uint64_t(record_.sample));
+  return context;
 }
 
 // How the rollout ends when no turn may follow.
 std::optional<Outcome> Rollout::over() const {
-  const auto& limits = limits_;
-  if (broken_) return ended(OutcomeStatus::error, *broken_);
+  if (tools_->broken()) return ended(OutcomeStatus::error, *tools_->broken());
   if (!record_.turns.empty() && record_.turns.back()->observations.empty()) {
     // Only an answering turn has nothing to observe: a journalled one lacks just its end.
     if (auto answer = services_.format->answer(record_.turns.back()->assistant))
       return answered(std::move(answer));
   }
-  if (static_cast<int>(record_.turns.size()) >= limits.turns)
-    return ended(OutcomeStatus::max_turns);
-  if (spent_.completion_tokens >= limits.tokens) return ended(OutcomeStatus::max_tokens);
-  if (wall_left().count() == 0) {
-    return ended(OutcomeStatus::stopped,
-                 "wall time: " + std::to_string(limits.wall.count()) + " ms are spent");
-  }
-  if (limits.cost && spent_.cost >= *limits.cost)
-    return ended(OutcomeStatus::stopped, "cost: the budget is spent");
-  return std::nullopt;
+  return budget_.used_up(record_.turns.size());
 }
 
 Async<Result<TrajectoryRef>> Rollout::play_through() {
@@ -274,16 +186,8 @@ Async<Status> Rollout::resume() {
     if (turn->assistant.tokens) tokens_.add_recorded(turn->index, *turn->assistant.tokens);
     for (const auto& observation : turn->observations)
       conversation_.push_back(as_message(observation));
-    for (std::size_t i = 0; i < turn->observations.size(); ++i) {
-      // A call that was refused took no time and changed nothing.
-      if (i >= turn->assistant.tool_calls.size() || turn->observations[i].usage.wall_ms == 0)
-        continue;
-      ToolCall again = turn->assistant.tool_calls[i];
-      auto tool = services_.tools.find(again.name);
-      if (tool == services_.tools.end() || !tool->second->stateful()) continue;
-      auto replayed = co_await run_tool(std::move(again));
-      ++replayed_;
-    }
+    const TurnRef journalled = turn;
+    co_await tools_->replay(journalled);
   }
   if (!cut_before_.empty()) conversation_ = messages_of(record_);  // as many, some of them shorter
   // A turn whose opinions were not journalled is looked at again; the others keep theirs.
@@ -327,7 +231,7 @@ Async<std::optional<Outcome>> Rollout::next_turn() {
   // A turn that does not become part of the record was sampled for nothing.
   const std::int64_t sampled = generation ? generation->completion_tokens : 0;
   const auto without_it = [&] {
-    spent_.wasted_tokens += sampled;
+    budget_.waste(sampled);
     return supervision_.stopped() ? ended(OutcomeStatus::stopped) : over();
   };
   if (supervision_.stopped()) co_return without_it();
@@ -341,16 +245,18 @@ Async<std::optional<Outcome>> Rollout::next_turn() {
 
   const auto tools_started = Steady::now();
   std::optional<Outcome> outcome;
-  if (!said.tool_calls.empty())
-    turn->observations = co_await act_until_stopped(said);
-  else
+  if (!said.tool_calls.empty()) {
+    std::vector<ToolCall> calls = said.tool_calls;
+    turn->observations = co_await tools_->act(std::move(calls));
+  } else {
     outcome = take_words(*turn);
+  }
   turn->timing.tools_ms = to_ms(Steady::now() - tools_started);
 
   // The turn before must be approved before this one becomes part of the record. One whose tools
   // failed of our doing never does: it would show the policy what is none of its business.
   if (!supervision_.stopped()) co_await supervision_.decided();
-  if (supervision_.stopped() || broken_) {
+  if (supervision_.stopped() || tools_->broken()) {
     tokens_.take_back();
     co_return without_it();
   }
@@ -386,7 +292,7 @@ std::optional<Outcome> Rollout::take_words(Turn& turn) const {
     wrong = *said.parse_error;
   } else if (auto answer = services_.format->answer(said)) {
     return answered(std::move(answer));
-  } else if (said.finish_reason == "length" && spent_.completion_tokens >= limits_.tokens) {
+  } else if (said.finish_reason == "length" && budget_.tokens_left() <= 0) {
     return ended(OutcomeStatus::max_tokens);
   }
   const ToolCall none{.id = "", .name = "format", .arguments = {}};
@@ -410,7 +316,7 @@ GenerateRequest Rollout::request() {
                                       static_cast<std::uint64_t>(index)) >>
                           11;
   request.sampling.max_tokens = static_cast<int>(std::min<std::int64_t>(
-      config_.sampling.max_tokens, limits_.tokens - spent_.completion_tokens));
+      config_.sampling.max_tokens, budget_.tokens_left()));
   const bool embedded = services_.policy->backend() == "llama";
   const bool constrain = config_.grammar == GrammarPolicy::on ||
                          (config_.grammar == GrammarPolicy::automatic && embedded);
@@ -431,32 +337,21 @@ Async<Result<Generation>> Rollout::generate() {
       if (full && config_.context == ContextPolicy::truncate && cut_oldest_observation()) continue;
       co_return generation;
     }
-    count(*generation);
+    budget_.count(*generation);
+    services_.counters->prompt_tokens += generation->prompt_tokens;
+    services_.counters->completion_tokens += generation->completion_tokens;
     co_return generation;
   }
-}
-
-void Rollout::count(const Generation& generation) {
-  spent_.prompt_tokens += generation.prompt_tokens;
-  spent_.cached_tokens += generation.cached_tokens;
-  spent_.completion_tokens += generation.completion_tokens;
-  const ModelConfig& model = config_.models.at("policy");
-  spent_.cost += static_cast<double>(generation.prompt_tokens) * price(model, "price_in") +
-                 static_cast<double>(generation.completion_tokens) * price(model, "price_out");
-  services_.counters->prompt_tokens += generation.prompt_tokens;
-  services_.counters->completion_tokens += generation.completion_tokens;
 }
 
 // One call, ended early when a supervisor stops the rollout or its wall time is spent. The model
 // itself keeps `limits_.model`, so that waiting for a place is not taken for a slow model.
 Async<Result<Generation>> Rollout::generate_once() {
-  const Milliseconds limit = wall_left();
+  const Milliseconds limit = budget_.wall_left();
   auto work = services_.policy->generate(request());
-  asio::steady_timer alarm(strand_, limit);
-  alarm_ = &alarm;
-  auto both = race(std::move(work), &alarm);
+  StopAlarm::Wait wait(alarm_, strand_, Steady::now() + limit);
+  auto both = race(std::move(work), wait.timer());
   auto ended = co_await std::move(both);
-  alarm_ = nullptr;
   if (supervision_.stopped()) co_return Error{ErrorKind::cancelled, "stopped"};
   if (ended.rang && ended.in_time) co_return no_answer_in(limit, services_.policy->name());
   if (ended.failure) std::rethrow_exception(ended.failure);
@@ -502,138 +397,6 @@ void Rollout::restore_cut(int before_turn, const json::value& places) {
   }
 }
 
-// A stop calls the tools off as it does the model; what they gave is of no use then.
-Async<std::vector<Observation>> Rollout::act_until_stopped(const Assistant& assistant) {
-  auto work = act(assistant);
-  const bool instant = std::all_of(assistant.tool_calls.begin(), assistant.tool_calls.end(),
-                                   [&](const ToolCall& call) {
-                                     auto tool = services_.tools.find(call.name);
-                                     return tool == services_.tools.end() ||
-                                            (tool->second->instant() && !tool->second->stateful());
-                                   });
-  if (instant) co_return co_await std::move(work);  // done before anyone could call it off
-  asio::steady_timer never(strand_, asio::steady_timer::time_point::max());
-  alarm_ = &never;
-  auto both = race(std::move(work), &never);
-  auto ended = co_await std::move(both);
-  alarm_ = nullptr;
-  if (ended.failure && !(supervision_.stopped() && is_cancellation(ended.failure)))
-    std::rethrow_exception(ended.failure);
-  co_return std::move(ended.result);
-}
-
-// The calls of one turn: side by side, but those with state one after another in their order.
-Async<std::vector<Observation>> Rollout::act(const Assistant& assistant) {
-  bool waits = false;
-  for (const auto& call : assistant.tool_calls) {
-    auto tool = services_.tools.find(call.name);
-    if (tool != services_.tools.end() && (tool->second->stateful() || tool->second->side_effects()))
-      waits = true;
-  }
-  if (waits) co_await supervision_.decided();
-  if (supervision_.stopped()) co_return std::vector<Observation>{};
-
-  std::vector<ToolCall> ordered;
-  std::vector<std::size_t> ordered_places, free_places;
-  std::vector<Async<std::vector<Observation>>> works;
-  for (std::size_t i = 0; i < assistant.tool_calls.size(); ++i) {
-    const ToolCall& call = assistant.tool_calls[i];
-    auto tool = services_.tools.find(call.name);
-    if (tool != services_.tools.end() && tool->second->stateful()) {
-      ordered.push_back(call);
-      ordered_places.push_back(i);
-    } else {
-      std::vector<ToolCall> one{call};
-      works.push_back(call_in_order(std::move(one)));
-      free_places.push_back(i);
-    }
-  }
-  if (!ordered.empty()) works.push_back(call_in_order(std::move(ordered)));
-  auto batches = co_await gather(std::move(works));
-  std::vector<Observation> observations(assistant.tool_calls.size());
-  for (std::size_t i = 0; i < free_places.size(); ++i)
-    observations[free_places[i]] = std::move(batches[i].front());
-  for (std::size_t i = 0; i < ordered_places.size(); ++i)
-    observations[ordered_places[i]] = std::move(batches.back()[i]);
-  co_return observations;
-}
-
-Async<std::vector<Observation>> Rollout::call_in_order(std::vector<ToolCall> calls) {
-  std::vector<Observation> observations;
-  for (auto& call : calls) {
-    auto observation = co_await call_tool(std::move(call));
-    observations.push_back(std::move(observation));
-  }
-  co_return observations;
-}
-
-Async<Observation> Rollout::call_tool(ToolCall call) {
-  const auto known = std::find_if(definitions_.begin(), definitions_.end(),
-                                  [&](const auto& tool) { return tool.name == call.name; });
-  auto tool = services_.tools.find(call.name);
-  if (known == definitions_.end() || tool == services_.tools.end()) {
-    std::string names;
-    for (const auto& definition : definitions_)
-      names += (names.empty() ? "" : ", ") + definition.name;
-    co_return refusal(call, ObservationStatus::error,
-                      "There is no tool '" + call.name + "'. The tools are: " + names + ".");
-  }
-  if (auto status = check_arguments(*known, call.arguments); !status)
-    co_return refusal(call, ObservationStatus::error, status.error().message);
-  if (spent_.tool_calls >= limits_.tool_calls)
-    co_return refusal(call, ObservationStatus::denied, "The budget of tool calls is spent.");
-  if (tool->second->executes() && spent_.executions >= limits_.executions)
-    co_return refusal(call, ObservationStatus::denied, "The budget of executions is spent.");
-  ++spent_.tool_calls;
-  spent_.executions += tool->second->executes() ? 1 : 0;
-  ++services_.counters->tool_calls;
-  auto work = run_tool(std::move(call));
-  co_return co_await std::move(work);
-}
-
-// Without asking the budgets. What the call itself made impossible is for the policy to read; where
-// our own machinery failed, `broken_` says so and the observation is of no use. The deadline of a
-// tool that executes begins when its place in the sandbox is granted; waiting for that is bounded
-// by the rollout's time alone.
-Async<Observation> Rollout::run_tool(ToolCall call) {
-  Tool& tool = *services_.tools.at(call.name);
-  const auto begun = Steady::now();
-  auto queued = std::make_shared<Milliseconds>(0);
-  Result<Observation> result = internal_error("");
-  if (tool.instant()) {
-    auto work = tool.call(call, context_);
-    result = co_await std::move(work);
-  } else {
-    const Milliseconds left = std::max(Milliseconds(1), wall_left());
-    auto deadline =
-        std::make_shared<Deadline>(strand_, tool.executes() ? left : std::min(limits_.tool, left));
-    auto context = std::make_shared<ToolContext>(*context_);
-    context->started = [strand = strand_, deadline, queued, begun, left, own = limits_.tool] {
-      asio::post(strand, [=] {
-        *queued = std::chrono::duration_cast<Milliseconds>(Steady::now() - begun);
-        deadline->restart(std::min(own, std::max(left - *queued, Milliseconds(0))));
-      });
-    };
-    auto work = tool.call(call, context);
-    result = co_await with_deadline(std::move(work), deadline, call.name);
-  }
-  Observation observation;
-  if (result) {
-    observation = std::move(*result);
-  } else {
-    const ErrorKind kind = result.error().kind;
-    const bool late = kind == ErrorKind::timeout;
-    if (!late && kind != ErrorKind::bad_input && !broken_) broken_ = result.error().message;
-    observation = refusal(call, late ? ObservationStatus::timeout : ObservationStatus::error,
-                          result.error().message);
-  }
-  observation.tool_call_id = call.id;
-  observation.name = call.name;
-  if (tool.executes()) observation.usage.extra["queued_ms"] = queued->count();
-  if (observation.usage.wall_ms == 0) observation.usage.wall_ms = to_ms(Steady::now() - begun);
-  co_return observation;
-}
-
 Async<Status> Rollout::record_turn(std::shared_ptr<Turn> turn) {
   conversation_.push_back(as_message(turn->assistant));
   for (const auto& observation : turn->observations)
@@ -644,7 +407,7 @@ Async<Status> Rollout::record_turn(std::shared_ptr<Turn> turn) {
   begin_journal();
   auto judgements = take_findings();
   auto entry = std::make_shared<Turn>(*turn);
-  entry->extra[kSpent] = spent_json();
+  entry->extra[kSpent] = budget_.to_json();
   if (!cut_.empty()) entry->extra[kCut] = std::exchange(cut_, {});
   record_.turns.push_back(std::move(turn));
   ++services_.counters->turns;
@@ -705,14 +468,14 @@ Async<Result<TrajectoryRef>> Rollout::finish(Outcome outcome) {
   json::object facts;
   if (record_.observation.is_object()) facts = record_.observation.get_object();
   if (auto parted = tokens_.parted(); !parted.is_null()) facts["tokens_parted"] = std::move(parted);
-  if (replayed_ > 0) facts["replayed_executions"] = replayed_;
+  if (tools_->replayed() > 0) facts["replayed_executions"] = tools_->replayed();
   if (!facts.empty()) record_.observation = std::move(facts);
   json::object usage{{"turns", record_.turns.size()}};
-  for (auto& pair : spent_json()) usage[pair.key()] = std::move(pair.value());
+  for (auto& pair : budget_.to_json()) usage[pair.key()] = std::move(pair.value());
   record_.extra["usage"] = std::move(usage);
-  services_.counters->wasted_tokens += spent_.wasted_tokens;
+  services_.counters->wasted_tokens += budget_.wasted();
 
-  auto grading = graded(services_, snapshot());
+  auto grading = graded(&services_, snapshot());
   record_.outcome = co_await std::move(grading);
   if (why_ungraded(record_.outcome)) ++services_.counters->errors;
   auto whole = snapshot();
@@ -742,71 +505,9 @@ std::string trajectory_id(const std::string& run, const std::string& task, int s
   return (run.empty() ? "" : run + "-") + task + "-" + std::to_string(sample);
 }
 
-std::vector<ToolDefinition> tools_of(const RolloutServices& services, const Task& task) {
-  std::vector<ToolDefinition> definitions;
-  const auto suite = services.suites.find(task.suite);
-  const std::vector<std::string>* names = task.tools ? &*task.tools : nullptr;
-  if (!names && suite != services.suites.end()) names = &suite->second.tools;
-  for (const auto& [name, tool] : services.tools) {
-    const auto kept = services.tool_suites.find(name);
-    if (kept != services.tool_suites.end() &&
-        std::find(kept->second.begin(), kept->second.end(), task.suite) == kept->second.end())
-      continue;
-    if (!names || std::find(names->begin(), names->end(), name) != names->end())
-      definitions.push_back(tool->definition());
-  }
-  return definitions;
-}
-
-const RolloutLimits& limits_of(const RolloutServices& services, const Task& task) {
-  const auto own = services.limits.find(task.suite);
-  return own == services.limits.end() ? services.config->limits : own->second;
-}
-
-std::vector<Message> prompt_of(const RolloutServices& services, const Task& task) {
-  std::vector<Message> messages;
-  const auto suite = services.suites.find(task.suite);
-  if (suite != services.suites.end()) messages = suite->second.prompt;
-  if (!services.config->system.empty()) {
-    std::erase_if(messages, [](const auto& message) { return message.role == "system"; });
-    Message system{.role = "system", .content = json::string(services.config->system)};
-    messages.insert(messages.begin(), std::move(system));
-  }
-  if (task.messages)
-    messages.insert(messages.end(), task.messages->begin(), task.messages->end());
-  else
-    messages.push_back({.role = "user", .content = json::string(*task.prompt)});
-  return messages;
-}
-
-Async<Outcome> graded(const RolloutServices& services, TrajectoryRef whole) {
-  Outcome outcome = whole->outcome;
-  const auto checker = services.checkers.find(whole->task_id);
-  if (checker == services.checkers.end() || !ended_by_policy(outcome)) co_return outcome;
-  auto work = checker->second->check(whole);
-  // It may wait for the sandbox behind all tools: the rollout's whole time, not that of one wait.
-  const Milliseconds limit = limits_of(services, *whole->task).wall;
-  std::string what = "checker";
-  auto grade = co_await with_deadline(std::move(work), limit, std::move(what));
-  if (grade) {
-    outcome.reward = grade->reward;
-    outcome.correct = grade->correct;
-    outcome.metrics = std::move(grade->metrics);
-  } else {
-    outcome.metrics[kCheckerError] = json::string(grade.error().message);
-  }
-  co_return outcome;
-}
-
-std::optional<std::string> why_ungraded(const Outcome& outcome) {
-  const auto* error = outcome.metrics.if_contains(kCheckerError);
-  if (!error) return std::nullopt;
-  return error->is_string() ? std::string(error->get_string()) : json::serialize(*error);
-}
-
-Async<Result<TrajectoryRef>> roll_out(const RolloutServices& services, RolloutPlan plan) {
+Async<Result<TrajectoryRef>> roll_out(const RolloutServices* services, RolloutPlan plan) {
   auto strand = co_await asio::this_coro::executor;
-  Rollout rollout(services, std::move(plan), strand);
+  Rollout rollout(*services, std::move(plan), strand);
   co_return co_await rollout.play();
 }
 

@@ -12,9 +12,12 @@
 #include <set>
 #include <thread>
 
+#include "runtime/budget.h"
 #include "runtime/core/nursery.h"
 #include "runtime/core/text_table.h"
 #include "runtime/opinions.h"
+#include "runtime/outcome.h"
+#include "runtime/rollout.h"
 
 namespace proctor {
 namespace {
@@ -194,7 +197,7 @@ Async<void> Run::grade(std::string id, TaskRef task, Limiter::Lease place) {
   Outcome outcome;
   std::exception_ptr thrown;
   try {
-    auto work = graded(assembly_.services(), whole);
+    auto work = graded(&assembly_.services(), whole);
     outcome = co_await std::move(work);
   } catch (...) {
     thrown = std::current_exception();
@@ -225,7 +228,7 @@ Async<void> Run::one(RolloutPlan plan, Limiter::Lease place) {
   Result<TrajectoryRef> played = internal_error("");
   std::exception_ptr thrown;
   try {
-    played = co_await roll_out(assembly_.services(), std::move(plan));
+    played = co_await roll_out(&assembly_.services(), std::move(plan));
   } catch (...) {
     thrown = std::current_exception();
   }
@@ -502,13 +505,6 @@ json::object estimate(const Assembly& assembly) {
     most_sampled += samples * tokens;
   }
   const ModelConfig& policy = config.models.at("policy");
-  const auto price = [&](const char* key) {
-    const auto* value = policy.settings.if_contains(key);
-    return value && value->is_number() ? value->to_number<double>() : 0.0;
-  };
-  const auto cost = [&](double prompt, double sampled) {
-    return prompt * price("price_in") + sampled * price("price_out");
-  };
   // Of all rollouts in flight together. Prompts are read ten times as fast as tokens are sampled.
   const double per_second = policy.uri.starts_with("llama:") ? 100 : 2000;
   const auto seconds = [&](double prompt, double sampled) {
@@ -524,8 +520,8 @@ json::object estimate(const Assembly& assembly) {
           {"completion_tokens",
            {{"expected", std::round(expected_sampled)}, {"most", std::round(most_sampled)}}},
           {"cost",
-           {{"expected", cost(expected_prompt, expected_sampled)},
-            {"most", cost(most_prompt, most_sampled)}}},
+           {{"expected", cost(policy, expected_prompt, expected_sampled)},
+            {"most", cost(policy, most_prompt, most_sampled)}}},
           {"seconds",
            {{"expected", seconds(expected_prompt, expected_sampled)},
             {"most", seconds(most_prompt, most_sampled)}}},

@@ -7,7 +7,7 @@
 
 #include "runtime/core/text_table.h"
 #include "runtime/opinions.h"
-#include "runtime/rollout.h"
+#include "runtime/outcome.h"
 #include "supervisors/grading.h"
 
 namespace proctor {

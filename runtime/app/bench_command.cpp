@@ -314,7 +314,7 @@ Result<int> bench_sandbox(const SandboxArguments& arguments) {
     const auto started = Steady::now();
     for (int i = 0; i < parallel; ++i)
       asio::co_spawn(loop, execute_some(pool->get(), arguments.code, &left, &times),
-                     [&](std::exception_ptr failure) { thrown = failure; });
+                     [&](const std::exception_ptr& failure) { thrown = failure; });
     loop.run();
     if (thrown) std::rethrow_exception(thrown);
     const double wall = seconds_since(started);

@@ -22,12 +22,12 @@ T run_to_end(asio::io_context& loop, Async<T> work) {
   loop.restart();
   std::exception_ptr failure;
   if constexpr (std::is_void_v<T>) {
-    asio::co_spawn(loop, std::move(work), [&](std::exception_ptr thrown) { failure = thrown; });
+    asio::co_spawn(loop, std::move(work), [&](const std::exception_ptr& thrown) { failure = thrown; });
     loop.run();
     if (failure) std::rethrow_exception(failure);
   } else {
     std::optional<T> value;
-    asio::co_spawn(loop, std::move(work), [&](std::exception_ptr thrown, T result) {
+    asio::co_spawn(loop, std::move(work), [&](const std::exception_ptr& thrown, T result) {
       failure = thrown;
       if (!thrown) value.emplace(std::move(result));
     });

@@ -51,6 +51,7 @@ class Registry {
 
   std::vector<std::string> names() const {
     std::vector<std::string> names;
+    names.reserve(entries_.size());
     for (const auto& [name, entry] : entries_) names.push_back(name);
     return names;
   }

@@ -53,15 +53,15 @@ Async<std::vector<int>> three() {
 
 TEST(Gather, KeepsTheOrderAndRunsSideBySide) { EXPECT_EQ(await(three()), (std::vector{1, 2, 3})); }
 
-Async<void> hold(Limiter& limiter, std::atomic<int>& inside, std::atomic<int>& most) {
-  auto lease = co_await limiter.acquire();
+Async<void> hold(Limiter* limiter, std::atomic<int>* inside, std::atomic<int>* most) {
+  auto lease = co_await limiter->acquire();
   EXPECT_TRUE(lease);
-  const int now = ++inside;
-  int seen = most.load();
-  while (now > seen && !most.compare_exchange_weak(seen, now)) {
+  const int now = ++*inside;
+  int seen = most->load();
+  while (now > seen && !most->compare_exchange_weak(seen, now)) {
   }
   co_await sleep_for(200us);
-  --inside;
+  --*inside;
 }
 
 TEST(Limiter, CapsAcrossThreads) {
@@ -69,7 +69,7 @@ TEST(Limiter, CapsAcrossThreads) {
   Limiter limiter(5);
   std::atomic<int> inside = 0, most = 0;
   for (int i = 0; i < 400; ++i)
-    asio::co_spawn(asio::make_strand(context), hold(limiter, inside, most), asio::detached);
+    asio::co_spawn(asio::make_strand(context), hold(&limiter, &inside, &most), asio::detached);
   std::vector<std::thread> threads;
   for (int i = 0; i < 3; ++i) threads.emplace_back([&] { context.run(); });
   for (auto& thread : threads) thread.join();
@@ -79,36 +79,36 @@ TEST(Limiter, CapsAcrossThreads) {
   EXPECT_EQ(limiter.usage().acquired, 400u);
 }
 
-Async<Result<int>> acquire_then(Limiter& limiter) {
-  auto lease = co_await limiter.acquire();
+Async<Result<int>> acquire_then(Limiter* limiter) {
+  auto lease = co_await limiter->acquire();
   if (!lease) co_return lease.error();
   co_return 1;
 }
 
-Async<void> give_up_waiting(Limiter& limiter) {
-  auto held = co_await limiter.acquire();
+Async<void> give_up_waiting(Limiter* limiter) {
+  auto held = co_await limiter->acquire();
   auto waiting = acquire_then(limiter);
   auto result = co_await with_deadline(std::move(waiting), 5ms, "place");
   EXPECT_FALSE(result);
-  EXPECT_EQ(limiter.usage().waiting, 0u);
+  EXPECT_EQ(limiter->usage().waiting, 0u);
 }
 
 TEST(Limiter, AWaiterThatGivesUpLeavesTheQueue) {
   Limiter limiter(1);
-  await(give_up_waiting(limiter));
+  await(give_up_waiting(&limiter));
   EXPECT_EQ(limiter.usage().in_use, 0u);
 }
 
-Async<void> overflow(Limiter& limiter) {
-  auto held = co_await limiter.acquire();
-  auto refused = co_await limiter.acquire();
+Async<void> overflow(Limiter* limiter) {
+  auto held = co_await limiter->acquire();
+  auto refused = co_await limiter->acquire();
   EXPECT_FALSE(refused);
   EXPECT_EQ(refused.error().kind, ErrorKind::unavailable);
 }
 
 TEST(Limiter, ABoundedQueueRefusesInsteadOfGrowing) {
   Limiter limiter(1, 0);
-  await(overflow(limiter));
+  await(overflow(&limiter));
 }
 
 }  // namespace

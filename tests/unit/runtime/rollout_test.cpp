@@ -161,7 +161,7 @@ class RolloutTest : public testing::Test {
     return play(RolloutPlan{.task = task_, .so_far = std::make_unique<Trajectory>(so_far)});
   }
   Trajectory play(RolloutPlan plan) {
-    auto played = await(roll_out(services_, std::move(plan)));
+    auto played = await(roll_out(&services_, std::move(plan)));
     EXPECT_TRUE(played) << (played ? "" : played.error().message);
     return played ? **played : Trajectory{};
   }
@@ -601,13 +601,13 @@ TEST_F(RolloutTest, ACutLeavesFewShotExamplesAloneAndMarksItsOwnObservation) {
   EXPECT_FALSE(played.turns[1]->observations[0].extra.contains("cut_before_turn"));
 }
 
-Async<Result<int>> called_off(const RolloutServices& services, TaskRef task) {
+Async<Result<int>> called_off(const RolloutServices* services, TaskRef task) {
   RolloutPlan plan{.task = std::move(task)};
   auto played = co_await roll_out(services, std::move(plan));
   co_return 1;
 }
 
-Async<void> cancel_after(const RolloutServices& services, TaskRef task, Milliseconds time) {
+Async<void> cancel_after(const RolloutServices* services, TaskRef task, Milliseconds time) {
   auto work = called_off(services, std::move(task));
   auto result = co_await with_deadline(std::move(work), time, "rollout");
   EXPECT_FALSE(result);
@@ -641,7 +641,7 @@ TEST_F(RolloutTest, AResumedRolloutKeepsWhatWasCut) {
     auto killed = std::make_shared<Continuing>();
     killed->hangs = last + 1;
     services_.policy = killed;
-    await(cancel_after(services_, task_, 150ms));
+    await(cancel_after(&services_, task_, 150ms));
     auto unfinished = store_->unfinished();
     ASSERT_TRUE(unfinished);
     ASSERT_EQ(unfinished->size(), 1u);
@@ -659,7 +659,7 @@ TEST_F(RolloutTest, ACancelledRolloutLeavesItsJournal) {
   says({kCall}, 15ms);
   watched(5ms);
   config_.limits.turns = 1000;
-  await(cancel_after(services_, task_, 600ms));
+  await(cancel_after(&services_, task_, 600ms));
   auto unfinished = store_->unfinished();
   ASSERT_TRUE(unfinished);
   ASSERT_EQ(unfinished->size(), 1u);
@@ -673,7 +673,7 @@ TEST_F(RolloutTest, AResumedRolloutGoesOnWithItsBudgets) {
   config_.limits.turns = 1000;
   config_.limits.tool_calls = 1000;
   config_.models["policy"].settings = {{"price_in", 0.5}, {"price_out", 1}};
-  await(cancel_after(services_, task_, 600ms));
+  await(cancel_after(&services_, task_, 600ms));
   auto unfinished = store_->unfinished();
   ASSERT_TRUE(unfinished);
   ASSERT_EQ(unfinished->size(), 1u);

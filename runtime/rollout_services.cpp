@@ -1,0 +1,51 @@
+#include "runtime/rollout_services.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "runtime/core/determinism.h"
+
+namespace proctor {
+
+std::vector<ToolDefinition> tools_of(const RolloutServices& services, const Task& task) {
+  std::vector<ToolDefinition> definitions;
+  const auto suite = services.suites.find(task.suite);
+  const std::vector<std::string>* names = task.tools ? &*task.tools : nullptr;
+  if (!names && suite != services.suites.end()) names = &suite->second.tools;
+  for (const auto& [name, tool] : services.tools) {
+    const auto kept = services.tool_suites.find(name);
+    if (kept != services.tool_suites.end() &&
+        std::find(kept->second.begin(), kept->second.end(), task.suite) == kept->second.end())
+      continue;
+    if (!names || std::find(names->begin(), names->end(), name) != names->end())
+      definitions.push_back(tool->definition());
+  }
+  return definitions;
+}
+
+const RolloutLimits& limits_of(const RolloutServices& services, const Task& task) {
+  const auto own = services.limits.find(task.suite);
+  return own == services.limits.end() ? services.config->limits : own->second;
+}
+
+std::vector<Message> prompt_of(const RolloutServices& services, const Task& task) {
+  std::vector<Message> messages;
+  const auto suite = services.suites.find(task.suite);
+  if (suite != services.suites.end()) messages = suite->second.prompt;
+  if (!services.config->system.empty()) {
+    std::erase_if(messages, [](const auto& message) { return message.role == "system"; });
+    Message system{.role = "system", .content = json::string(services.config->system)};
+    messages.insert(messages.begin(), std::move(system));
+  }
+  if (task.messages)
+    messages.insert(messages.end(), task.messages->begin(), task.messages->end());
+  else
+    messages.push_back({.role = "user", .content = json::string(*task.prompt)});
+  return messages;
+}
+
+std::uint64_t policy_seed(const RunConfig& config, const Task& task, int sample) {
+  return derive_seed(config.seed, "policy", task.id, static_cast<std::uint64_t>(sample)) >> 11;
+}
+
+}  // namespace proctor
