@@ -11,10 +11,9 @@
 namespace proctor {
 namespace {
 
-constexpr std::size_t kLeastOutputs = 64;    // logits of one batch: 49,152 floats each
-constexpr std::size_t kWorthWaiting = 32;    // tokens of a prefix that somebody computes just now
-constexpr std::size_t kEmbedChunk = 64;      // a long text must not hold up the others
-constexpr std::size_t kMostSequences = 256;  // llama.cpp's own bound
+constexpr std::size_t kLeastOutputs = 64;  // logits of one batch: 49,152 floats each
+constexpr std::size_t kWorthWaiting = 32;  // tokens of a prefix that somebody computes just now
+constexpr std::size_t kEmbedChunk = 64;    // a long text must not hold up the others
 
 std::size_t common_prefix(const TokenIds& a, const TokenIds& b) {
   const auto [end, other] = std::mismatch(
@@ -292,7 +291,7 @@ void LlamaEngine::run() {
     }
     try {
       if (batch_.n_tokens > 0) compute();
-      if (embedding) {
+      if (embedding && is_next_to_embed(embedding)) {
         if (!embedder_) {
           const std::size_t context = std::min<std::size_t>(settings_.context, 2048);
           embedder_ = Embedder::make(*weights_, context, settings_.threads);
@@ -313,6 +312,12 @@ void LlamaEngine::run() {
   }
   std::lock_guard lock(mutex_);
   fail_all(unavailable("the model was shut down"));
+}
+
+// No longer, when a failed batch ended all jobs.
+bool LlamaEngine::is_next_to_embed(const LlamaJobRef& job) {
+  std::lock_guard lock(mutex_);
+  return !to_embed_.empty() && to_embed_.front() == job;
 }
 
 void LlamaEngine::drop_abandoned() {
@@ -586,6 +591,7 @@ void LlamaEngine::fail_all(const Error& error) {
     }
     queue->clear();
   }
+  if (embedder_) embedder_->forget();
   for (const auto& sequence : sequences_) cut(*sequence, 0);
   llama_memory_clear(llama_get_memory(context_), false);
 }

@@ -72,6 +72,8 @@ struct LlamaGauge {
   Limiter::Usage usage;
 };
 
+inline constexpr std::size_t kMostSequences = 256;  // of one engine; llama.cpp's own bound
+
 class LlamaEngine {
  public:
   struct Settings {
@@ -103,6 +105,7 @@ class LlamaEngine {
   LlamaEngine(LlamaWeightsRef weights, Settings settings, std::shared_ptr<LlamaGauge> gauge);
 
   void run();
+  bool is_next_to_embed(const LlamaJobRef& job);
   void drop_abandoned();
   void admit();
   Match best_match(const LlamaJob& job) const;

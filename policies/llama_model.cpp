@@ -230,7 +230,8 @@ void choose_engines(LlamaSettings& settings, std::uint64_t model_bytes, bool det
                                              : small || gpu ? 1
                                                             : (cores + 1) / 2);
   const std::size_t all = parallel > 0 ? static_cast<std::size_t>(parallel) : 16;
-  settings.engine.parallel = deterministic ? 1 : (all + settings.engines - 1) / settings.engines;
+  const std::size_t each = (all + settings.engines - 1) / settings.engines;
+  settings.engine.parallel = deterministic ? 1 : std::min(each, kMostSequences);
 }
 
 Result<ModelRef> make_llama(const ModelConfig& config) {
@@ -279,6 +280,7 @@ Result<ModelRef> make_llama(const ModelConfig& config) {
       static_cast<std::size_t>(number["context"] > 0 ? std::min(number["context"], trained)
                                                      : std::min<std::int64_t>(trained, 8192));
   if (number["context"] > 0) cells = std::max(cells, blocks(context));
+  settings.engine.parallel = std::min(settings.engine.parallel, cells);
   settings.engine.batch = std::clamp(settings.engine.batch, settings.engine.parallel, cells);
   settings.engine.cells = cells;
   settings.engine.context = std::min(context, cells);

@@ -356,6 +356,11 @@ TEST_F(LlamaModelTest, AnswersManyAtOnceFromSeveralThreads) {
   EXPECT_GT(usage.highest, 1U);
 }
 
+TEST_F(LlamaModelTest, HasNoMorePlacesThanLlamaCppHasSequences) {
+  EXPECT_EQ(make({{"parallel", 1024}, {"engines", 1}})->usage().capacity, 256U);
+  EXPECT_EQ(make({{"max_in_flight", 300}, {"engines", 2}})->usage().capacity, 300U);
+}
+
 TEST_F(LlamaModelTest, FreesThePlaceOfACancelledRequest) {
   ModelRef model = make({{"parallel", 1}, {"engines", 1}});
   const auto started = std::chrono::steady_clock::now();
