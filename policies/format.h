@@ -45,8 +45,9 @@ class Format {
   // finished or has no answer.
   virtual std::optional<std::string> answer(const Assistant& turn) const = 0;
 
-  // GBNF that accepts exactly the well-formed turns over these tools (at most `most_chars` of free
-  // text in each place; 0: any number); "" where the format has none.
+  // GBNF of the plain ones among the well-formed turns over these tools: every text that it accepts
+  // parses, but not the other way round. At most `most_chars` of free text in each place (0: any
+  // number); "" where the format has none.
   virtual std::string grammar(const std::vector<ToolDefinition>& tools, int most_chars) const = 0;
 
   // Calls go through the server's own tool calls; see format_for().

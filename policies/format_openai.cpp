@@ -34,7 +34,7 @@ Message rendered_turn(const Message& message, int turn, std::map<std::string, st
   ids.clear();
   for (std::size_t i = 0; i < rendered.tool_calls.size(); ++i) {
     ToolCall& call = rendered.tool_calls[i];
-    const std::string id = fmt::format("call{:03}{:02}", turn % 1000, i % 100);
+    const std::string id = fmt::format("c{:05}{:03}", turn, i);
     ids[call.id] = id;
     call.id = id;
   }

@@ -47,7 +47,7 @@ class Tags final : public TextualFormat {
  private:
   std::vector<std::string> call_blocks(const std::vector<ToolDefinition>& tools) const;
   std::vector<std::string> all_tags(const std::vector<ToolDefinition>& tools) const;
-  std::optional<std::size_t> closed_call(std::string_view content, std::size_t from, std::size_t to,
+  std::optional<std::size_t> closed_call(std::string_view content, std::size_t from,
                                          const std::vector<ToolDefinition>& tools) const;
   void read_call(Said& said, const std::string& block, std::string_view body,
                  const std::vector<ToolDefinition>& tools) const;
@@ -101,14 +101,12 @@ Tag next_tag(std::string_view content, std::size_t from, const std::vector<std::
   return next;
 }
 
-// Where a call that is closed before `to` begins.
+// Where the next call that is whole begins.
 std::optional<std::size_t> Tags::closed_call(std::string_view content, std::size_t from,
-                                             std::size_t to,
                                              const std::vector<ToolDefinition>& tools) const {
   const Tag call = next_tag(content, from, call_blocks(tools));
   if (call.start == std::string_view::npos) return std::nullopt;
-  const auto end = content.find(closing(call.name), call.start);
-  if (end == std::string_view::npos || end > to) return std::nullopt;
+  if (content.find(closing(call.name), call.start) == std::string_view::npos) return std::nullopt;
   return call.start;
 }
 
@@ -197,8 +195,8 @@ Tags::Said Tags::read(std::string_view content, bool cut_short,
     const auto inside = tag.start + opening(tag.name).size();
     const auto end = content.find(closing(tag.name), inside);
     if (tag.name == thought_) {
-      // A call inside an open thought counts; a mere mention of its tag does not.
-      if (const auto call = closed_call(content, inside, end, tools)) {
+      // A call inside a thought that is not closed counts; a mere mention of its tag does not.
+      if (const auto call = closed_call(content, inside, tools); call && end == npos) {
         think(content.substr(inside, *call - inside), tag.start, *call);
         at = *call;
         continue;

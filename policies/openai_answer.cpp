@@ -56,9 +56,8 @@ std::optional<std::vector<std::int32_t>> read_ids(const json::object& object,
   return ids;
 }
 
-// Numbers, with null (no log-probability for the first token) as 0; -inf comes as a very small one.
+// -inf comes as a very small number.
 float as_logprob(const json::value& value) {
-  if (!value.is_number()) return 0.0F;
   const double number = value.to_number<double>();
   return static_cast<float>(std::clamp(number, -1e9, 0.0));
 }
@@ -201,7 +200,7 @@ void AnswerReader::take_logprobs(const json::object& logprobs) {
     for (const json::value& item : *content) {
       const auto* object = item.if_object();
       const auto* value = object ? find(*object, "logprob") : nullptr;
-      if (!value) continue;
+      if (!value || !value->is_number()) continue;
       logprobs_.push_back(as_logprob(*value));
       // A token may end within a character: only its bytes say so.
       if (const auto* bytes = find_array(*object, "bytes"))
@@ -212,7 +211,8 @@ void AnswerReader::take_logprobs(const json::object& logprobs) {
       ends_.push_back(sampled_.size());
     }
   } else if (const auto* values = find_array(logprobs, "token_logprobs")) {
-    for (const json::value& value : *values) logprobs_.push_back(as_logprob(value));
+    for (const json::value& value : *values)
+      if (value.is_number()) logprobs_.push_back(as_logprob(value));
     const auto* texts = find_array(logprobs, "tokens");
     if (!texts || texts->size() != values->size()) return;
     for (const json::value& text : *texts) {

@@ -337,7 +337,6 @@ class ScriptModel final : public Model {
                          : !rule.tool_calls.empty()  ? "tool_calls"
                                                      : "stop";
     if (!script_.byte_tokens) {
-      if (!rule.logprobs.empty()) turn.tokens.emplace().logprobs = rule.logprobs;
       if (request.on_text && !turn.content.empty()) request.on_text(turn.content);
       return turn;
     }
@@ -399,6 +398,8 @@ Result<ModelRef> make_script(const ModelConfig& config) {
   auto script = read_script(path);
   if (!script) return std::move(script).error();
   script->byte_tokens |= byte_tokens;
+  if (context > 0 && !script->byte_tokens)
+    return bad_input("context: counts tokens, which a script has with ?tokens=bytes only");
   script->context = context;
   const std::string name = std::filesystem::path(path).stem().string();
   return ModelRef(std::make_shared<ScriptModel>(name, std::move(*script),

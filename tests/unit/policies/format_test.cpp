@@ -488,10 +488,10 @@ TEST(OpenAiFormat, GivesToolsToTheServerAndIdsEveryServerTakes) {
       {message("user", "q"), turn, result, turn, result, message("assistant", "hm"), stray},
       some_tools());
   EXPECT_EQ(rendered.native_tools.size(), 3u);
-  EXPECT_EQ(rendered.messages[1].tool_calls[0].id, "call00000");
-  EXPECT_EQ(rendered.messages[2].tool_call_id, "call00000");
-  EXPECT_EQ(rendered.messages[3].tool_calls[0].id, "call00100");
-  EXPECT_EQ(rendered.messages[4].tool_call_id, "call00100");
+  EXPECT_EQ(rendered.messages[1].tool_calls[0].id, "c00000000");
+  EXPECT_EQ(rendered.messages[2].tool_call_id, "c00000000");
+  EXPECT_EQ(rendered.messages[3].tool_calls[0].id, "c00001000");
+  EXPECT_EQ(rendered.messages[4].tool_call_id, "c00001000");
   EXPECT_EQ(rendered.messages[6].role, "user") << "a result without its call is refused by servers";
 }
 
@@ -573,6 +573,11 @@ TEST(TagsFormat, RunsACallInsideAThoughtThatIsNotClosed) {
   const Assistant turn = parsed(*format("tags"), "<think>I should look <search>real</search>");
   ASSERT_EQ(turn.tool_calls.size(), 1u);
   EXPECT_EQ(turn.reasoning, "I should look");
+  const Assistant closed =
+      parsed(*format("tags"),
+             "<think>I could write <search>x</search>, but no.</think><answer>4</answer>");
+  EXPECT_TRUE(closed.tool_calls.empty());
+  EXPECT_EQ(format("tags")->answer(closed), "4");
 }
 
 TEST(TagsFormat, BringsResultsInTheTagThePolicyWasTrainedOn) {

@@ -216,6 +216,14 @@ TEST(Answer, FindsTokenIdsWhereServersPutThem) {
   ASSERT_TRUE(uneven && uneven->tokens);
   EXPECT_TRUE(uneven->tokens->logprobs.empty())
       << "log-probabilities of other tokens are worse than none";
+  for (const char* logprobs : {R"({"token_logprobs":[null,-1],"tokens":["a","b"]})",
+                               R"({"content":[{"logprob":null},{"logprob":-1}]})"}) {
+    auto unknown = read(R"({"prompt_token_ids":[1],"choices":[{"token_ids":[3,4],"text":"ab",
+      "logprobs":)" + std::string(logprobs) +
+                        "}]}");
+    ASSERT_TRUE(unknown && unknown->tokens);
+    EXPECT_TRUE(unknown->tokens->logprobs.empty()) << "null is not certain";
+  }
 }
 
 // Ends of the tokens, and where the content begins among them; empty: not known.

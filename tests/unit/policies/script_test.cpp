@@ -165,6 +165,16 @@ TEST(Script, ContinuesTheIdsThatWereSeen) {
   EXPECT_EQ(second->tokens->ids.back(), 257);
 }
 
+TEST(Script, HasNoLogProbabilitiesWithoutIds) {
+  ScriptFile file(R"({"content":"x","logprobs":[-0.1]})");
+  auto turn = await(script_model(file)->generate(ask("hi")));
+  ASSERT_TRUE(turn);
+  EXPECT_FALSE(turn->tokens);
+  auto counted = make_model({.uri = "script:" + file.path(), .settings = {{"context", 8}}});
+  ASSERT_FALSE(counted);
+  EXPECT_NE(counted.error().message.find("?tokens=bytes"), std::string::npos);
+}
+
 TEST(Script, SaysWhenTheContextIsFull) {
   ScriptFile file(R"({"content":"x"})");
   auto model = script_model(file, "?tokens=bytes", {{"context", 32}});
