@@ -8,6 +8,7 @@
 #include <set>
 
 #include "runtime/core/text_table.h"
+#include "runtime/opinions.h"
 #include "runtime/record_source.h"
 #include "runtime/store.h"
 
@@ -149,7 +150,8 @@ void check_each_token(const Tokens& tokens, std::size_t turns, Complaints& wrong
 void check_against_turns(const Tokens& tokens, const std::vector<TurnRef>& turns,
                          Complaints& wrong) {
   for (const auto& turn : turns)
-    if (!turn->assistant.tokens) return;
+    if (!turn->assistant.tokens)
+      return wrong.add("tokens: a flat record, but turns[{}] has no ids", turn->index);
   std::size_t at = 0;
   for (std::size_t t = 0; t < turns.size() && !wrong.enough(); ++t) {
     const TurnTokens& own = *turns[t]->assistant.tokens;
@@ -189,34 +191,8 @@ void check_against_turns(const Tokens& tokens, const std::vector<TurnRef>& turns
 void check_label(const Label& label, std::size_t place, const Trajectory& whole,
                  Complaints& wrong) {
   const std::string path = fmt::format("labels[{}]", place);
-  const int turns = static_cast<int>(whole.turns.size());
   if (label.supervisor.empty()) wrong.add("{}.supervisor is empty", path);
-  if (label.name.empty()) wrong.add("{}.name is empty", path);
-  if (label.level == LabelLevel::turn && !label.turn)
-    wrong.add("{}.turn is missing for a label of level turn", path);
-  const bool has_turn = label.turn && *label.turn >= 0 && *label.turn < turns;
-  if (label.turn && !has_turn)
-    wrong.add("{}.turn is {}, but the record has {}", path, *label.turn, plural(turns, "turn"));
-  for (const auto& [name, index] : {std::pair{"step", label.step}, {"line", label.line}})
-    if (index && *index < 0) wrong.add("{}.{} is negative", path, name);
-  if (label.tool_call && has_turn) {
-    const auto calls = whole.turns[*label.turn]->assistant.tool_calls.size();
-    if (*label.tool_call < 0 || *label.tool_call >= static_cast<int>(calls))
-      wrong.add("{}.tool_call is {}, but turn {} has {} tool calls", path, *label.tool_call,
-                *label.turn, calls);
-  }
-  if (label.token) {
-    const auto [first, end] = *label.token;
-    const int ids = whole.tokens ? static_cast<int>(whole.tokens->ids.size()) : 0;
-    if (first < 0 || end <= first || end > ids)
-      wrong.add("{}.token is [{}, {}], out of the {} ids", path, first, end, ids);
-  }
-  if (label.value && !std::isfinite(*label.value)) wrong.add("{}.value is not finite", path);
-  // Which words there are is each supervisor's own business; that it is one word is not.
-  constexpr const char* kWord = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
-  if (label.verdict && (label.verdict->empty() || label.verdict->size() > 40 ||
-                        label.verdict->find_first_not_of(kWord) != std::string::npos))
-    wrong.add("{}.verdict is '{}', expected one short word", path, *label.verdict);
+  if (const auto what = wrong_with(label, whole)) wrong.add("{}: {}", path, *what);
 }
 
 void check_head(const Trajectory& whole, Complaints& wrong) {
@@ -338,13 +314,14 @@ Result<LintReport> lint(const std::string& path, std::size_t complaints_per_reco
     unreadable = std::move(*looked);
   }
   bool go_on = true;
-  auto read = for_each_record(path, [&](const SourceRecord& record) -> Status {
+  const auto check = [&](const SourceRecord& record) -> Status {
     for (const auto& complaint : linter.check(record.where, record.text)) {
       go_on = go_on && wrong(complaint);
       if (!go_on) return internal_error("enough");  // leaves the loop, and goes no further
     }
     return {};
-  });
+  };
+  auto read = for_each_record(path, check, &unreadable);
   LintReport report = linter.report();
   if (!go_on) return report;
   if (!read) return std::move(read).error();

@@ -99,17 +99,25 @@ std::optional<std::string> wrong_with(const Label& label, const Trajectory& traj
   if (label.level == LabelLevel::step && !label.step) return "it names no step";
   if (label.level == LabelLevel::line && !label.line) return "it names no line";
   if (label.tool_call) {
-    const auto& calls =
-        trajectory.turns[static_cast<std::size_t>(label.turn.value_or(0))]->assistant.tool_calls;
-    if (!label.turn || *label.tool_call < 0 || *label.tool_call >= static_cast<int>(calls.size()))
-      return "there is no tool call " + std::to_string(*label.tool_call);
+    if (!label.turn) return "it names a tool call, but no turn";
+    const auto& turn = *trajectory.turns[static_cast<std::size_t>(*label.turn)];
+    const int calls = static_cast<int>(turn.assistant.tool_calls.size());
+    if (*label.tool_call < 0 || *label.tool_call >= calls)
+      return "there is no tool call " + std::to_string(*label.tool_call) + " in turn " +
+             std::to_string(*label.turn);
   }
   if (label.token) {
     const auto [first, past] = *label.token;
     const int length = trajectory.tokens ? static_cast<int>(trajectory.tokens->ids.size()) : 0;
-    if (first < 0 || past < first || (trajectory.tokens && past > length))
-      return "its token range is not in tokens.ids";
+    if (first < 0 || past <= first || past > length)
+      return "its token range [" + std::to_string(first) + ", " + std::to_string(past) +
+             "] is not in the " + std::to_string(length) + " ids";
   }
+  // Which words there are is each supervisor's own business; that it is one word is not.
+  constexpr const char* kWord = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+  if (label.verdict && (label.verdict->empty() || label.verdict->size() > 40 ||
+                        label.verdict->find_first_not_of(kWord) != std::string::npos))
+    return "its verdict '" + *label.verdict + "' is not one short word";
   return std::nullopt;
 }
 

@@ -9,20 +9,24 @@ namespace proctor {
 namespace {
 
 Status from_directory(const std::string& directory,
-                      const std::function<Status(const SourceRecord&)>& each) {
+                      const std::function<Status(const SourceRecord&)>& each,
+                      std::vector<Error>* unreadable) {
   auto store = Store::open(directory, Store::Access::read);
   if (!store) return std::move(store).error();
   const std::string where = directory + "/trajectories.db";
   std::size_t number = 0;
-  return (*store)->for_each_text([&](const std::string& id, std::string_view text) {
-    return each(SourceRecord{where + ": " + id, text, ++number});
-  });
+  return (*store)->for_each_text(
+      [&](const std::string& id, std::string_view text) {
+        return each(SourceRecord{where + ": " + id, text, ++number});
+      },
+      unreadable);
 }
 
 }  // namespace
 
 bool has_store(const std::string& path) {
-  return path != "-" && std::filesystem::exists(path + "/trajectories.db");
+  std::error_code error;
+  return path != "-" && std::filesystem::exists(path + "/trajectories.db", error);
 }
 
 Result<Trajectory> trajectory_of(const SourceRecord& record) {
@@ -37,11 +41,14 @@ Result<Trajectory> trajectory_of(const SourceRecord& record) {
 }
 
 Status for_each_record(const std::string& path,
-                       const std::function<Status(const SourceRecord& record)>& each) {
+                       const std::function<Status(const SourceRecord& record)>& each,
+                       std::vector<Error>* unreadable) {
   std::string file = path;
-  if (path != "-" && std::filesystem::is_directory(path)) {
+  std::error_code error;  // what cannot be looked at is said when it is opened
+  if (path != "-" && std::filesystem::is_directory(path, error)) {
     const std::string lines = path + "/trajectories.jsonl";
-    if (has_store(path) || !std::filesystem::exists(lines)) return from_directory(path, each);
+    if (has_store(path) || !std::filesystem::exists(lines, error))
+      return from_directory(path, each, unreadable);
     file = lines;
   }
   const std::string shown = file == "-" ? "stdin" : file;

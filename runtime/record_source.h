@@ -24,9 +24,11 @@ Result<Trajectory> trajectory_of(const SourceRecord& record);
 
 // Calls `each` for every record of a run directory (a directory with trajectories.db, in order of
 // task and sample; else its trajectories.jsonl), or of a file (".zst" is decompressed, "-" is
-// stdin). The first error ends it.
+// stdin). The first error ends it; with `unreadable`, a directory's damaged records do not, but are
+// left out and named there.
 Status for_each_record(const std::string& path,
-                       const std::function<Status(const SourceRecord& record)>& each);
+                       const std::function<Status(const SourceRecord& record)>& each,
+                       std::vector<Error>* unreadable = nullptr);
 
 // The same as trajectories; complaints read "WHERE: ...".
 Status for_each_trajectory(const std::string& path,

@@ -55,7 +55,7 @@ void sync_file(const std::string& path) {
 // the copy in the store does.
 Result<json::value> read_config(Database& database, const std::string& directory) {
   const std::string path = directory + "/config.yaml";
-  if (fs::exists(path)) {
+  if (std::error_code error; fs::exists(path, error)) {
     auto file = read_yaml(path);
     if (!file) return std::move(file).error();
     return std::move(file->root);
@@ -200,8 +200,8 @@ class SqliteStore final : public Store {
   Result<std::size_t> unfinished_count() override;
   Result<std::vector<int>> unjudged(const std::string& id) override;
   Status for_each(const std::function<Status(Trajectory)>& each) override;
-  Status for_each_text(
-      const std::function<Status(const std::string&, std::string_view)>& each) override;
+  Status for_each_text(const std::function<Status(const std::string&, std::string_view)>& each,
+                       std::vector<Error>* unreadable) override;
   Result<std::vector<LabelTotal>> label_totals() override;
 
   Status write_jsonl() override;
@@ -338,7 +338,8 @@ Result<std::optional<Trajectory>> SqliteStore::read(const std::string& id) {
 }
 
 Status SqliteStore::for_each_text(
-    const std::function<Status(const std::string&, std::string_view)>& each) {
+    const std::function<Status(const std::string&, std::string_view)>& each,
+    std::vector<Error>* unreadable) {
   // Numbers first and records one by one: a record may be long, and so may be what `each` does.
   struct Entry {
     std::string task_id, id;
@@ -357,21 +358,27 @@ Status SqliteStore::for_each_text(
   });
   for (const Entry& entry : entries) {
     auto text = text_of(entry.number);
-    if (!text) return damaged(std::move(text).error(), entry.id);
-    if (!*text) return damaged(bad_input("its record is gone"), entry.id);
+    if (text && !*text) text = bad_input("its record is gone");
+    if (!text) {
+      Error error = damaged(std::move(text).error(), entry.id);
+      if (!unreadable) return error;
+      unreadable->push_back(std::move(error));
+      continue;
+    }
     if (auto done = each(entry.id, **text); !done) return done;
   }
   return {};
 }
 
 Status SqliteStore::for_each(const std::function<Status(Trajectory)>& each) {
-  return for_each_text([&](const std::string& id, std::string_view text) -> Status {
+  const auto read = [&](const std::string& id, std::string_view text) -> Status {
     auto value = parse_json(text, kRecordLevels);
     if (!value) return damaged(std::move(value).error(), id);
     auto trajectory = read_trajectory(*value);
     if (!trajectory) return damaged(std::move(trajectory).error(), id);
     return each(std::move(*trajectory));
-  });
+  };
+  return for_each_text(read, nullptr);
 }
 
 Result<Trajectory> SqliteStore::read_start(std::string_view packed) {
@@ -463,8 +470,8 @@ Status SqliteStore::write_jsonl() {
     return {};
   auto writer = LineWriter::open(path);
   if (!writer) return std::move(writer).error();
-  auto written =
-      for_each_text([&](const std::string&, std::string_view text) { return writer->write(text); });
+  auto written = for_each_text(
+      [&](const std::string&, std::string_view text) { return writer->write(text); }, nullptr);
   if (written) written = writer->close();
   if (!written) return written;
   const auto size = fs::file_size(path, error);
@@ -500,6 +507,11 @@ Result<std::unique_ptr<Store>> open_for_writing(const std::string& directory, Da
 
 Result<std::unique_ptr<Store>> Store::create(const std::string& directory,
                                              const json::value& config) {
+  const std::string config_file = directory + "/config.yaml";
+  std::error_code error;
+  if (fs::exists(config_file, error) && !fs::exists(database_path(directory), error))
+    return bad_input(config_file +
+                     ": is not of a run, which would overwrite it: give another --out");
   if (auto made = make_directory(directory); !made) return std::move(made).error();
   auto lock = RunLock::take(directory);
   if (!lock) return std::move(lock).error();
@@ -510,9 +522,9 @@ Result<std::unique_ptr<Store>> Store::create(const std::string& directory,
   if (*present)
     return bad_input(directory + ": holds a run already: `proctor resume " + directory +
                      "` goes on with it, or give another --out");
-  if (auto written = write_file(directory + "/config.yaml", to_yaml(config)); !written)
+  if (auto written = write_file(config_file, to_yaml(config)); !written)
     return std::move(written).error();
-  sync_file(directory + "/config.yaml");
+  sync_file(config_file);
   if (auto created = create_schema(*database); !created) return std::move(created).error();
   auto remembered = remember(*database, "config", json::serialize(config));
   if (remembered) remembered = remember(*database, "proctor", kVersion);

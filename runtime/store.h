@@ -97,9 +97,11 @@ class Store {
   virtual Result<std::vector<int>> unjudged(const std::string& id) = 0;
   // Every finished trajectory in the order of rows(), one at a time.
   virtual Status for_each(const std::function<Status(Trajectory trajectory)>& each) = 0;
-  // The same as the JSON texts that were stored.
+  // The same as the JSON texts that were stored. The first that is damaged ends it, or, with
+  // `unreadable`, is left out and named there.
   virtual Status for_each_text(
-      const std::function<Status(const std::string& id, std::string_view text)>& each) = 0;
+      const std::function<Status(const std::string& id, std::string_view text)>& each,
+      std::vector<Error>* unreadable = nullptr) = 0;
   // How many labels there are of each supervisor and name; reads no record.
   virtual Result<std::vector<LabelTotal>> label_totals() = 0;
 

@@ -119,6 +119,15 @@ TEST(Lint, HoldsTheFlatIdsAgainstTheTurns) {
             "tokens.ids has 7 ids, but the turns account for 5");
 }
 
+TEST(Lint, WantsIdsOfEveryTurnBehindAFlatRecord) {
+  EXPECT_EQ(complaint([](Trajectory& whole) {
+              Turn bare = *whole.turns[1];
+              bare.assistant.tokens.reset();
+              whole.turns[1] = std::make_shared<const Turn>(std::move(bare));
+            }),
+            "tokens: a flat record, but turns[1] has no ids");
+}
+
 TEST(Lint, WantsTurnsToGoForward) {
   EXPECT_EQ(complaint([](Trajectory& whole) { whole.tokens->turn[5] = -1; }),
             "tokens.turn[5] is -1 after 0: turns must not go back");
@@ -169,18 +178,18 @@ TEST(Lint, ChecksLabels) {
     });
   };
   EXPECT_EQ(labelled([](Label&) {}), "nothing");
-  EXPECT_EQ(labelled([](Label& label) { label.turn = 2; }),
-            "labels[0].turn is 2, but the record has 2 turns");
-  EXPECT_EQ(labelled([](Label& label) { label.turn.reset(); }),
-            "labels[0].turn is missing for a label of level turn");
+  EXPECT_EQ(labelled([](Label& label) { label.turn = 2; }), "labels[0]: there is no turn 2");
+  EXPECT_EQ(labelled([](Label& label) { label.turn.reset(); }), "labels[0]: it names no turn");
   EXPECT_EQ(labelled([](Label& label) { label.verdict = "no_gain"; }), "nothing")
       << "a mechanism's own word";
   EXPECT_EQ(labelled([](Label& label) { label.verdict = "may be"; }),
-            "labels[0].verdict is 'may be', expected one short word");
+            "labels[0]: its verdict 'may be' is not one short word");
   EXPECT_EQ(labelled([](Label& label) { label.token = {5, 8}; }),
-            "labels[0].token is [5, 8], out of the 7 ids");
+            "labels[0]: its token range [5, 8] is not in the 7 ids");
   EXPECT_EQ(labelled([](Label& label) { label.tool_call = 1; }),
-            "labels[0].tool_call is 1, but turn 0 has 1 tool calls");
+            "labels[0]: there is no tool call 1 in turn 0");
+  EXPECT_EQ(labelled([](Label& label) { label.level = LabelLevel::line; }),
+            "labels[0]: it names no line");
   EXPECT_EQ(labelled([](Label& label) { label.supervisor = ""; }), "labels[0].supervisor is empty");
 }
 
@@ -259,6 +268,33 @@ TEST(LintSource, ChecksAStoreWithItsColumnsAndParents) {
   EXPECT_EQ(first_complaint(run), run +
                                       "/trajectories.db: r-t-0: the store's column 'reward' "
                                       "differs from the record");
+}
+
+TEST(LintSource, GoesOnBehindADamagedRecord) {
+  Scratch scratch;
+  const std::string run = scratch.path("run");
+  {
+    auto store = Store::create(run, json::object{});
+    ASSERT_TRUE(store);
+    Trajectory second = with_tokens();
+    second.id = "r-t-1";
+    second.sample = -1;
+    ASSERT_TRUE(await((*store)->finish(shared(with_tokens()))));
+    ASSERT_TRUE(await((*store)->finish(shared(std::move(second)))));
+  }
+  {
+    auto database = Database::open(run + "/trajectories.db", Database::Access::write);
+    ASSERT_TRUE(database->run("UPDATE records SET record = x'28b52ffd00112233' WHERE number = 1"));
+  }
+  std::vector<std::string> complaints;
+  auto report = lint(run, 5, [&](const Complaint& complaint) {
+    complaints.push_back(complaint.what);
+    return true;
+  });
+  ASSERT_TRUE(report) << report.error().message;
+  EXPECT_EQ(complaints, (std::vector<std::string>{
+                            "sample is negative",
+                            run + "/trajectories.db: r-t-0: the record's bytes are damaged"}));
 }
 
 TEST(LintSource, MissesTheParentOfABranch) {

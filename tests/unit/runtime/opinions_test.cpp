@@ -94,6 +94,8 @@ TEST(Opinions, AreAFailureAndNoDecisionWhenALabelIsBad) {
       {.name = "score", .turn = -1, .value = 1.0},
       {.name = "score", .level = LabelLevel::step, .value = 1.0},
       {.name = "score", .tool_call = 0, .value = 1.0},
+      {.name = "score", .value = 1.0, .verdict = "not one word"},
+      {.name = "score", .token = std::pair{0, 1}, .value = 1.0},
   };
   for (const Label& label : bad) {
     auto answer = ask([label](TrajectoryRef) { return say(label); });

@@ -432,6 +432,18 @@ TEST(StoreAccess, NamesTheRecordWhoseBytesAreDamaged) {
   EXPECT_EQ(read.error().message, run + "/trajectories.db: r-a-0: the record's bytes are damaged");
 }
 
+TEST(StoreAccess, LeavesAConfigurationAloneThatIsNotOfARun) {
+  Scratch scratch;
+  const std::string run = scratch.path("mine");
+  std::filesystem::create_directory(run);
+  expect_done(write_file(run + "/config.yaml", "# mine\n"));
+  auto store = Store::create(run, json::object{});
+  ASSERT_FALSE(store);
+  EXPECT_NE(store.error().message.find("/config.yaml: is not of a run"), std::string::npos);
+  EXPECT_EQ(*read_file(run + "/config.yaml"), "# mine\n");
+  EXPECT_FALSE(std::filesystem::exists(run + "/trajectories.db"));
+}
+
 // --- versions ---
 
 Database plain_store(const std::string& path, int version) {
