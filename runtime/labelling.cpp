@@ -74,47 +74,59 @@ Status Labeller::know_suites(const std::set<std::string>& of_records) const {
   return {};
 }
 
-Async<Labeller::Chain> Labeller::ask_all_hooks(SupervisorInstance instance,
-                                               TrajectoryRef record) const {
+Async<Labeller::Chain> Labeller::ask_on_turns(SupervisorInstance instance,
+                                              TrajectoryRef record) const {
   Chain chain;
-  if (instance.supervisor->has_on_turn()) {
-    // What a running rollout would show: no outcome, no tokens, no labels but its own.
-    Trajectory so_far = *record;
-    so_far.turns.clear();
-    so_far.labels.clear();
-    so_far.tokens.reset();
-    so_far.outcome = {};
-    for (const TurnRef& turn : record->turns) {
-      so_far.turns.push_back(turn);
-      auto shown = std::make_shared<const Trajectory>(so_far);
-      auto answer = co_await ask_supervisor(instance, Hook::on_turn, std::move(shown), deadline_);
-      chain.take(std::move(answer));
-      so_far.labels = chain.labels;
-    }
-  }
-  if (instance.supervisor->has_on_finished()) {
-    Trajectory whole = *record;
-    whole.labels.insert(whole.labels.end(), chain.labels.begin(), chain.labels.end());
-    auto shown = std::make_shared<const Trajectory>(std::move(whole));
-    auto answer = co_await ask_supervisor(instance, Hook::on_finished, std::move(shown), deadline_);
+  if (!instance.supervisor->has_on_turn()) co_return chain;
+  // What a running rollout would show: no outcome, no tokens, no labels.
+  Trajectory so_far = *record;
+  so_far.turns.clear();
+  so_far.labels.clear();
+  so_far.tokens.reset();
+  so_far.outcome = {};
+  for (const TurnRef& turn : record->turns) {
+    so_far.turns.push_back(turn);
+    auto shown = std::make_shared<const Trajectory>(so_far);
+    auto answer = co_await ask_supervisor(instance, Hook::on_turn, std::move(shown), deadline_);
     chain.take(std::move(answer));
   }
-  if (!chain.failures.empty() && instance.supervisor->all_or_nothing())
-    std::erase_if(chain.labels, [](const Label& label) { return !is_failed_supervision(label); });
   co_return chain;
+}
+
+// What every supervisor says of one record, in their order. At its end each sees what all of them
+// said of the turns, as at a rollout's end.
+Async<std::vector<Labeller::Chain>> Labeller::ask_all_hooks(TrajectoryRef record) const {
+  std::vector<Async<Chain>> of_turns;
+  for (const auto& instance : supervisors_) of_turns.push_back(ask_on_turns(instance, record));
+  std::vector<Chain> chains = co_await gather(std::move(of_turns));
+  auto whole = std::make_shared<Trajectory>(*record);
+  for (const Chain& chain : chains)
+    whole->labels.insert(whole->labels.end(), chain.labels.begin(), chain.labels.end());
+  std::vector<Async<SupervisorAnswer>> of_the_end;
+  for (const auto& instance : supervisors_)
+    of_the_end.push_back(ask_supervisor(instance, Hook::on_finished, whole, deadline_));
+  auto answers = co_await gather(std::move(of_the_end));
+  for (std::size_t i = 0; i < chains.size(); ++i) {
+    const Supervisor& supervisor = *supervisors_[i].supervisor;
+    if (supervisor.has_on_finished()) chains[i].take(std::move(answers[i]));
+    if (!chains[i].failures.empty() && supervisor.all_or_nothing())
+      std::erase_if(chains[i].labels,
+                    [](const Label& label) { return !is_failed_supervision(label); });
+  }
+  co_return chains;
 }
 
 Async<Labeller::Labelled> Labeller::label(std::vector<Trajectory> members) const {
   Labelled labelled;
-  std::vector<Async<Chain>> works;
+  std::vector<Async<std::vector<Chain>>> works;
   for (Trajectory& member : members) {
     for (const auto& instance : supervisors_) withdraw(member, instance.alias);
-    auto record = std::make_shared<const Trajectory>(member);
-    for (const auto& instance : supervisors_) works.push_back(ask_all_hooks(instance, record));
+    works.push_back(ask_all_hooks(std::make_shared<const Trajectory>(member)));
   }
-  std::vector<Chain> chains = co_await gather(std::move(works));
-  auto chain = chains.begin();
-  for (Trajectory& member : members) {
+  auto of_members = co_await gather(std::move(works));
+  for (std::size_t i = 0; i < members.size(); ++i) {
+    Trajectory& member = members[i];
+    auto chain = of_members[i].begin();
     json::object versions = *member.versions;
     for (const auto& instance : supervisors_) {
       std::move(chain->labels.begin(), chain->labels.end(), std::back_inserter(member.labels));

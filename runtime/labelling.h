@@ -42,7 +42,8 @@ class Labeller {
  private:
   struct Chain;  // what one supervisor said of one trajectory
   Labeller(std::vector<SupervisorInstance> supervisors, Milliseconds deadline);
-  Async<Chain> ask_all_hooks(SupervisorInstance instance, TrajectoryRef record) const;
+  Async<Chain> ask_on_turns(SupervisorInstance instance, TrajectoryRef record) const;
+  Async<std::vector<Chain>> ask_all_hooks(TrajectoryRef record) const;
 
   std::vector<SupervisorInstance> supervisors_;
   Milliseconds deadline_;
