@@ -74,9 +74,9 @@ class Renamed final : public Tool {
   const std::string name_;
 };
 
-Async<void> say_that_it_waits(std::string whom) {
+Async<void> say_that_it_waits() {
   co_await sleep_for(2s);
-  std::cerr << "proctor: waiting for " << whom << "\n";
+  std::cerr << "proctor: waiting for the models to answer\n";
 }
 
 }  // namespace
@@ -367,7 +367,7 @@ Status Assembly::build_supervisors() {
 Async<Status> Assembly::prepare(Milliseconds limit) {
   auto executor = co_await asio::this_coro::executor;
   Nursery remarks(executor);
-  remarks.spawn(executor, say_that_it_waits(services_.policy->name()));
+  remarks.spawn(executor, say_that_it_waits());
   std::exception_ptr thrown;
   Status ready;
   try {

@@ -38,8 +38,8 @@ class Assembly {
   RunCounters& counters() { return counters_; }
   const Models& models() const { return models_; }
   SandboxPool* sandbox() const { return sandbox_.get(); }
-  // {"policy": {"highest": 3, "capacity": 64, ...}, "sandbox": ..., "tool.search": ...}: the most
-  // that was ever in flight, beside its cap.
+  // {"model.policy": {"highest": 3, "capacity": 64, ...}, "sandbox": ..., "tool.search": ...}: the
+  // most that was ever in flight, beside its cap.
   json::object in_flight() const;
 
  private:

@@ -70,7 +70,8 @@ void Budget::restore(const json::object& spent) {
   executions_ = fields.small_or("executions", 0);
   cost_ = fields.number_or("cost", 0);
   const std::chrono::duration<double, std::milli> used(fields.number_or("wall_ms", 0));
-  started_ = clock_.steady() - std::chrono::duration_cast<std::chrono::steady_clock::duration>(used);
+  started_ =
+      clock_.steady() - std::chrono::duration_cast<std::chrono::steady_clock::duration>(used);
 }
 
 Milliseconds Budget::wall_left() const {

@@ -21,7 +21,6 @@ class Budget {
   void count(const Generation& generation);
   // Tokens of a turn that did not become part of the record.
   void waste(std::int64_t tokens) { wasted_tokens_ += tokens; }
-  std::int64_t wasted() const { return wasted_tokens_; }
   // Takes one call from the budget, or says in a sentence for the policy why there is none left.
   std::optional<std::string> refuse_call(bool executes);
 

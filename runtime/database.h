@@ -62,7 +62,6 @@ class Database {
   Status run(const std::string& sql);
   Result<Statement> prepare(std::string_view sql);
   Result<std::int64_t> integer(const std::string& sql);
-  std::int64_t last_row() const { return sqlite3_last_insert_rowid(handle_.get()); }
   bool in_transaction() const { return sqlite3_get_autocommit(handle_.get()) == 0; }
   explicit operator bool() const { return handle_ != nullptr; }
   sqlite3* handle() const { return handle_.get(); }

@@ -38,7 +38,7 @@ Result<LineWriter> LineWriter::open(const std::string& path) {
 }
 
 LineWriter::~LineWriter() {
-  if (file_ && !temporary_.empty()) ::unlink(temporary_.c_str());
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
 }
 
 Error LineWriter::failed(int system_error) const {

@@ -55,10 +55,18 @@ class Rollout {
       thrown = std::current_exception();
     }
     // Whatever happened, nothing that was started may outlive the rollout.
-    if (thrown) co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-    if (thrown) supervision_.cancel();
-    co_await supervision_.all_opinions();
-    co_await journal_.join();
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    if (thrown || !result) supervision_.cancel();
+    try {
+      co_await supervision_.all_opinions();
+    } catch (...) {
+      if (!thrown) thrown = std::current_exception();
+    }
+    try {
+      co_await journal_.join();
+    } catch (...) {
+      if (!thrown) thrown = std::current_exception();
+    }
     if (thrown) std::rethrow_exception(thrown);
     co_return result;
   }
@@ -131,14 +139,7 @@ void Rollout::begin(int sample, std::unique_ptr<Trajectory> so_far) {
     record_.group_id = config_.name + "-" + task_->id;
     record_.sample = sample;
     record_.task = task_;
-    Sampling sampling = config_.sampling;
-    sampling.seed = policy_seed(config_, *task_, sample);
-    record_.policy = json::object{{"backend", services_.policy->backend()},
-                                  {"model", services_.policy->name()},
-                                  {"sampling", to_json(sampling)},
-                                  {"weights_version", nullptr},
-                                  {"format", format_config(*services_.format, config_.format)},
-                                  {"tools", to_json(definitions_)}};
+    record_.policy = policy_of(services_, *task_, sample);
     record_.prefix = std::make_shared<const std::vector<Message>>(prompt_of(services_, *task_));
     record_.created = iso8601(services_.clock->now());
     json::object versions;
@@ -183,7 +184,10 @@ Async<Status> Rollout::resume() {
     conversation_.push_back(as_message(turn->assistant));
     // What the ids so far cover: all that was rendered for this turn, and the turn itself.
     seen_messages_ = services_.format->render(conversation_, definitions_).messages.size();
-    if (turn->assistant.tokens) tokens_.add_recorded(turn->index, *turn->assistant.tokens);
+    if (turn->assistant.tokens)
+      tokens_.add_recorded(turn->index, *turn->assistant.tokens);
+    else
+      tokens_.lose();
     for (const auto& observation : turn->observations)
       conversation_.push_back(as_message(observation));
     const TurnRef journalled = turn;
@@ -205,6 +209,8 @@ Async<Status> Rollout::resume() {
     TurnFinding finding{.decision = turn->decision,
                         .decided_by = turn->decided_by,
                         .supervise_ms = turn->timing.supervise_ms};
+    if (const auto* reason = turn->action_extra.if_contains("reason"))
+      if (const auto* text = reason->if_string()) finding.reason = *text;
     for (const auto& label : record_.labels)
       if (label.turn.value_or(0) == turn->index) finding.labels.push_back(label);
     supervision_.restore(turn->index, std::move(finding));
@@ -235,11 +241,10 @@ Async<std::optional<Outcome>> Rollout::next_turn() {
     return supervision_.stopped() ? ended(OutcomeStatus::stopped) : over();
   };
   if (supervision_.stopped()) co_return without_it();
-  if (auto useless = why_useless(generation)) co_return useless;
-  if (generation->tokens)
-    tokens_.add(turn->index, *generation->tokens);
-  else
-    tokens_.lose();
+  if (auto useless = why_useless(generation)) {
+    budget_.waste(sampled);
+    co_return useless;
+  }
   turn->assistant = services_.format->parse(std::move(*generation), definitions_);
   const Assistant& said = turn->assistant;
 
@@ -256,14 +261,9 @@ Async<std::optional<Outcome>> Rollout::next_turn() {
   // The turn before must be approved before this one becomes part of the record. One whose tools
   // failed of our doing never does: it would show the policy what is none of its business.
   if (!supervision_.stopped()) co_await supervision_.decided();
-  if (supervision_.stopped() || tools_->broken()) {
-    tokens_.take_back();
-    co_return without_it();
-  }
-  if (auto status = co_await record_turn(std::move(turn)); !status) {
+  if (supervision_.stopped() || tools_->broken()) co_return without_it();
+  if (auto status = co_await record_turn(std::move(turn)); !status)
     outcome = ended(OutcomeStatus::error, status.error().message);
-    outcome->extra["store"] = true;
-  }
   co_return outcome;
 }
 
@@ -308,15 +308,15 @@ GenerateRequest Rollout::request() {
   request.messages = std::move(rendered.messages);
   request.stop = std::move(rendered.stop);
   request.tools = std::move(rendered.native_tools);
-  request.seen_ids = tokens_.ids();
+  if (cut_.empty()) request.seen_ids = tokens_.ids();
   request.seen_messages = seen_messages_;
   request.sampling = config_.sampling;
   const int index = static_cast<int>(record_.turns.size());
   request.sampling.seed = derive_seed(policy_seed(config_, *task_, record_.sample),
                                       static_cast<std::uint64_t>(index)) >>
                           11;
-  request.sampling.max_tokens = static_cast<int>(std::min<std::int64_t>(
-      config_.sampling.max_tokens, budget_.tokens_left()));
+  request.sampling.max_tokens =
+      static_cast<int>(std::min<std::int64_t>(config_.sampling.max_tokens, budget_.tokens_left()));
   const bool embedded = services_.policy->backend() == "llama";
   const bool constrain = config_.grammar == GrammarPolicy::on ||
                          (config_.grammar == GrammarPolicy::automatic && embedded);
@@ -368,7 +368,6 @@ bool Rollout::cut_oldest_observation() {
       mark_cut(turn, i, static_cast<int>(record_.turns.size()));
       cut_.push_back(json::array{turn, i});
       conversation_ = messages_of(record_);
-      tokens_.forget();
       seen_messages_ = 0;
       return true;
     }
@@ -398,6 +397,11 @@ void Rollout::restore_cut(int before_turn, const json::value& places) {
 }
 
 Async<Status> Rollout::record_turn(std::shared_ptr<Turn> turn) {
+  if (!cut_.empty()) tokens_.forget();
+  if (turn->assistant.tokens)
+    tokens_.add(turn->index, *turn->assistant.tokens);
+  else
+    tokens_.lose();
   conversation_.push_back(as_message(turn->assistant));
   for (const auto& observation : turn->observations)
     conversation_.push_back(as_message(observation));
@@ -442,6 +446,7 @@ std::vector<Judgement> Rollout::take_findings() {
     auto judged = std::make_shared<Turn>(*place);
     judged->decision = finding->decision;
     judged->decided_by = finding->decided_by;
+    if (!finding->reason.empty()) judged->action_extra["reason"] = finding->reason;
     judged->timing.supervise_ms = finding->supervise_ms;
     summarise_scores(*judged, index, finding->labels);
     place = judged;
@@ -473,7 +478,6 @@ Async<Result<TrajectoryRef>> Rollout::finish(Outcome outcome) {
   json::object usage{{"turns", record_.turns.size()}};
   for (auto& pair : budget_.to_json()) usage[pair.key()] = std::move(pair.value());
   record_.extra["usage"] = std::move(usage);
-  services_.counters->wasted_tokens += budget_.wasted();
 
   auto grading = graded(&services_, snapshot());
   record_.outcome = co_await std::move(grading);
@@ -482,7 +486,6 @@ Async<Result<TrajectoryRef>> Rollout::finish(Outcome outcome) {
   auto more = co_await supervision_.finished(std::move(whole));
   record_.labels.insert(record_.labels.end(), std::make_move_iterator(more.begin()),
                         std::make_move_iterator(more.end()));
-  services_.counters->failed_supervisions += supervision_.failures();
   if (record_.outcome.status == OutcomeStatus::error) ++services_.counters->errors;
   // Half of what some supervisors say is worse than nothing (a return with a turn missing).
   for (const auto& instance : services_.supervisors) {

@@ -48,4 +48,15 @@ std::uint64_t policy_seed(const RunConfig& config, const Task& task, int sample)
   return derive_seed(config.seed, "policy", task.id, static_cast<std::uint64_t>(sample)) >> 11;
 }
 
+json::object policy_of(const RolloutServices& services, const Task& task, int sample) {
+  Sampling sampling = services.config->sampling;
+  sampling.seed = policy_seed(*services.config, task, sample);
+  return {{"backend", services.policy->backend()},
+          {"model", services.policy->name()},
+          {"sampling", to_json(sampling)},
+          {"weights_version", nullptr},
+          {"format", format_config(*services.format, services.config->format)},
+          {"tools", to_json(tools_of(services, task))}};
+}
+
 }  // namespace proctor

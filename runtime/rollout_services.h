@@ -20,9 +20,8 @@ namespace proctor {
 // What a run shows while it goes on; counted from any thread.
 struct RunCounters {
   std::atomic<std::int64_t> finished{0}, turns{0}, tool_calls{0}, errors{0};
-  std::atomic<std::int64_t> prompt_tokens{0}, completion_tokens{0}, wasted_tokens{0};
+  std::atomic<std::int64_t> prompt_tokens{0}, completion_tokens{0};
   std::atomic<std::int64_t> in_flight{0}, highest_in_flight{0};
-  std::atomic<std::int64_t> failed_supervisions{0};
 };
 
 // What all rollouts of a run share; everything in it outlives them.
@@ -49,7 +48,10 @@ const RolloutLimits& limits_of(const RolloutServices& services, const Task& task
 // System and few-shot messages, then the question.
 std::vector<Message> prompt_of(const RolloutServices& services, const Task& task);
 
-// The policy's seed for one sample of a task. Below 2^53, so that no reader of the JSON loses digits.
+// The policy's seed for one sample of a task. Below 2^53, so that no reader of the JSON loses
+// digits.
 std::uint64_t policy_seed(const RunConfig& config, const Task& task, int sample);
+// A record's `policy`: who acts in that sample of the task, and how it is asked.
+json::object policy_of(const RolloutServices& services, const Task& task, int sample);
 
 }  // namespace proctor

@@ -2,19 +2,14 @@
 // a strand of its own.
 #include "runtime/run.h"
 
-#include <fmt/format.h>
-
 #include <boost/asio/signal_set.hpp>
-#include <cmath>
 #include <csignal>
 #include <iostream>
 #include <map>
 #include <set>
 #include <thread>
 
-#include "runtime/budget.h"
 #include "runtime/core/nursery.h"
-#include "runtime/core/text_table.h"
 #include "runtime/opinions.h"
 #include "runtime/outcome.h"
 #include "runtime/rollout.h"
@@ -42,12 +37,16 @@ class Run {
   Async<Status> play();
   Status open_store();
   Status plan();
+  bool goes_on(const Trajectory& journal, const Task& task, int sample);
+  Async<void> spawn_all(Nursery* work);
+  bool is_stopping();
   Async<void> grade(std::string id, TaskRef task, Limiter::Lease place);
   Async<void> one(RolloutPlan plan, Limiter::Lease place);
   void broken(const std::string& id, const std::exception_ptr& thrown);
   void tell(const std::string& id, const Trajectory& trajectory);
-  Async<void> member_finished(TrajectoryRef trajectory);
-  Async<Status> label_group(std::string id, std::vector<std::string> members);
+  std::vector<std::string> members_if_complete(const std::string& group);
+  Async<void> label_group(std::string id, std::vector<std::string> members, Limiter::Lease place);
+  Async<Status> ask_of_group(std::string id, std::vector<std::string> members);
   Async<void> progress();
   Async<void> listen_for_interrupt(Nursery* rollouts);
   void fail(Status status);
@@ -64,8 +63,10 @@ class Run {
   std::vector<std::pair<std::string, TaskRef>> ungraded_;  // finished ones that may lack a grade
   std::size_t total_ = 0, done_before_ = 0;
   std::int64_t errors_before_ = 0;                     // of those done before
+  Limiter places_{assembly_.config().concurrency};     // rollouts
   Limiter labelling_{assembly_.config().concurrency};  // groups
   bool has_group_hooks_ = false;
+  std::size_t journals_of_others_ = 0;
   std::mutex mutex_;  // guards all below but the last two
   std::map<std::string, Group> groups_;
   Status failure_;
@@ -144,13 +145,27 @@ Status Run::plan() {
       }
       RolloutPlan plan{.task = task, .sample = sample};
       if (auto journal = journals.find(id);
-          journal != journals.end() && !journal->second.turns.empty())
+          journal != journals.end() && goes_on(journal->second, *task, sample))
         plan.so_far = std::make_unique<Trajectory>(std::move(journal->second));
       plans_.push_back(std::move(plan));
     }
     if (has_group_hooks_ && !labelled.contains(group_id)) groups_[group_id] = std::move(group);
   }
   return {};
+}
+
+// Whether a journalled rollout goes on from its last turn. Turns of another policy (the
+// configuration was edited) would make a record that says of one what the other did.
+bool Run::goes_on(const Trajectory& journal, const Task& task, int sample) {
+  if (journal.turns.empty()) return false;
+  // Numbers compare as they come back from a file.
+  auto now = parse_json(json::serialize(policy_of(assembly_.services(), task, sample)));
+  if (now && *now == json::value(*journal.policy)) return true;
+  if (journals_of_others_++ == 0)
+    std::cerr << "proctor: the policy, its sampling, format or tools are not those that unfinished "
+                 "rollouts began with; these begin anew\n";
+  log_->event("journal.other_policy", {{"id", journal.id}, {"turns", journal.turns.size()}});
+  return false;
 }
 
 void Run::fail(Status status) {
@@ -233,22 +248,25 @@ Async<void> Run::one(RolloutPlan plan, Limiter::Lease place) {
     thrown = std::current_exception();
   }
   --counters.in_flight;
-  place.give_back();
   if (thrown) {
     if (is_cancellation(thrown)) std::rethrow_exception(thrown);
     broken(id, thrown);
   } else if (!played) {
     fail(std::move(played).error());
-  } else {
-    tell(id, **played);
-    if (has_group_hooks_)
-      co_await member_finished(*played);
-    else
-      add_up(**played);
+  } else if (tell(id, **played); !has_group_hooks_) {
+    add_up(**played);
+  } else if (auto members = members_if_complete((*played)->group()); !members.empty()) {
+    std::string group = (*played)->group();
+    played = internal_error("");  // its group is read from the store
+    // It keeps its place until there is one for its group, so that groups cannot pile up.
+    auto labelling = co_await labelling_.acquire();
+    place.give_back();
+    auto work = label_group(std::move(group), std::move(members), std::move(*labelling));
+    co_await std::move(work);
   }
 }
 
-// A bug ends that one rollout; it is played again by `resume`.
+// A bug ends that one rollout (or the labelling of that group): `resume` does it again.
 void Run::broken(const std::string& id, const std::exception_ptr& thrown) {
   try {
     std::rethrow_exception(thrown);
@@ -265,24 +283,30 @@ void Run::tell(const std::string& id, const Trajectory& trajectory) {
                                    {"error", json_of(trajectory.outcome.error)}});
 }
 
-Async<void> Run::member_finished(TrajectoryRef trajectory) {
-  std::vector<std::string> members;
-  {
-    std::lock_guard lock(mutex_);
-    auto group = groups_.find(trajectory->group());
-    if (group == groups_.end() || ++group->second.finished < group->second.expected) co_return;
-    members = group->second.members;
+// The members of a group whose last one has just finished; else none.
+std::vector<std::string> Run::members_if_complete(const std::string& group) {
+  std::lock_guard lock(mutex_);
+  auto found = groups_.find(group);
+  if (found == groups_.end() || ++found->second.finished < found->second.expected) return {};
+  return found->second.members;
+}
+
+Async<void> Run::label_group(std::string id, std::vector<std::string> members,
+                             Limiter::Lease /*held to the end*/) {
+  std::exception_ptr thrown;
+  try {
+    auto work = ask_of_group(id, std::move(members));
+    if (auto status = co_await std::move(work); !status) fail(std::move(status));
+  } catch (...) {
+    thrown = std::current_exception();
   }
-  std::string id = trajectory->group();
-  auto status = co_await label_group(std::move(id), std::move(members));
-  if (!status) fail(std::move(status));
+  if (!thrown) co_return;
+  if (is_cancellation(thrown)) std::rethrow_exception(thrown);
+  broken(id, thrown);
 }
 
 // Every group hook in the configuration's order, over the members as they lie in the store.
-Async<Status> Run::label_group(std::string id, std::vector<std::string> members) {
-  // A rollout's place is given back before its group is labelled: groups have a bound of their own.
-  auto place = co_await labelling_.acquire();
-  if (!place) co_return std::move(place).error();
+Async<Status> Run::ask_of_group(std::string id, std::vector<std::string> members) {
   std::vector<Trajectory> records;
   for (const auto& member : members) {
     auto record = store_->read(member);
@@ -291,9 +315,8 @@ Async<Status> Run::label_group(std::string id, std::vector<std::string> members)
   }
   for (const auto& instance : assembly_.services().supervisors) {
     if (!instance.supervisor->has_on_group()) continue;
-    auto answer =
-        co_await label_group_with(instance, &records, assembly_.config().limits.supervisor);
-    if (answer.failure) ++assembly_.counters().failed_supervisions;
+    // A failure is a label of its own in the members' records.
+    (void)co_await label_group_with(instance, &records, assembly_.config().limits.supervisor);
   }
   std::vector<TrajectoryRef> labelled;
   labelled.reserve(records.size());
@@ -328,7 +351,13 @@ Async<void> Run::listen_for_interrupt(Nursery* rollouts) {
   std::_Exit(130);
 }
 
+bool Run::is_stopping() {
+  std::lock_guard lock(mutex_);
+  return interrupted_ || !failure_;
+}
+
 Async<Status> Run::play() {
+  began_ = std::chrono::steady_clock::now();
   if (auto ready = co_await assembly_.prepare(); !ready) co_return ready;
   if (auto opened = open_store(); !opened) co_return opened;
   if (auto planned = plan(); !planned) co_return planned;
@@ -336,10 +365,30 @@ Async<Status> Run::play() {
   began_ = std::chrono::steady_clock::now();
 
   auto executor = co_await asio::this_coro::executor;
-  Nursery rollouts(executor), watchers(executor);
+  Nursery work(executor), watchers(executor);
   watchers.spawn(executor, progress());
-  watchers.spawn(executor, listen_for_interrupt(&rollouts));
-  Limiter places(assembly_.config().concurrency);
+  watchers.spawn(executor, listen_for_interrupt(&work));
+  std::exception_ptr thrown;
+  try {
+    co_await spawn_all(&work);
+  } catch (...) {
+    thrown = std::current_exception();
+    work.cancel();
+  }
+  try {
+    co_await work.join();
+  } catch (...) {
+    if (!thrown) thrown = std::current_exception();
+  }
+  watchers.cancel();
+  co_await watchers.join();
+  if (thrown) std::rethrow_exception(thrown);
+  std::lock_guard lock(mutex_);
+  co_return std::move(failure_);
+}
+
+// Starts all that is to be done; what was started last may still be under way when this returns.
+Async<void> Run::spawn_all(Nursery* work) {
   // One thread is a strand by itself, and the cheaper one.
   const auto next_strand = [this]() -> asio::any_io_executor {
     if (assembly_.config().io_threads > 1) return asio::make_strand(assembly_.loop());
@@ -347,33 +396,25 @@ Async<Status> Run::play() {
   };
   // Grades first, and to their end: what is said of groups is said of members with their grades.
   for (auto& [id, task] : ungraded_) {
-    auto place = co_await places.acquire();
-    if (!place || interrupted_) break;
-    rollouts.spawn(next_strand(), grade(std::move(id), std::move(task), std::move(*place)));
+    auto place = co_await places_.acquire();
+    if (!place || is_stopping()) break;
+    work->spawn(next_strand(), grade(std::move(id), std::move(task), std::move(*place)));
   }
-  co_await rollouts.join();
+  co_await work->join();
   // Groups that were complete before but not labelled yet.
-  std::vector<std::pair<std::string, std::vector<std::string>>> waiting;
+  std::vector<std::pair<std::string, std::vector<std::string>>> complete;
   for (const auto& [id, group] : groups_)
-    if (group.finished == group.expected) waiting.emplace_back(id, group.members);
-  for (auto& [id, members] : waiting) {
-    auto labelled = co_await label_group(std::move(id), std::move(members));
-    if (!labelled) fail(std::move(labelled));
+    if (group.finished == group.expected) complete.emplace_back(id, group.members);
+  for (auto& [id, members] : complete) {
+    auto place = co_await labelling_.acquire();
+    if (!place || is_stopping()) break;
+    work->spawn(next_strand(), label_group(id, std::move(members), std::move(*place)));
   }
   for (auto& plan : plans_) {
-    auto place = co_await places.acquire();
-    const bool stop = interrupted_ || [this] {
-      std::lock_guard lock(mutex_);
-      return !failure_;
-    }();
-    if (!place || stop) break;
-    rollouts.spawn(next_strand(), one(std::move(plan), std::move(*place)));
+    auto place = co_await places_.acquire();
+    if (!place || is_stopping()) break;
+    work->spawn(next_strand(), one(std::move(plan), std::move(*place)));
   }
-  co_await rollouts.join();
-  watchers.cancel();
-  co_await watchers.join();
-  std::lock_guard lock(mutex_);
-  co_return std::move(failure_);
 }
 
 // How fast it went. Of a resumed run in which nothing was left to do, what stands there already.
@@ -428,12 +469,11 @@ Result<RunResult> Run::execute() {
   const auto read = add_up_the_rest();
   if (status && !read) status = read;
   RunResult result = std::move(result_);
-  result.missing = static_cast<std::int64_t>(total_) - result.trajectories;
-  result.failed_supervisions = counters.failed_supervisions;
+  result.missing = static_cast<std::int64_t>(plans_.size()) - counters.finished;
   result.interrupted = interrupted_;
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - began_).count();
-  show_({.done = result.trajectories,
+  show_({.done = static_cast<std::int64_t>(total_) - result.missing,
          .total = static_cast<std::int64_t>(total_),
          .errors = result.summary.errors(),
          .counters = &counters,
@@ -456,114 +496,6 @@ Result<RunResult> run_all(Assembly& assembly, Start start,
                           std::function<void(const RunProgress&)> show) {
   Run run(assembly, start, std::move(show));
   return run.execute();
-}
-
-namespace {
-
-// What the estimate takes for granted.
-constexpr double kCharactersPerToken = 4;
-constexpr double kObservationTokens = 200;  // what tools say after one turn
-constexpr double kExpectedTurns = 0.5;      // share of the limit that a rollout uses
-constexpr double kExpectedTokens = 0.25;    // the same of sampled tokens
-
-// Tokens of the first prompt: instructions, tools, examples and question as the format writes them.
-double prompt_tokens(const Assembly& assembly, const Task& task) {
-  const RolloutServices& services = assembly.services();
-  const auto tools = tools_of(services, task);
-  const Rendered rendered = services.format->render(prompt_of(services, task), tools);
-  double characters = 0;
-  for (const auto& message : rendered.messages) {
-    characters += static_cast<double>(message.text().size()) + 16;  // the template's marks
-    for (const auto& call : message.tool_calls)
-      characters += static_cast<double>(json::serialize(call.arguments).size());
-  }
-  if (services.format->native())
-    characters += static_cast<double>(json::serialize(to_json(tools)).size());
-  return characters / kCharactersPerToken;
-}
-
-}  // namespace
-
-json::object estimate(const Assembly& assembly) {
-  const RunConfig& config = assembly.config();
-  double expected_prompt = 0, most_prompt = 0, expected_sampled = 0, most_sampled = 0;
-  const double samples = config.samples;
-  for (const auto& task : assembly.tasks()) {
-    const RolloutLimits& limits = limits_of(assembly.services(), *task);
-    const double prompt = prompt_tokens(assembly, *task);
-    const bool uses_tools = !tools_of(assembly.services(), *task).empty();
-    // Each turn's prompt holds all turns before it: sums of 0, 1, ... n-1.
-    const auto prompts = [&](double turns, double sampled) {
-      const double each = sampled / turns + (uses_tools ? kObservationTokens : 0);
-      return turns * prompt + each * turns * (turns - 1) / 2;
-    };
-    const auto tokens = static_cast<double>(limits.tokens);
-    const double turns = std::max(1.0, std::round(limits.turns * kExpectedTurns));
-    expected_prompt += samples * prompts(turns, tokens * kExpectedTokens);
-    most_prompt += samples * prompts(limits.turns, tokens);
-    expected_sampled += samples * tokens * kExpectedTokens;
-    most_sampled += samples * tokens;
-  }
-  const ModelConfig& policy = config.models.at("policy");
-  // Of all rollouts in flight together. Prompts are read ten times as fast as tokens are sampled.
-  const double per_second = policy.uri.starts_with("llama:") ? 100 : 2000;
-  const auto seconds = [&](double prompt, double sampled) {
-    return (sampled + prompt / 10) / per_second;
-  };
-  json::array supervisors;
-  for (const auto& instance : assembly.services().supervisors)
-    supervisors.push_back(json::string(instance.alias));
-  return {{"tasks", assembly.tasks().size()},
-          {"rollouts", static_cast<std::int64_t>(assembly.tasks().size()) * config.samples},
-          {"prompt_tokens",
-           {{"expected", std::round(expected_prompt)}, {"most", std::round(most_prompt)}}},
-          {"completion_tokens",
-           {{"expected", std::round(expected_sampled)}, {"most", std::round(most_sampled)}}},
-          {"cost",
-           {{"expected", cost(policy, expected_prompt, expected_sampled)},
-            {"most", cost(policy, most_prompt, most_sampled)}}},
-          {"seconds",
-           {{"expected", seconds(expected_prompt, expected_sampled)},
-            {"most", seconds(most_prompt, most_sampled)}}},
-          {"assumes",
-           {{"characters_per_token", kCharactersPerToken},
-            {"observation_tokens_per_turn", kObservationTokens},
-            {"expected_share_of_turn_limit", kExpectedTurns},
-            {"expected_share_of_token_limit", kExpectedTokens},
-            {"tokens_per_second", per_second}}},
-          {"not_counted",
-           {{"supervisors", std::move(supervisors)}, {"tools", true}, {"checkers", true}}}};
-}
-
-std::string estimate_text(const json::object& estimate) {
-  const auto number = [&](const char* what, const char* which) {
-    return estimate.at(what).at(which).to_number<double>();
-  };
-  std::vector<std::vector<std::string>> rows{{"the policy alone", "expected", "at most"}};
-  for (const auto& [name, key] :
-       {std::pair{"prompt tokens", "prompt_tokens"}, {"sampled tokens", "completion_tokens"}})
-    rows.push_back({name, fmt::format("{:.0f}", number(key, "expected")),
-                    fmt::format("{:.0f}", number(key, "most"))});
-  if (number("cost", "most") > 0)
-    rows.push_back({"cost", fmt::format("{:.2f}", number("cost", "expected")),
-                    fmt::format("{:.2f}", number("cost", "most"))});
-  rows.push_back({"minutes", fmt::format("{:.1f}", number("seconds", "expected") / 60),
-                  fmt::format("{:.1f}", number("seconds", "most") / 60)});
-  std::string text = plural(estimate.at("tasks").to_number<std::int64_t>(), "task") + ", " +
-                     plural(estimate.at("rollouts").to_number<std::int64_t>(), "rollout") + "\n\n" +
-                     text_table(rows);
-  text += fmt::format(
-      "\nA guess, no measurement: {} characters a token, {:.0f} tokens of observations a turn, "
-      "half "
-      "of the\nturns and a quarter of the tokens that the limits allow, {:.0f} sampled tokens a "
-      "second in all.\nNot in it: what tools and checkers take",
-      kCharactersPerToken, kObservationTokens,
-      estimate.at("assumes").at("tokens_per_second").to_number<double>());
-  const auto& supervisors = estimate.at("not_counted").at("supervisors").as_array();
-  for (std::size_t i = 0; i < supervisors.size(); ++i)
-    text += (i == 0 ? ", and time and model calls of " : ", ") +
-            std::string(supervisors[i].as_string());
-  return text + ".\n";
 }
 
 }  // namespace proctor

@@ -29,7 +29,6 @@ struct RunResult {
   std::int64_t errors = 0;        // with outcome `error`
   std::int64_t graded = 0;        // of those that could not be graded before, by this process
   std::map<std::string, std::int64_t> reasons;  // why rollouts ended in `error` or have no grade
-  std::int64_t failed_supervisions = 0;
   bool interrupted = false;
 };
 
@@ -42,11 +41,5 @@ enum class Start { create, resume, retry_errors };
 // be written or, before any work is done, something needed is not there.
 Result<RunResult> run_all(Assembly& assembly, Start start,
                           std::function<void(const RunProgress&)> show);
-
-// Tokens, time and money a run may take, without asking any model. {"rollouts", "prompt_tokens": {
-// "expected", "most"}, ...}; what the figures assume is in "assumes", what they leave out in
-// "not_counted".
-json::object estimate(const Assembly& assembly);
-std::string estimate_text(const json::object& estimate);  // for people
 
 }  // namespace proctor

@@ -200,6 +200,14 @@ void read_limits_section(const Options& limits, RolloutLimits& into) {
   into.supervisor = Milliseconds(limits.integer("supervisor_ms"));
 }
 
+constexpr const char* kWherePrices =
+    "set price_in and price_out (per token) beside the uri of models.policy";
+
+bool has_prices(const RunConfig& config) {
+  const json::object& settings = config.models.at("policy").settings;
+  return settings.contains("price_in") || settings.contains("price_out");
+}
+
 }  // namespace
 
 Result<RolloutLimits> limits_with(const RunConfig& config, const json::object& suite_limits,
@@ -212,6 +220,8 @@ Result<RolloutLimits> limits_with(const RunConfig& config, const json::object& s
   if (!options) return std::move(options).error();
   RolloutLimits limits;
   read_limits_section(*options, limits);
+  if (limits.cost && !has_prices(config))
+    return bad_input("suite " + suite + ": limits.cost needs prices: " + kWherePrices);
   return limits;
 }
 
@@ -281,11 +291,8 @@ Result<RunConfig> read_run_config(const YamlFile& file) {
   auto limits = section(file, top->any("limits"), "limits", kLimits);
   if (!limits) return limits.error();
   read_limits_section(*limits, config.limits);
-  const json::object& prices = config.models.at("policy").settings;
-  if (config.limits.cost && !prices.contains("price_in") && !prices.contains("price_out"))
-    return file.complain("limits.cost",
-                         "limits.cost needs prices: set price_in and price_out (per token) beside "
-                         "the uri of models.policy");
+  if (config.limits.cost && !has_prices(config))
+    return file.complain("limits.cost", std::string("limits.cost needs prices: ") + kWherePrices);
   auto sampling = section(file, top->any("sampling"), "sampling", kSampling);
   if (!sampling) return sampling.error();
   config.sampling.temperature = sampling->number("temperature");

@@ -19,6 +19,7 @@ Turn without_content(const Turn& turn) {
   rest.scores = turn.scores;
   rest.decision = turn.decision;
   rest.decided_by = turn.decided_by;
+  rest.action_extra = turn.action_extra;
   rest.timing = turn.timing;
   rest.extra = turn.extra;
   return rest;

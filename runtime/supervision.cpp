@@ -7,6 +7,22 @@
 
 namespace proctor {
 
+namespace {
+
+// Sets the event on every way out of a scope.
+class Finally {
+ public:
+  explicit Finally(Event& event) : event_(event) {}
+  ~Finally() { event_.set(); }
+  Finally(const Finally&) = delete;
+  Finally& operator=(const Finally&) = delete;
+
+ private:
+  Event& event_;
+};
+
+}  // namespace
+
 // The opinions on one turn while they come in.
 struct Supervision::Asked {
   std::chrono::steady_clock::time_point started = std::chrono::steady_clock::now();
@@ -50,11 +66,11 @@ void Supervision::restore(int turn, TurnFinding finding) {
 Async<void> Supervision::ask(std::size_t supervisor, TrajectoryRef so_far,
                              std::shared_ptr<Event> before, std::shared_ptr<Event> done,
                              std::shared_ptr<Asked> asked) {
+  const Finally after(*done);  // whoever waits for this hook is not left waiting by a bug in it
   if (before) co_await before->wait();
   const SupervisorInstance& instance = supervisors_[supervisor];
   const int turn = static_cast<int>(so_far->turns.size()) - 1;
   auto answer = co_await ask_supervisor(instance, Hook::on_turn, std::move(so_far), deadline_);
-  failures_ += answer.failure ? 1 : 0;
   const Decision decision = answer.opinion.decision;
   asked->answers[supervisor] = std::move(answer);
   if (--asked->missing == 0) {
@@ -67,6 +83,7 @@ Async<void> Supervision::ask(std::size_t supervisor, TrajectoryRef so_far,
       if (finding.decision == Decision::proceed && opinion.decision != Decision::proceed) {
         finding.decision = opinion.decision;
         finding.decided_by = supervisors_[i].alias;
+        finding.reason = opinion.reason;
       }
     }
     complete_.push_back(turn);
@@ -75,7 +92,6 @@ Async<void> Supervision::ask(std::size_t supervisor, TrajectoryRef so_far,
     stopped_ = true;
     on_stop_();
   }
-  done->set();
 }
 
 Async<void> Supervision::decided() {
@@ -95,7 +111,6 @@ Async<std::vector<Label>> Supervision::finished(TrajectoryRef whole) {
   auto answers = co_await gather(std::move(works));
   std::vector<Label> labels;
   for (auto& answer : answers) {
-    failures_ += answer.failure ? 1 : 0;
     labels.insert(labels.end(), std::make_move_iterator(answer.opinion.labels.begin()),
                   std::make_move_iterator(answer.opinion.labels.end()));
   }

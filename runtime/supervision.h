@@ -18,7 +18,7 @@ namespace proctor {
 struct TurnFinding {
   std::vector<Label> labels;  // in order of the supervisors
   Decision decision = Decision::proceed;
-  std::string decided_by;
+  std::string decided_by, reason;
   double supervise_ms = 0;  // from the turn's end to the last opinion
 };
 
@@ -45,7 +45,6 @@ class Supervision {
   const TurnFinding* finding(int turn) const;
   // Turns whose finding became complete since the last call.
   std::vector<int> newly_complete();
-  int failures() const { return failures_; }
 
  private:
   struct Asked;
@@ -61,7 +60,6 @@ class Supervision {
   std::map<int, std::shared_ptr<Asked>> turns_;
   std::vector<int> complete_;
   bool stopped_ = false;
-  int failures_ = 0;
 };
 
 }  // namespace proctor

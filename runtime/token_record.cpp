@@ -7,8 +7,7 @@ namespace proctor {
 
 void TokenRecord::append(int turn, const std::vector<std::int32_t>& prompt,
                          const TurnTokens& sampled) {
-  before_last_ = flat_.ids.size();
-  const std::size_t size = before_last_ + prompt.size() + sampled.ids.size();
+  const std::size_t size = flat_.ids.size() + prompt.size() + sampled.ids.size();
   // What the prompt adds behind a turn belongs to that turn: its observations and scaffold.
   const int prompt_turn = flat_.ids.empty() ? -1 : turn - 1;
   flat_.ids.insert(flat_.ids.end(), prompt.begin(), prompt.end());
@@ -49,17 +48,9 @@ void TokenRecord::add_recorded(int turn, const TurnTokens& tokens) {
   add(turn, whole);
 }
 
-void TokenRecord::take_back() {
-  flat_.ids.resize(before_last_);
-  flat_.turn.resize(before_last_);
-  flat_.loss_mask.resize(before_last_);
-  flat_.logprobs.resize(before_last_);
-}
-
 void TokenRecord::lose() {
   lost_ = true;
   flat_ = {};
-  before_last_ = 0;
 }
 
 void TokenRecord::forget() {

@@ -1,5 +1,5 @@
 // Exact token bookkeeping of one rollout: one flat sequence of the ids the model really saw and
-// sampled, with mask, log-probabilities and turns.
+// sampled in the turns that became part of the record, with mask, log-probabilities and turns.
 //
 // Blind spot: where a server renders history anew and its prompt no longer begins with what was
 // seen before, there is no single sequence; the record then keeps the ids turn by turn, says at
@@ -19,8 +19,6 @@ class TokenRecord {
   void add(int turn, TurnTokens& tokens);
   // The same from a record, where the cut is made already (resume).
   void add_recorded(int turn, const TurnTokens& tokens);
-  // The turn added last does not become part of the record (a supervisor stopped the rollout).
-  void take_back();
   // A turn without ids: there is no flat record, and nothing to continue until ids come again.
   void lose();
   // History is about to change (truncation): the next prompt is taken as it comes.
@@ -38,8 +36,7 @@ class TokenRecord {
   void append(int turn, const std::vector<std::int32_t>& prompt, const TurnTokens& sampled);
 
   Tokens flat_;
-  std::size_t before_last_ = 0;  // length of `flat_` without the turn added last
-  bool lost_ = false;            // `flat_` is not the whole rollout
+  bool lost_ = false;  // `flat_` is not the whole rollout
   bool whole_logprobs_ = true;
   std::optional<std::pair<int, std::size_t>> parted_;
 };

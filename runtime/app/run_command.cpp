@@ -11,6 +11,7 @@
 #include "runtime/app/terminal_text.h"
 #include "runtime/core/record_writer.h"
 #include "runtime/core/text_table.h"
+#include "runtime/estimate.h"
 #include "runtime/run.h"
 
 namespace proctor {

@@ -22,7 +22,8 @@ T run_to_end(asio::io_context& loop, Async<T> work) {
   loop.restart();
   std::exception_ptr failure;
   if constexpr (std::is_void_v<T>) {
-    asio::co_spawn(loop, std::move(work), [&](const std::exception_ptr& thrown) { failure = thrown; });
+    asio::co_spawn(loop, std::move(work),
+                   [&](const std::exception_ptr& thrown) { failure = thrown; });
     loop.run();
     if (failure) std::rethrow_exception(failure);
   } else {

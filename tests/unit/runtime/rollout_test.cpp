@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "runtime/opinions.h"
 #include "runtime/summary.h"
 #include "tests/support/await.h"
 
@@ -98,7 +99,10 @@ class Watcher final : public Supervisor {
     Opinion opinion;
     opinion.labels.push_back(
         {.name = "seen", .level = LabelLevel::turn, .value = static_cast<double>(turn)});
-    if (turn == stop_at_) opinion.decision = Decision::stop;
+    if (turn == stop_at_) {
+      opinion.decision = Decision::stop;
+      opinion.reason = "seen enough";
+    }
     co_return opinion;
   }
   int asked = 0;
@@ -383,6 +387,7 @@ TEST_F(RolloutTest, AStopCancelsTheSpeculatedTurn) {
   EXPECT_EQ(played.turns.size(), 2u);
   EXPECT_EQ(played.turns[1]->decision, Decision::stop);
   EXPECT_EQ(played.turns[1]->decided_by, "watcher");
+  EXPECT_EQ(played.turns[1]->action_extra.at("reason"), "seen enough");
   EXPECT_EQ(tool->calls, 2);
   EXPECT_EQ(model->started, 3);
   EXPECT_EQ(model->finished, 2);  // the third was cancelled
@@ -397,6 +402,22 @@ TEST_F(RolloutTest, StatefulCallsWaitForTheDecision) {
   EXPECT_EQ(tool->calls, 2);
 }
 
+// Breaks where nobody expects it: not in a hook.
+class Faulty final : public Supervisor {
+ public:
+  bool has_on_turn() const override { return true; }
+  bool decides() const override { return true; }
+  int patience() const override { throw std::runtime_error("no patience"); }
+  Async<Result<Opinion>> on_turn(TrajectoryRef) override { co_return Opinion{}; }
+};
+
+TEST_F(RolloutTest, ABugInASupervisorEndsTheRolloutInsteadOfHangingIt) {
+  with_tool(true);
+  says({kCall, "<answer>x</answer>"});
+  services_.supervisors.push_back({"faulty", "faulty", std::make_shared<Faulty>()});
+  EXPECT_THROW((void)await(roll_out(&services_, RolloutPlan{.task = task_})), std::runtime_error);
+}
+
 TEST_F(RolloutTest, AFailingSupervisorIsARecordAndNothingElse) {
   with_tool(false);
   says({kCall, "<answer>x</answer>"});
@@ -405,9 +426,12 @@ TEST_F(RolloutTest, AFailingSupervisorIsARecordAndNothingElse) {
   services_.supervisors.back().alias = "other";
   const Trajectory played = play();
   EXPECT_EQ(played.outcome.status, OutcomeStatus::answered);
-  EXPECT_EQ(counters_.failed_supervisions, 2);
-  int good = 0;
-  for (const auto& label : played.labels) good += label.supervisor == "other";
+  int good = 0, failed = 0;
+  for (const auto& label : played.labels) {
+    good += label.supervisor == "other";
+    failed += is_failed_supervision(label, "watcher");
+  }
+  EXPECT_EQ(failed, 2);
   EXPECT_EQ(good, 2);
 }
 
@@ -539,7 +563,7 @@ class Continuing final : public Model {
   Async<Result<Generation>> generate(GenerateRequest request) override {
     const std::string whole = text_of(request.messages, 0);
     const int turn = request.asker.turn;
-    if (turn == 2 && whole.find("[cut:") == std::string::npos)
+    if (turn >= full_from || (turn == 2 && whole.find("[cut:") == std::string::npos))
       co_return bad_input("context_full: ");
     std::string seen(request.seen_ids.begin(), request.seen_ids.end());
     if (!seen.empty()) seen += text_of(request.messages, request.seen_messages);
@@ -560,7 +584,7 @@ class Continuing final : public Model {
     }
     co_return generation;
   }
-  int drops_ids = -1, hangs = -1, continued = 0;
+  int drops_ids = -1, hangs = -1, full_from = 100, continued = 0;
   std::vector<std::string> prompts;
 };
 
@@ -620,7 +644,10 @@ TEST_F(RolloutTest, AResumedRolloutKeepsWhatWasCut) {
   const auto without_times = [](const Trajectory& trajectory) {
     auto record = to_json(trajectory);
     record.erase("created");
-    record.at("observation").as_object().erase("replayed_executions");
+    if (auto* facts = record.at("observation").if_object()) {
+      facts->erase("replayed_executions");
+      if (facts->empty()) record["observation"] = nullptr;
+    }
     record.at("usage").as_object().erase("wall_ms");
     for (auto& turn : record.at("turns").as_array()) {
       turn.as_object().erase("timing");
@@ -628,30 +655,53 @@ TEST_F(RolloutTest, AResumedRolloutKeepsWhatWasCut) {
     }
     return json::serialize(record);
   };
-  auto undisturbed = std::make_shared<Continuing>();
-  services_.policy = undisturbed;
-  const Trajectory whole = play();
-  EXPECT_EQ(whole.turns[0]->observations[0].extra.at("cut_before_turn"), 2);
-  for (const int last : {1, 2, 3}) {
+  const auto new_store = [this] {
     TearDown();
     auto store = Store::create(directory_, json::object{{"seed", 1}});
     ASSERT_TRUE(store) << store.error().message;
     store_ = std::move(*store);
     services_.store = store_.get();
-    auto killed = std::make_shared<Continuing>();
-    killed->hangs = last + 1;
-    services_.policy = killed;
-    await(cancel_after(&services_, task_, 150ms));
-    auto unfinished = store_->unfinished();
-    ASSERT_TRUE(unfinished);
-    ASSERT_EQ(unfinished->size(), 1u);
-    ASSERT_EQ(unfinished->front().turns.size(), static_cast<std::size_t>(last) + 1);
-    auto resuming = std::make_shared<Continuing>();
-    services_.policy = resuming;
-    const Trajectory resumed = play(unfinished->front());
-    EXPECT_EQ(resuming->prompts.back(), undisturbed->prompts.back()) << last;
-    EXPECT_TRUE(without_times(resumed) == without_times(whole)) << last;
+  };
+  const auto policy = [this](int drops_ids) {
+    auto model = std::make_shared<Continuing>();
+    model->drops_ids = drops_ids;
+    services_.policy = model;
+    return model;
+  };
+  for (const int drops_ids : {-1, 1, 3}) {
+    new_store();
+    auto undisturbed = policy(drops_ids);
+    const Trajectory whole = play();
+    EXPECT_EQ(whole.turns[0]->observations[0].extra.at("cut_before_turn"), 2);
+    for (const int last : {1, 2, 3}) {
+      new_store();
+      policy(drops_ids)->hangs = last + 1;
+      await(cancel_after(&services_, task_, 150ms));
+      auto unfinished = store_->unfinished();
+      ASSERT_TRUE(unfinished);
+      ASSERT_EQ(unfinished->size(), 1u);
+      ASSERT_EQ(unfinished->front().turns.size(), static_cast<std::size_t>(last) + 1);
+      auto resuming = policy(drops_ids);
+      const Trajectory resumed = play(unfinished->front());
+      EXPECT_EQ(resuming->prompts.back(), undisturbed->prompts.back()) << last;
+      EXPECT_EQ(without_times(resumed), without_times(whole)) << last << ", " << drops_ids;
+    }
   }
+}
+
+// A turn that was never recorded says nothing of the ids of those that were.
+TEST_F(RolloutTest, AContextThatStaysFullLeavesTheRecordedIdsWhole) {
+  with_tool(false);
+  config_.context = ContextPolicy::truncate;
+  auto model = std::make_shared<Continuing>();
+  model->full_from = 1;
+  services_.policy = model;
+  const Trajectory played = play();
+  EXPECT_EQ(played.outcome.status, OutcomeStatus::context_full);
+  ASSERT_EQ(played.turns.size(), 1u);
+  EXPECT_TRUE(played.tokens);
+  EXPECT_FALSE(played.observation.is_object() &&
+               played.observation.get_object().contains("tokens_parted"));
 }
 
 TEST_F(RolloutTest, ACancelledRolloutLeavesItsJournal) {

@@ -206,6 +206,37 @@ TEST_F(RunTest, ResumeGoesOnWithARetryThatWasCutOff) {
       << "the one that began anew is played, the other not";
 }
 
+// Turns of two policies in one record would say of one what the other did.
+TEST_F(RunTest, AnUnfinishedRolloutOfAnotherPolicyBeginsAnew) {
+  const std::string other = file("other.jsonl", R"({"content": "<answer>5</answer>"})");
+  const auto play = [&](const std::string& script, Start start) {
+    auto made = assembly(1, "format: hermes\n", "", script);
+    return *run_all(**made, start, silent);
+  };
+  const auto answer = [&] {
+    auto store = *Store::open(scratch_.path("out"), Store::Access::read);
+    return *(**store->read("run-t0-0")).outcome.answer;
+  };
+  play("", Start::create);
+  const auto unfinish = [&] {  // as if the process had ended behind the answering turn
+    auto store = *Store::open(scratch_.path("out"), Store::Access::write);
+    auto start = std::make_shared<Trajectory>(**store->read("run-t0-0"));
+    const TurnRef turn = start->turns.at(0);
+    start->turns.clear();
+    start->outcome = {};
+    start->outcome.status = OutcomeStatus::error;
+    ASSERT_TRUE(await(store->finish(start)));  // one in `error` with a journal is played again
+    ASSERT_TRUE(await(store->begin(start)));
+    ASSERT_TRUE(await(store->append_turn(start->id, turn, {})));
+  };
+  unfinish();
+  play("", Start::resume);
+  EXPECT_EQ(answer(), "4") << "goes on behind the turn";
+  unfinish();
+  play(other, Start::resume);
+  EXPECT_EQ(answer(), "5");
+}
+
 TEST_F(RunTest, ResumingAFinishedRunKeepsItsSpeed) {
   const auto play = [&](Start start) {
     auto made = assembly(20);

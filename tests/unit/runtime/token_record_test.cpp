@@ -91,20 +91,5 @@ TEST(TokenRecord, ARecordedTurnContinuesTheSame) {
   EXPECT_EQ(record.ids(), again.ids());
 }
 
-TEST(TokenRecord, ATurnTakenBackLeavesNoTrace) {
-  TokenRecord record;
-  auto first = turn_tokens({1, 2}, {3});
-  record.add(0, first);
-  auto wasted = turn_tokens({1, 2, 3, 4}, {5});
-  record.add(1, wasted);
-  record.take_back();
-  const auto tokens = record.tokens();
-  ASSERT_TRUE(tokens);
-  EXPECT_EQ(tokens->ids, (std::vector<std::int32_t>{1, 2, 3}));
-  EXPECT_EQ(tokens->turn, (std::vector<std::int32_t>{-1, -1, 0}));
-  EXPECT_EQ(tokens->loss_mask.size(), 3U);
-  EXPECT_EQ(tokens->logprobs.size(), 3U);
-}
-
 }  // namespace
 }  // namespace proctor
