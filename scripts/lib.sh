@@ -1,6 +1,9 @@
-# What scripts/setup and scripts/test share. Sourced, never run.
+# What the scripts share. Sourced, never run.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# Where things are made, and read by the program: PROCTOR_DATA and PROCTOR_DEPS name other folders.
+data=$(realpath -m "${PROCTOR_DATA:-$root/data}")
+deps=$(realpath -m "${PROCTOR_DEPS:-$root/.deps}")
 
 # Names of scripts/packages.txt as this system has them. A line is "NAME", "NAME|OTHER" where releases
 # differ (the first one that apt knows is taken), each with "# tests" behind it where only tests need it.
@@ -44,4 +47,13 @@ jobs_that_fit() {
   memory=$(awk '/MemAvailable/ {print int($2 / 1500000)}' /proc/meminfo)
   [ "$memory" -ge 1 ] || memory=1
   echo $((cores < memory ? cores : memory))
+}
+
+# Configures, which takes seconds and finds what was fetched since the last time, and builds:
+# PRESET TARGET...
+build_preset() {
+  local preset=$1
+  shift
+  cmake --preset "$preset" -DPROCTOR_DEPS="$deps" &&
+    PROCTOR_JOBS=$(jobs_that_fit) cmake --build --preset "$preset" -j "$(jobs_that_fit)" --target "$@"
 }

@@ -13,6 +13,7 @@ import re
 import sys
 import unicodedata
 
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 DIGITS = {c: i for i, c in enumerate(
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")}
 # dictd's own records about the dictionary.
@@ -94,7 +95,8 @@ def entries(dictionary, index_path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--source", default="/usr/share/dictd", help="folder of foldoc.dict.dz")
-    parser.add_argument("--out", default="data/foldoc/corpus.jsonl")
+    data = os.environ.get("PROCTOR_DATA", os.path.join(ROOT, "data"))
+    parser.add_argument("--out", default=os.path.join(data, "foldoc/corpus.jsonl"))
     options = parser.parse_args()
 
     dictionary_path = os.path.join(options.source, "foldoc.dict.dz")

@@ -1,15 +1,12 @@
-#!/bin/sh
+#!/usr/bin/env bash
 # Makes the environment with the llama-server that tests talk to (.deps/llama-server), pinned by
 # scripts/requirements-tests.txt. Does nothing when it is as pinned.
-set -eu
-root=$(cd "$(dirname "$0")/.." && pwd)
-what=${PROCTOR_DEPS:-$root/.deps}/llama-server
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+what=$deps/llama-server
 requirements=$root/scripts/requirements-tests.txt
 
-if cmp -s "$requirements" "$what/.made-from"; then
-  echo "$what: already there" >&2
-  exit
-fi
+if cmp -s "$requirements" "$what/.made-from"; then exit; fi
 echo "making $what" >&2
 rm -rf "$what"
 python3 -m venv "$what"

@@ -1,23 +1,18 @@
-#!/bin/sh
+#!/usr/bin/env bash
 # Makes the Python environment of the sandbox (data/venv) and the generator of math tasks
 # (.deps/reasoning-gym), pinned by scripts/requirements*.txt. Does nothing when they are as pinned.
-set -eu
-root=$(cd "$(dirname "$0")/.." && pwd)
-data=${PROCTOR_DATA:-$root/data}
-deps=${PROCTOR_DEPS:-$root/.deps}
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
 python=${PYTHON:-/usr/bin/python3}  # the system's: the sandbox sees /usr, not a home directory
 
 [ -x "$python" ] || python=python3
 
 # make WHAT REQUIREMENTS COMMAND...: runs the command unless WHAT was made from these requirements.
 make() {
-  what=$1 requirements=$2
+  local what=$1 requirements=$2
+  local stamp=$what/.made-from
   shift 2
-  stamp=$what/.made-from
-  if [ -f "$stamp" ] && cmp -s "$requirements" "$stamp"; then
-    echo "$what: already there" >&2
-    return
-  fi
+  if cmp -s "$requirements" "$stamp"; then return; fi
   echo "making $what" >&2
   rm -rf "$what"
   mkdir -p "$(dirname "$what")"
