@@ -10,6 +10,7 @@ while IFS= read -r file; do
     '#!'*/sh*) sh -n "$file" || status=1 ;;
   esac
   case "$file" in
+    *.sh) bash -n "$file" || status=1 ;;
     *.py) python3 -c 'import ast,sys; ast.parse(open(sys.argv[1], encoding="utf-8").read(), sys.argv[1])' "$file" || status=1 ;;
   esac
 done < <(git ls-files -co --exclude-standard | grep -v '\.\(h\|cpp\|md\|jsonl\)$')
