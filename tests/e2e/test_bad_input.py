@@ -19,19 +19,27 @@ limits: {{turns: 2}}
 """
 
 
-def main(scratch):
-    tasks = scratch.write("tasks.jsonl", [{"id": "a", "prompt": "2+2?"}, {"id": "b", "prompt": "x"}])
-    script = scratch.write("script.jsonl", [{"content": "<answer>4</answer>"}])
+class Inputs:
+    """A good configuration with its tasks and script, others made from it, and a run that is done."""
 
-    def config(name="run.yaml", policy=f"script:{script}", tasks_path=tasks, extra=""):
-        return scratch.write(name, CONFIG.format(tasks=tasks_path, policy=policy) + extra)
+    def __init__(self, scratch):
+        self.tasks = scratch.write("tasks.jsonl", [{"id": "a", "prompt": "2+2?"}, {"id": "b", "prompt": "x"}])
+        self.script = scratch.write("script.jsonl", [{"content": "<answer>4</answer>"}])
+        self.scratch = scratch
+        self.good = self.config()
+        self.out = scratch("out")
+        result = proctor("run", self.good, "--out", self.out)
+        check_equal(result.returncode, 0, "a good run: " + result.stderr)
+        self.corpus = scratch.write("corpus.jsonl", [{"id": "a", "text": "sea"}])
 
-    good = config()
-    out = scratch("out")
+    def config(self, name="run.yaml", policy=None, tasks_path=None, extra=""):
+        return self.scratch.write(name, CONFIG.format(tasks=tasks_path or self.tasks,
+                                                      policy=policy or f"script:{self.script}") + extra)
 
-    # --- the command line and the configuration ---
-    result = proctor("run", good, "--out", out)
-    check_equal(result.returncode, 0, "a good run: " + result.stderr)
+
+def command_line(inputs):
+    """The command line and the configuration."""
+    scratch, config, good, out = inputs.scratch, inputs.config, inputs.good, inputs.out
     refused(proctor("run", good, "--out", out), 2, out, "resume")
     refused(proctor("run", scratch("nowhere.yaml")), 2, "nowhere.yaml", "No such file")
     refused(proctor("run", config("k.yaml", extra="smaples: 3\n"), "--out", scratch("o1")), 2,
@@ -54,7 +62,10 @@ def main(scratch):
     refused(proctor("run", good, "--filter", "suite", "--out", scratch("o9")), 2, "PATH=VALUE")
     refused(proctor("run", good, "--filter", "id=zzz", "--out", scratch("o10")), 2, "no task")
 
-    # --- files ---
+
+def files(inputs):
+    """Files that are not there, or are not what they should be."""
+    scratch, config, good, corpus = inputs.scratch, inputs.config, inputs.good, inputs.corpus
     refused(proctor("run", config("t.yaml", tasks_path=scratch("none.jsonl"))), 2, "none.jsonl")
     bad = scratch.write("bad.jsonl", '{"id":"a","prompt":"x"}\n{"id":"b","prompt":\n')
     refused(proctor("run", config("b.yaml", tasks_path=bad)), 2, "bad.jsonl:2", "JSON")
@@ -70,7 +81,6 @@ def main(scratch):
     refused(proctor("resume", good), 2, "run.yaml", "it is a file")
     refused(proctor("index", "query", scratch("nothing"), "x"), 2, "nothing", "no such folder")
     index = scratch("index")
-    corpus = scratch.write("corpus.jsonl", [{"id": "a", "text": "sea"}])
     proctor("index", "build", corpus, "--out", index)
     refused(proctor("index", "query", index, "--queries", scratch.path), 2, "is a directory")
     refused(proctor("index", "query", index, "--queries", scratch("none")), 2, "none: No such file")
@@ -83,7 +93,10 @@ def main(scratch):
     refused(proctor("run", config("loop.yaml", tasks_path=loop)), 2, "loop.jsonl")
     refused(proctor("exec", "--lang", "python", loop), 2, "loop.jsonl")
 
-    # --- gold that cannot be graded by, before anything runs ---
+
+def golds(inputs):
+    """Gold that cannot be graded by is refused before anything runs."""
+    scratch, config = inputs.scratch, inputs.config
     for name, task, words in (
             ("slip", {"checker": "answers", "gold": {"answer": "4"}}, ["gold.answers", "did you mean 'answers'"]),
             ("none", {"checker": "answers"}, ["gold.answers", "the task has no gold"]),
@@ -98,7 +111,10 @@ def main(scratch):
                 f"gold-{name}.jsonl:2: checker {task['checker']}: ", *words)
         check(not os.path.exists(scratch("gold")), f"no run directory: {name}")
 
-    # --- values that mean something else than what was typed ---
+
+def values(inputs):
+    """Values that mean something else than what was typed."""
+    scratch, good, out, corpus = inputs.scratch, inputs.good, inputs.out, inputs.corpus
     refused(proctor("run", good, "--set", "samples=", "--out", scratch("o20")), 2, "samples=", "value is missing")
     for command in (("run", good), ("label", out, "--supervise", "groundedprm"), ("index", "build", corpus),
                     ("export", out, "--format", "proctor")):
@@ -115,7 +131,10 @@ def main(scratch):
     check_equal(idle.returncode, 0, "webarbiter without candidates: " + idle.stderr)
     check("webarbiter labelled nothing" in idle.stderr, "one remark: " + idle.stderr)
 
-    # --- model servers ---
+
+def servers(inputs):
+    """Model servers that are gone, refuse, babble or hang."""
+    scratch, config = inputs.scratch, inputs.config
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
@@ -194,7 +213,10 @@ def main(scratch):
 
     failing(second_time, "sretry", code=0)
 
-    # --- the disk ---
+
+def disk(inputs):
+    """A full disk, and a file where a directory should be."""
+    scratch, good = inputs.scratch, inputs.good
     if os.geteuid() == 0:
         mount = scratch("full")
         os.mkdir(mount)
@@ -210,5 +232,7 @@ def main(scratch):
 
 
 with Scratch() as folder:
-    main(folder)
+    given = Inputs(folder)
+    for subject in (command_line, files, golds, values, servers, disk):
+        subject(given)
 finish()

@@ -8,7 +8,9 @@ import sys
 import tempfile
 import time
 
-BINARY = os.path.abspath(sys.argv[1])
+from support import BINARY, skip
+
+skipped = []  # parts that this machine cannot play
 STATUSES = ("ok nonzero_exit signaled time_limit wall_limit memory_limit output_limit process_limit "
             "file_limit denied compile_error sandbox_error").split()
 
@@ -232,7 +234,7 @@ def nothing_is_left_after_many_short_runs():
 def hidden_tests_stay_hidden():
     """An installed proctor keeps its suites, with the hidden tests, below /usr: which guests see."""
     if os.geteuid() != 0:
-        print("skipped: an installation below /usr (needs root)")
+        skipped.append("an installation below /usr (needs root)")
         return
     home = tempfile.mkdtemp(prefix="proctor-test-", dir="/usr/share")
     try:
@@ -262,7 +264,7 @@ def hidden_tests_stay_hidden():
 
 def as_an_ordinary_user():
     if os.geteuid() != 0 or not shutil.which("setpriv"):
-        print("skipped: worlds of an ordinary user (need root and setpriv to become one)")
+        skipped.append("worlds of an ordinary user (need root and setpriv to become one)")
         return
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
@@ -301,3 +303,5 @@ nothing_is_left_after_many_short_runs()
 hidden_tests_stay_hidden()
 as_an_ordinary_user()
 print("ok")
+if skipped:
+    skip("all else passed; " + "; ".join(skipped), "SANDBOX_MUST_WORK")

@@ -91,7 +91,9 @@ def main():
                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         process.stdin.write(lines(CORPUS))
         process.stdin.flush()
+        deadline = time.monotonic() + 60
         while not [name for name in os.listdir(folder) if name.startswith("x.partial")]:
+            assert time.monotonic() < deadline, "nothing is begun"
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         _, told = process.communicate('{"id": "d", "text": "d"}\n', timeout=30)
