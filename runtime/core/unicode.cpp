@@ -88,4 +88,19 @@ std::string lower_text(std::string_view text) {
   return lowered;
 }
 
+std::size_t character_start(std::string_view text, std::size_t at) {
+  if (at >= text.size()) return text.size();
+  while (at > 0 && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80) --at;
+  return at;
+}
+
+bool is_utf8(std::string_view text) {
+  for (std::size_t at = 0; at < text.size();) {
+    const auto [point, bytes] = decode(text, at);
+    if (point == kNoCharacter && bytes == 1) return false;
+    at += bytes;
+  }
+  return true;
+}
+
 }  // namespace proctor

@@ -68,4 +68,10 @@ void append_utf8(std::string& text, char32_t point);
 // Bytes that are no UTF-8 stay as they are.
 std::string lower_text(std::string_view text);
 
+// Where the character begins that the byte `at` belongs to: where a text may be cut. The end of the
+// text is its own start.
+std::size_t character_start(std::string_view text, std::size_t at);
+// Every byte belongs to a character.
+bool is_utf8(std::string_view text);
+
 }  // namespace proctor

@@ -96,6 +96,8 @@ TEST(Opinions, AreAFailureAndNoDecisionWhenALabelIsBad) {
       {.name = "score", .tool_call = 0, .value = 1.0},
       {.name = "score", .value = 1.0, .verdict = "not one word"},
       {.name = "score", .token = std::pair{0, 1}, .value = 1.0},
+      {.name = "score", .value = 1.0, .rationale = "cut within a character: \xC3"},
+      {.name = "score", .value = 1.0, .evidence = {{"seen", {"\xE2\x82"}}}},
   };
   for (const Label& label : bad) {
     auto answer = ask([label](TrajectoryRef) { return say(label); });
