@@ -5,7 +5,6 @@
 //
 // Prints CPU (user + system) and wall time a request, and resident memory a waiting one. The
 // server's own CPU is not in it.
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -14,19 +13,11 @@
 #include <fstream>
 
 #include "policies/model.h"
+#include "tests/bench/cpu_time.h"
 
 namespace {
 
 using namespace proctor;
-
-double cpu_seconds() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& time) {
-    return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
-  };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
 
 double resident_kib() {
   std::ifstream statm("/proc/self/statm");

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "runtime/core/determinism.h"
+#include "tests/bench/cpu_time.h"
 #include "tools/index.h"
 
 namespace proctor {
@@ -50,15 +51,6 @@ class Zipf {
  private:
   std::vector<double> sums_;
 };
-
-double cpu_seconds() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& time) {
-    return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
-  };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
 
 double resident_mb() {
   std::ifstream file("/proc/self/statm");

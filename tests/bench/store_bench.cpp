@@ -2,7 +2,6 @@
 // to open a big one. `store_bench [DIRECTORY]`: DIRECTORY decides which disk is measured.
 //
 // The CPU is the whole process's, user and system, with the rollouts' own coroutines in it.
-#include <sys/resource.h>
 
 #include <boost/asio/io_context.hpp>
 #include <cstdio>
@@ -10,6 +9,7 @@
 #include <string>
 
 #include "runtime/store.h"
+#include "tests/bench/cpu_time.h"
 #include "tests/support/trajectories.h"
 
 namespace proctor {
@@ -18,15 +18,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 double seconds(Clock::duration time) { return std::chrono::duration<double>(time).count(); }
-
-double cpu_seconds() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  const auto of = [](timeval time) {
-    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) * 1e-6;
-  };
-  return of(usage.ru_utime) + of(usage.ru_stime);
-}
 
 // About 1.5 KB a turn, as a search turn of a small model has.
 TurnRef typical_turn(int index, bool tokens) {
