@@ -1,28 +1,24 @@
-// Single flight, cache and fencing of judge calls.
+// Calls, what equal questions have in common, and fencing.
 //
 // Blind spot: the cache knows content only; a judge that is not deterministic gives its first
 // answer to every equal question of a run.
 #include "policies/judge.h"
 
-#include <openssl/evp.h>
-
 #include <algorithm>
 #include <array>
 
 #include "runtime/core/determinism.h"
+#include "runtime/core/text.h"
 
 namespace proctor {
 namespace {
 
-// Not hash64: the judged text is foreign, and must not be able to choose whose verdict it gets.
-std::string key_of(const GenerateRequest& request) {
+// All that a reply depends on.
+std::string question_of(const GenerateRequest& request) {
   std::string text = json::serialize(to_json(request.sampling)) + '\n' + request.grammar + '\n' +
                      request.asker.purpose + '\n';
   for (const Message& message : request.messages) text += json::serialize(to_json(message)) + '\n';
-  unsigned char digest[EVP_MAX_MD_SIZE];
-  unsigned int size = 0;
-  PROCTOR_CHECK(EVP_Digest(text.data(), text.size(), digest, &size, EVP_sha256(), nullptr) == 1);
-  return {reinterpret_cast<const char*>(digest), size};
+  return text;
 }
 
 }  // namespace
@@ -40,9 +36,7 @@ std::string fence(std::string_view name, std::string_view text) {
 std::string behind_sections(std::string_view reply) {
   constexpr std::array<std::string_view, 5> kSections{"reason", "state", "criteria", "analysis",
                                                       "think"};
-  std::string text(reply), lower = text;
-  for (char& c : lower)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  std::string text(reply), lower = lower_ascii(reply);
   const auto erase = [&](std::size_t from, std::size_t to) {
     text.erase(from, to - from);
     lower.erase(from, to - from);
@@ -103,16 +97,6 @@ Async<Result<Judge::Reply>> Judge::call(GenerateRequest request) {
   co_return reply;
 }
 
-void Judge::remember(const std::string& key, const Result<Reply>& reply) {
-  std::lock_guard lock(mutex_);
-  flights_.erase(key);
-  if (!reply || !replies_.emplace(key, *reply).second) return;
-  oldest_.push_back(key);
-  if (oldest_.size() <= kMostRemembered) return;
-  replies_.erase(oldest_.front());
-  oldest_.pop_front();
-}
-
 Async<Result<Judge::Reply>> Judge::reply_in_time(
     GenerateRequest request, std::optional<std::chrono::steady_clock::time_point> until) {
   auto work = reply_to(std::move(request));
@@ -126,24 +110,11 @@ Async<Result<Judge::Reply>> Judge::reply_in_time(
 }
 
 Async<Result<Judge::Reply>> Judge::reply_to(GenerateRequest request) {
-  const std::string key = key_of(request);
-  std::shared_ptr<Flight> flight;
-  {
-    std::lock_guard lock(mutex_);
-    if (auto found = replies_.find(key); found != replies_.end()) co_return found->second;
-    auto& place = flights_[key];
-    if (!place) place = std::make_shared<Flight>();
-    flight = place;
-  }
-  auto lease = co_await flight->turn.acquire();
-  if (!lease) co_return std::move(lease).error();
-  // Whoever is cancelled while asking leaves no outcome, and the next in the queue asks instead.
-  if (!flight->outcome) {
-    auto reply = co_await call(std::move(request));
-    remember(key, reply);
-    flight->outcome = std::move(reply);
-  }
-  co_return *flight->outcome;
+  std::string question = question_of(request);
+  auto shared = std::make_shared<GenerateRequest>(std::move(request));
+  std::function<Async<Result<Reply>>()> ask = [this, shared] { return call(*shared); };
+  auto reply = co_await replies_.get(std::move(question), std::move(ask));
+  co_return reply;
 }
 
 }  // namespace proctor

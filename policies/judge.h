@@ -6,15 +6,13 @@
 #pragma once
 
 #include <chrono>
-#include <deque>
 #include <functional>
-#include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 
 #include "policies/model.h"
+#include "runtime/core/once.h"
 
 namespace proctor {
 
@@ -88,24 +86,15 @@ class Judge {
   struct Reply : JudgeReply {
     Cost cost;
   };
-  // Held by whoever asks; those with the same question queue behind it.
-  struct Flight {
-    Limiter turn{1};
-    std::optional<Result<Reply>> outcome;  // written and read only by the holder of `turn`
-  };
   GenerateRequest request_for(const JudgeQuestion& question, int attempt) const;
   Async<Result<Reply>> reply_in_time(GenerateRequest request,
                                      std::optional<std::chrono::steady_clock::time_point> until);
   Async<Result<Reply>> reply_to(GenerateRequest request);
   Async<Result<Reply>> call(GenerateRequest request);
-  void remember(const std::string& key, const Result<Reply>& reply);
 
   static constexpr std::size_t kMostRemembered = 4096;
   ModelRef model_;
-  std::mutex mutex_;
-  std::map<std::string, std::shared_ptr<Flight>> flights_;  // by content; while being asked
-  std::map<std::string, Reply> replies_;                    // by content; the last kMostRemembered
-  std::deque<std::string> oldest_;                          // keys of replies_, oldest first
+  Once<Reply> replies_{kMostRemembered};
 };
 
 }  // namespace proctor

@@ -344,7 +344,6 @@ Status Assembly::build_checkers() {
 Status Assembly::build_supervisors() {
   SupervisorServices supervisor_services{
       .sandbox = sandbox_.get(),
-      .pool = &pool_,
       .models = &models_,
       .judge = [this](const std::string& role) { return judges_.of(role); },
       .seed = config_.seed,

@@ -2,6 +2,7 @@
 //
 // Blind spot: tool calls written inside the text (Hermes, ReAct) stay text; what a user says
 // between two assistant messages is kept as an observation named `user`.
+#include "runtime/core/text.h"
 #include "runtime/labelling.h"
 #include "supervisors/grading.h"
 #include "supervisors/steps.h"
@@ -63,7 +64,7 @@ Outcome outcome_of(const std::vector<Turn>& turns) {
     return outcome;
   const std::string& text = turns.back().assistant.content;
   outcome.status = OutcomeStatus::answered;
-  outcome.answer = answer_in(text).value_or(std::string(stripped(text)));
+  outcome.answer = answer_in(text).value_or(std::string(trimmed(text)));
   return outcome;
 }
 

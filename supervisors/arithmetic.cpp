@@ -5,9 +5,6 @@
 // Blind spot: implicit multiplication, factorials, roots and units are left alone.
 #include "supervisors/arithmetic.h"
 
-#include <locale.h>
-#include <wctype.h>
-
 #include <algorithm>
 #include <boost/multiprecision/cpp_int.hpp>
 #include <cmath>
@@ -15,7 +12,8 @@
 #include <optional>
 #include <span>
 
-#include "supervisors/steps.h"
+#include "runtime/core/text.h"
+#include "runtime/core/unicode.h"
 
 namespace proctor {
 namespace {
@@ -47,6 +45,11 @@ struct Token {
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
+bool is_letter_beyond_ascii(char32_t point) {
+  const CharacterKind kind = kind_of(point);
+  return kind == CharacterKind::letter || kind == CharacterKind::katakana ||
+         kind == CharacterKind::single || kind == CharacterKind::extend;
+}
 
 // --- text to tokens ---
 
@@ -181,13 +184,7 @@ class Lexer {
   // Beyond ASCII: operators and blanks that print as such; letters; punctuation and pictures, which
   // stand beside an expression; anything else (roots, exponents, degrees) spoils what it touches.
   void wide() {
-    std::size_t length = 1;
-    while ((static_cast<unsigned char>(peek(length)) & 0xC0) == 0x80) ++length;
-    const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(peek(i)); };
-    char32_t code = 0xFFFD;
-    if (length == 2) code = (byte(0) & 0x1Fu) << 6 | (byte(1) & 0x3Fu);
-    if (length == 3) code = (byte(0) & 0x0Fu) << 12 | (byte(1) & 0x3Fu) << 6 | (byte(2) & 0x3Fu);
-    if (length == 4) code = 0x1F300;
+    const auto [code, length] = decode(text_, at_);
     switch (code) {
       case 0xD7:    // ×
       case 0xB7:    // ·
@@ -205,14 +202,11 @@ class Lexer {
       default:
         break;
     }
-    static const locale_t unicode = newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr);
-    const auto wide_code = static_cast<wint_t>(code);
-    if (unicode ? iswalpha_l(wide_code, unicode) : iswalpha(wide_code))
-      return add(Kind::word, length);
+    if (is_letter_beyond_ascii(code)) return add(Kind::word, length);
     const bool beside = (code >= 0x2010 && code <= 0x2043 && code != 0x2030) ||
                         (code >= 0x2190 && code <= 0x21FF) || (code >= 0x2234 && code <= 0x2235) ||
                         (code >= 0x2248 && code <= 0x2265) || (code >= 0x2500 && code <= 0x27BF) ||
-                        (code >= 0x3000 && code <= 0x303F) || code >= 0x1F300 || code == 0xAB ||
+                        (code >= 0x3000 && code <= 0x303F) || code >= 0x1F000 || code == 0xAB ||
                         code == 0xBB;
     add(beside ? Kind::boundary : Kind::spoiler, length);
   }

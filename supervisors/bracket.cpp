@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "supervisors/steps.h"
+#include "runtime/core/text.h"
 
 namespace proctor {
 namespace {
@@ -86,8 +86,9 @@ void look_back(Bracket& bracket) {
     if (!involves(match)) continue;
     if (match.result == PairResult::none && match.winner == bracket.winner)
       bracket.default_winner = true;
-    bracket.unsure = match.result == PairResult::tie || match.result == PairResult::none ||
-                     is_flip(match.votes.verdicts);
+    if (match.judged())
+      bracket.unsure = match.result == PairResult::tie || match.result == PairResult::none ||
+                       is_flip(match.votes.verdicts);
   }
 }
 
@@ -101,7 +102,7 @@ std::optional<std::string> action_of(const Assistant& candidate) {
       action += "call " + call.name + " " + canonical_json(call.arguments) + "\n";
     return action;
   }
-  const std::string_view text = stripped(candidate.content);
+  const std::string_view text = trimmed(candidate.content);
   if (text.empty()) return std::nullopt;
   return "answer " + std::string(text);
 }

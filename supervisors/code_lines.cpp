@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cctype>
 
+#include "runtime/core/text.h"
+
 namespace proctor {
 namespace {
 
@@ -217,7 +219,7 @@ std::vector<CodeLine> code_lines(Language language, std::string_view source) {
 
 std::vector<std::string> bare_lines(Language language, std::string_view source) {
   const LineNumbers numbers(source);
-  std::vector<std::string> lines(physical_lines(source).size());
+  std::vector<std::string> lines(lines_of(source).size());
   for (const Placed& placed : Lexer(language, source).tokens()) {
     const auto line = static_cast<std::size_t>(numbers.of(placed.begin));
     if (line < lines.size()) lines[line] += placed.token.word + " ";
@@ -231,16 +233,6 @@ std::string with_line(std::string_view source, const CodeLine& line, std::string
   out += replacement;
   out += source.substr(numbers.end(line.last, source.size()));
   return out;
-}
-
-std::vector<std::string> physical_lines(std::string_view source) {
-  std::vector<std::string> lines;
-  while (!source.empty()) {
-    const std::size_t end = std::min(source.find('\n'), source.size());
-    lines.emplace_back(source.substr(0, end));
-    source.remove_prefix(std::min(end + 1, source.size()));
-  }
-  return lines;
 }
 
 }  // namespace proctor

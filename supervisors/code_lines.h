@@ -41,6 +41,4 @@ std::vector<std::string> bare_lines(Language language, std::string_view source);
 // The source with one logical line replaced.
 std::string with_line(std::string_view source, const CodeLine& line, std::string_view replacement);
 
-std::vector<std::string> physical_lines(std::string_view source);
-
 }  // namespace proctor

@@ -1,14 +1,12 @@
 // Grading by the answer alone. Blind spot: units, fractions and algebra ("1/2" is not 0.5 here).
 #include "supervisors/grading.h"
 
-#include <locale.h>
-#include <wctype.h>
-
 #include <charconv>
 #include <cmath>
 #include <set>
 
-#include "supervisors/steps.h"
+#include "runtime/core/text.h"
+#include "runtime/core/unicode.h"
 
 namespace proctor {
 namespace {
@@ -49,9 +47,9 @@ std::optional<std::string> behind_answer_is(const std::string& text) {
   const std::size_t end = text.find('\n', from);
   std::string_view rest =
       std::string_view(text).substr(from, end == std::string::npos ? end : end - from);
-  rest = stripped(rest);
-  if (rest.starts_with(':')) rest = stripped(rest.substr(1));
-  if (rest.ends_with('.')) rest = stripped(rest.substr(0, rest.size() - 1));
+  rest = trimmed(rest);
+  if (rest.starts_with(':')) rest = trimmed(rest.substr(1));
+  if (rest.ends_with('.')) rest = trimmed(rest.substr(0, rest.size() - 1));
   return std::string(rest);
 }
 
@@ -87,47 +85,25 @@ std::optional<double> as_number(std::string_view text) {
   return number;
 }
 
-// One code point at `at`, which moves on; a broken byte counts as itself.
-char32_t next_code_point(std::string_view text, std::size_t& at) {
-  const auto byte = [&](std::size_t i) {
-    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u;
-  };
-  const unsigned first = byte(at);
-  const int length = first < 0x80    ? 1
-                     : first >= 0xF0 ? 4
-                     : first >= 0xE0 ? 3
-                     : first >= 0xC0 ? 2
-                                     : 1;
-  char32_t code = length == 1 ? first : first & (0xFFu >> (length + 1));
-  for (int i = 1; i < length; ++i) {
-    if ((byte(at + static_cast<std::size_t>(i)) & 0xC0) != 0x80) return byte(at++);
-    code = code << 6 | (byte(at + static_cast<std::size_t>(i)) & 0x3F);
-  }
-  at += static_cast<std::size_t>(length);
-  return code;
-}
-
-// Words for set_f1. Lower case by the C library's Unicode table, the same on every glibc.
+// Words for set_f1, in lower case.
 std::set<std::u32string> words_of(const std::string& text) {
-  static const locale_t unicode = newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr);
   std::set<std::u32string> words;
   std::u32string word;
   const auto close = [&] {
     if (!word.empty()) words.insert(std::exchange(word, {}));
   };
   for (std::size_t at = 0; at < text.size();) {
-    const char32_t code = next_code_point(text, at);
+    const auto [code, bytes] = decode(text, at);
+    at += bytes;
     const bool ascii_mark =
         code < 128 && !(code >= '0' && code <= '9') && !((code | 32) >= 'a' && (code | 32) <= 'z');
     const bool other_mark =
         (code >= 0x2010 && code <= 0x205E) || (code >= 0x3000 && code <= 0x3003) ||
         (code >= 0x3008 && code <= 0x3011) || code == 0xA0 || code == 0xAB || code == 0xBB;
-    if (ascii_mark || other_mark) {
+    if (ascii_mark || other_mark)
       close();
-    } else {
-      const auto wide = static_cast<wint_t>(code);
-      word += static_cast<char32_t>(unicode ? towlower_l(wide, unicode) : towlower(wide));
-    }
+    else
+      word += lower(code);
   }
   close();
   return words;
@@ -151,19 +127,19 @@ std::vector<std::string> gold_answers(const Trajectory& trajectory) {
   const auto* given = trajectory.task->gold.if_contains("answers");
   if (!given || !given->is_array()) return answers;
   for (const auto& answer : given->get_array())
-    if (answer.is_string() && !stripped(std::string_view(answer.get_string())).empty())
+    if (answer.is_string() && !trimmed(std::string_view(answer.get_string())).empty())
       answers.emplace_back(answer.get_string());
   return answers;
 }
 
 std::optional<std::string> answer_in(const std::string& text) {
   for (auto* find : {boxed, tagged, behind_answer_is})
-    if (auto found = find(text)) return std::string(stripped(*found));
+    if (auto found = find(text)) return std::string(trimmed(*found));
   return std::nullopt;
 }
 
 bool same_answer(const std::string& a, const std::string& b) {
-  const std::string_view left = stripped(a), right = stripped(b);
+  const std::string_view left = trimmed(a), right = trimmed(b);
   if (lower_ascii(left) == lower_ascii(right)) return true;
   const auto x = as_number(left), y = as_number(right);
   return x && y && *x == *y;

@@ -8,11 +8,12 @@
 #include <cmath>
 #include <sstream>
 
+#include "runtime/core/once.h"
+#include "runtime/core/text.h"
 #include "sandbox/sandbox.h"
 #include "supervisors/arithmetic.h"
 #include "supervisors/grading.h"
 #include "supervisors/loose_json.h"
-#include "supervisors/once.h"
 #include "supervisors/steps.h"
 #include "supervisors/supervisor.h"
 
@@ -43,6 +44,8 @@ constexpr const char* kVerdictGrammar =
     R"(root ::= "{\"reason\": \"" [^"\\\n]{1,200} "\", \"result\": " ("true" | "false") "}"
 )";
 
+constexpr std::size_t kMostAnswer = 2000;  // of a tool's, in bytes
+
 // What checking one step gave.
 struct Checked {
   int verdict = 0;
@@ -72,7 +75,7 @@ std::optional<std::string> read_query(const JudgeReply& reply) {
   if (!object) return std::nullopt;
   const auto& query = object->at("query");
   if (!query.is_string()) return std::nullopt;
-  const std::string text(stripped(std::string_view(query.get_string())));
+  const std::string text(trimmed(std::string_view(query.get_string())));
   if (text.empty() || text.size() > 4096) return std::nullopt;
   return text;
 }
@@ -92,7 +95,7 @@ std::optional<JudgeVerdict> read_verdict(const JudgeReply& reply) {
 
 // nan and inf are no answers, whatever the case and the sign.
 bool is_inconclusive(const std::string& result) {
-  std::string word = lower_ascii(stripped(result));
+  std::string word = lower_ascii(trimmed(result));
   if (word.starts_with('-') || word.starts_with('+')) word.erase(0, 1);
   return word == "nan" || word == "inf" || word == "infinity";
 }
@@ -108,7 +111,8 @@ class GroundedPrm final : public Supervisor {
         decay_(options.number("decay")),
         outcome_weight_(options.number("outcome_weight")),
         tries_(static_cast<int>(options.integer("tries"))),
-        unit_(unit_of(options)) {
+        unit_(unit_of(options)),
+        most_chars_(static_cast<std::size_t>(options.integer("max_chars"))) {
     const bool asks = check_ == "judge" ||
                       (check_ == "auto" && services.models && services.models->given("judge"));
     if (asks && services.judge) {
@@ -215,11 +219,10 @@ class GroundedPrm final : public Supervisor {
       co_return checked;
     }
     checked.query = *query->value;
-    const std::string key = content_key(checked.query);
     std::function<Async<Result<ToolAnswer>>()> run = [this, text = checked.query] {
       return run_query(text);
     };
-    auto answer = co_await queries_.get(key, std::move(run));
+    auto answer = co_await queries_.get(checked.query, std::move(run));
     if (!answer) co_return std::move(answer).error();
     checked.cost.executions += 1;
     checked.status = answer->status;
@@ -251,14 +254,16 @@ class GroundedPrm final : public Supervisor {
   }
 
   // Everything up to the step; never what comes later.
-  static std::string question_and_steps(const Trajectory& whole, const std::vector<Step>& steps,
-                                        std::size_t index) {
+  std::string question_and_steps(const Trajectory& whole, const std::vector<Step>& steps,
+                                 std::size_t index) const {
     std::string text = "Question:\n" + fence("QUESTION", whole.task ? whole.task->question() : "");
     std::string earlier;
     for (std::size_t i = 0; i < index; ++i)
       earlier += std::to_string(i + 1) + ") " + shown(whole, steps[i], true) + "\n";
-    text += "\n\nEarlier steps:\n" + fence("EARLIER", earlier.empty() ? "(none)" : earlier);
-    return text + "\n\nStep to check:\n" + fence("STEP", shown(whole, steps[index], false));
+    text += "\n\nEarlier steps:\n" +
+            fence("EARLIER", earlier.empty() ? "(none)" : last_part(earlier, most_chars_));
+    return text + "\n\nStep to check:\n" +
+           fence("STEP", last_part(shown(whole, steps[index], false), most_chars_));
   }
 
   // A step that is a turn is what was said and called; once it is past, what came of it too.
@@ -315,9 +320,9 @@ class GroundedPrm final : public Supervisor {
     const bool late =
         execution->ending == Ending::time_limit || execution->ending == Ending::wall_limit;
     answer.status = execution->ending == Ending::ok ? "ok" : late ? "timeout" : "error";
-    std::string output(stripped(execution->ending == Ending::ok ? execution->out : execution->err));
-    if (output.size() > 2000) output.resize(2000);
-    answer.result = std::move(output);
+    const std::string output(
+        trimmed(execution->ending == Ending::ok ? execution->out : execution->err));
+    answer.result = first_part(output, kMostAnswer);
     co_return answer;
   }
 
@@ -375,6 +380,10 @@ class GroundedPrm final : public Supervisor {
       if (*step.verdict == "incorrect" && !first_error) first_error = i;
       labels.push_back(std::move(step));
     }
+    if (!ended_by_policy(whole.outcome)) {
+      labels.push_back(not_judged("first_error", whole.outcome));
+      return labels;
+    }
     Label first{.name = "first_error", .level = LabelLevel::trajectory};
     first.value = first_error ? static_cast<double>(*first_error) : -1.0;
     const bool ungrounded = std::all_of(checked.begin(), checked.end(),
@@ -396,6 +405,7 @@ class GroundedPrm final : public Supervisor {
   const double decay_, outcome_weight_;
   const int tries_;
   const Unit unit_;
+  const std::size_t most_chars_;
   std::shared_ptr<Judge> judge_, writer_;
   Once<ToolAnswer> queries_;
 };
@@ -456,7 +466,8 @@ REGISTER_SUPERVISOR(
                   .meaning = "tries for a query, and for a verdict",
                   .least = 1,
                   .most = 16},
-                 unit_option()},
+                 unit_option(),
+                 max_chars_option()},
      .labels = {"tool_verdict (step or turn)", "rollout_value (step or turn)",
                 "step (step or turn)", "first_error (trajectory)"},
      .roles = {"judge", "teacher"}},

@@ -9,6 +9,7 @@
 #include <cmath>
 
 #include "policies/format.h"
+#include "runtime/core/text.h"
 #include "supervisors/grading.h"
 #include "supervisors/group.h"
 #include "supervisors/scorer.h"
@@ -27,7 +28,7 @@ constexpr const char* kCue =
 std::vector<std::string> collapsed(std::vector<std::string> gold) {
   bool any_false = false;
   for (const auto& answer : gold) {
-    const std::string word = lower_ascii(stripped(answer));
+    const std::string word = lower_ascii(trimmed(answer));
     if (word != "true" && word != "false") return gold;
     any_false |= word == "false";
   }

@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "runtime/core/text.h"
 #include "supervisors/grading.h"
 #include "supervisors/loose_json.h"
 #include "supervisors/steps.h"
@@ -33,6 +34,7 @@ Reply with one or two sentences of reason, then the score alone in a tag:
 struct Scale {
   bool yes_no = false;
   double least = 0, most = 1;
+  static constexpr double kFarthest = 1e15;
 
   static Result<Scale> parse(const std::string& text) {
     if (text == "yes/no") return Scale{.yes_no = true};
@@ -46,6 +48,8 @@ struct Scale {
     if (dash == std::string::npos || !read(view.substr(0, dash), scale.least) ||
         !read(view.substr(dash + 1), scale.most) || scale.least >= scale.most)
       return bad_input("scale: expected LOW-HIGH such as 1-10, or yes/no, got '" + text + "'");
+    if (std::max(std::abs(scale.least), std::abs(scale.most)) > kFarthest)
+      return bad_input("scale: a score beyond 1e15 has no exact integers; got '" + text + "'");
     return scale;
   }
 
@@ -54,14 +58,14 @@ struct Scale {
     return "a number from " + number(least) + " to " + number(most);
   }
   static std::string number(double value) {
-    return json::serialize(std::nearbyint(value) == value && std::abs(value) < 1e15
+    return json::serialize(std::nearbyint(value) == value && std::abs(value) <= kFarthest
                                ? json::value(static_cast<std::int64_t>(value))
                                : json::value(value));
   }
 
   // A score on this scale; nothing for anything else, also for a number outside of it.
   std::optional<double> read(std::string_view text) const {
-    std::string word = lower_ascii(stripped(text));
+    std::string word = lower_ascii(trimmed(text));
     while (!word.empty() && (word.back() == '.' || word.back() == '*')) word.pop_back();
     while (!word.empty() && word.front() == '*') word.erase(0, 1);
     if (yes_no) {
@@ -72,7 +76,7 @@ struct Scale {
     // "7/10" is 7 on a scale that ends with 10.
     const std::string tail = "/" + number(most);
     if (word.ends_with(tail)) word.resize(word.size() - tail.size());
-    const std::string digits(stripped(word));
+    const std::string digits(trimmed(word));
     double value = 0;
     const auto [end, code] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
     if (code != std::errc() || end != digits.data() + digits.size() || digits.empty())
@@ -90,8 +94,8 @@ struct Scale {
       if (least == std::nearbyint(least) && most == std::nearbyint(most) && most - least <= 100 &&
           most - least > 1) {
         score.clear();
-        for (double value = least; value <= most; ++value)
-          score += (score.empty() ? "\"" : " | \"") + number(value) + "\"";
+        for (auto value = static_cast<std::int64_t>(least); value <= most; ++value)
+          score += (score.empty() ? "\"" : " | \"") + std::to_string(value) + "\"";
       }
     }
     return "root ::= \"<reason>\" [^<]{1,400} \"</reason>\\n<score>\" score \"</score>\"\nscore "
@@ -122,7 +126,7 @@ std::optional<Scored> read_score(const JudgeReply& said, const Scale& scale) {
   const std::string reply = behind_sections(said.text);
   const std::string reason = last_tag(said.text, "reason").value_or("");
   if (const auto tagged = last_tag(reply, "score")) {
-    const bool ended = lower_ascii(stripped(reply)).ends_with("</score>");
+    const bool ended = lower_ascii(trimmed(reply)).ends_with("</score>");
     if (const auto value = scale.read(*tagged); value && (ended || !said.cut))
       return Scored{*value, reason.empty() ? reply.substr(0, reply.find('<')) : reason};
     return std::nullopt;
@@ -140,21 +144,13 @@ std::optional<Scored> read_score(const JudgeReply& said, const Scale& scale) {
     return std::nullopt;
   }
   if (said.cut) return std::nullopt;
-  const std::string_view all = stripped(reply);
+  const std::string_view all = trimmed(reply);
   const std::size_t line = all.rfind('\n');
-  std::string_view last = stripped(line == std::string_view::npos ? all : all.substr(line + 1));
+  std::string_view last = trimmed(line == std::string_view::npos ? all : all.substr(line + 1));
   if (lower_ascii(last.substr(0, 6)) == "score:") last = last.substr(6);
   if (const auto value = scale.read(last))
     return Scored{*value, std::string(line == std::string_view::npos ? "" : all.substr(0, line))};
   return std::nullopt;
-}
-
-// The end is what was done last: cut from the front, at a character's start.
-std::string last_part(const std::string& text, std::size_t most) {
-  if (text.size() <= most) return text;
-  std::size_t from = text.size() - most;
-  while (from < text.size() && (static_cast<unsigned char>(text[from]) & 0xC0) == 0x80) ++from;
-  return "[cut: " + std::to_string(from) + " earlier characters]\n" + text.substr(from);
 }
 
 class RubricJudge final : public Supervisor {
@@ -270,7 +266,7 @@ class RubricJudge final : public Supervisor {
           std::min_element(scores.begin(), scores.end(), [&](const Scored& a, const Scored& b) {
             return std::abs(a.value - *label.value) < std::abs(b.value - *label.value);
           });
-      label.rationale = std::string(stripped(nearest->reason));
+      label.rationale = std::string(trimmed(nearest->reason));
     }
     Opinion opinion;
     opinion.labels.push_back(std::move(label));
@@ -319,11 +315,11 @@ Result<SupervisorRef> make_judge(const Options& options, const SupervisorService
     if (!file) return std::move(file).error().in("rubric");
     rubric = std::move(*file);
   }
-  if (stripped(rubric).empty()) return bad_input("rubric: is empty; expected a text, or @FILE");
+  if (trimmed(rubric).empty()) return bad_input("rubric: is empty; expected a text, or @FILE");
   if (options.given("stop_below") && options.text("level") != "turn")
     return bad_input("stop_below: a finished trajectory cannot be stopped; use level=turn");
   return SupervisorRef(
-      std::make_shared<RubricJudge>(options, services, *scale, std::string(stripped(rubric))));
+      std::make_shared<RubricJudge>(options, services, *scale, std::string(trimmed(rubric))));
 }
 
 REGISTER_SUPERVISOR(
@@ -365,11 +361,7 @@ REGISTER_SUPERVISOR(
                   .meaning = "after a reply without a score, at temperature + 0.3",
                   .least = 0,
                   .most = 16},
-                 {.name = "max_chars",
-                  .type = OptionType::integer,
-                  .fallback = 12000,
-                  .meaning = "of what is judged, and of what came before; the end is kept",
-                  .least = 100}},
+                 max_chars_option()},
      .labels = {"score (turn or trajectory)"},
      .roles = {"judge"}},
     make_judge)

@@ -23,7 +23,7 @@ bool is_preprocessor(const LineScene& scene) {
   return !scene.python() && !scene.tokens().empty() && scene.tokens()[0].is("#");
 }
 
-std::string kind_of_value(const Tokens& tokens, std::size_t at) {
+std::string kind_of_value(const CodeTokens& tokens, std::size_t at) {
   if (at >= tokens.size()) return "";
   const CodeToken& token = tokens[at];
   const bool alone = at + 1 == tokens.size() || tokens[at + 1].is(";");
@@ -39,7 +39,7 @@ std::string kind_of_value(const Tokens& tokens, std::size_t at) {
 
 // Adds the variables that a line declares to what is known behind it.
 void learn(const LineScene& scene, std::map<std::string, std::string>& kinds) {
-  const Tokens& tokens = scene.tokens();
+  const CodeTokens& tokens = scene.tokens();
   if (scene.python()) {
     if (tokens[0].is("def")) {
       kinds.clear();
@@ -85,15 +85,15 @@ const std::set<std::string_view>& native_types() {
   return kTypes;
 }
 
-std::string spliced(const CodeLine& line, std::size_t from, std::size_t to,
-                    const std::string& replacement) {
+std::string with_tokens(const CodeLine& line, std::size_t from, std::size_t to,
+                        const std::string& replacement) {
   const std::size_t begin = line.tokens[from].at;
   const CodeToken& last = line.tokens[to - 1];
   const std::size_t end = last.at + last.word.size();
   return line.text.substr(0, begin) + replacement + line.text.substr(end);
 }
-std::string spliced(const CodeLine& line, std::size_t token, const std::string& replacement) {
-  return spliced(line, token, token + 1, replacement);
+std::string with_tokens(const CodeLine& line, std::size_t token, const std::string& replacement) {
+  return with_tokens(line, token, token + 1, replacement);
 }
 std::string text_between(const CodeLine& line, std::size_t from, std::size_t to) {
   if (from >= to) return "";
@@ -102,7 +102,7 @@ std::string text_between(const CodeLine& line, std::size_t from, std::size_t to)
 }
 
 bool is_header(const LineScene& scene) {
-  const Tokens& tokens = scene.tokens();
+  const CodeTokens& tokens = scene.tokens();
   if (scene.python()) {
     return one_of(tokens[0], {"def", "class", "async", "@"});
   }
@@ -110,7 +110,7 @@ bool is_header(const LineScene& scene) {
          one_of(tokens[0], {"struct", "class", "template", "namespace", "using"});
 }
 
-std::size_t closing(const Tokens& tokens, std::size_t open) {
+std::size_t closing_bracket(const CodeTokens& tokens, std::size_t open) {
   int depth = 0;
   for (std::size_t i = open; i < tokens.size(); ++i) {
     depth += one_of(tokens[i], {"(", "[", "{"});
@@ -120,8 +120,8 @@ std::size_t closing(const Tokens& tokens, std::size_t open) {
   return tokens.size();
 }
 
-std::optional<std::pair<std::size_t, std::size_t>> condition(const LineScene& scene) {
-  const Tokens& tokens = scene.tokens();
+std::optional<std::pair<std::size_t, std::size_t>> condition_of(const LineScene& scene) {
+  const CodeTokens& tokens = scene.tokens();
   for (std::size_t i = 0; i + 2 < tokens.size(); ++i) {
     if (scene.python()) {
       if (i > 0 || !one_of(tokens[i], {"if", "elif", "while"})) return std::nullopt;
@@ -134,7 +134,7 @@ std::optional<std::pair<std::size_t, std::size_t>> condition(const LineScene& sc
       return std::nullopt;
     }
     if (one_of(tokens[i], {"if", "while"}) && tokens[i + 1].is("(")) {
-      const std::size_t close = closing(tokens, i + 1);
+      const std::size_t close = closing_bracket(tokens, i + 1);
       if (close == tokens.size() || close == i + 2) return std::nullopt;
       return std::pair{i + 2, close};
     }
@@ -142,8 +142,8 @@ std::optional<std::pair<std::size_t, std::size_t>> condition(const LineScene& sc
   return std::nullopt;
 }
 
-void walk(Language language, const std::vector<CodeLine>& lines,
-          const std::function<void(const LineScene&)>& each) {
+void each_scene(Language language, const std::vector<CodeLine>& lines,
+                const std::function<void(const LineScene&)>& each) {
   int braces = 0;
   std::map<std::string, std::string> kinds;
   for (std::size_t i = 0; i < lines.size(); ++i) {

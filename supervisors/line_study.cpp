@@ -120,14 +120,13 @@ LineStudy::LineStudy(VariantSource source, std::string probes, const SupervisorS
 
 Async<Result<FindingsRef>> LineStudy::of_program(TaskRef task, ProgramTask tests,
                                                  std::string program, Asker asker) {
-  const std::string key = json::serialize(task->gold) + to_string(tests.language) + source_.name() +
-                          (tests.tests.empty() ? "-" : "+") + program;
-  if (FindingsRef known = known_.find(key)) co_return known;
-  auto done = co_await findings_of(task, std::move(tests), std::move(program), std::move(asker));
-  if (!done) co_return std::move(done).error();
-  auto made = std::make_shared<const Findings>(std::move(*done));
-  known_.add(key, made);
-  co_return FindingsRef(made);
+  std::string key = json::serialize(task->gold) + to_string(tests.language) + source_.name() +
+                    (tests.tests.empty() ? "-" : "+") + program;
+  std::function<Async<Result<FindingsRef>>()> study = [this, task, tests, program, asker] {
+    return findings_of(task, tests, program, asker);
+  };
+  auto findings = co_await known_.get(std::move(key), std::move(study));
+  co_return findings;
 }
 
 Async<Result<std::vector<LineTrial>>> LineStudy::variants_of(
@@ -147,9 +146,13 @@ Async<Result<std::vector<LineTrial>>> LineStudy::variants_of(
   co_return std::move(*trials);
 }
 
-Async<Result<std::shared_ptr<const Reference>>> LineStudy::reference(ProgramTask tests,
-                                                                     std::string key) {
-  if (auto known = references_.find(key)) co_return known;
+Async<Result<ReferenceRef>> LineStudy::reference(ProgramTask tests, std::string key) {
+  std::function<Async<Result<ReferenceRef>>()> run = [this, tests] { return run_reference(tests); };
+  auto reference = co_await references_.get(std::move(key), std::move(run));
+  co_return reference;
+}
+
+Async<Result<ReferenceRef>> LineStudy::run_reference(ProgramTask tests) {
   Reference made;
   std::vector<ProgramInput> probes = probes_for(tests, *tests.solution, probes_, seed_);
   const std::string program = *tests.solution;
@@ -157,17 +160,15 @@ Async<Result<std::shared_ptr<const Reference>>> LineStudy::reference(ProgramTask
                                         std::vector<Milliseconds>(), &made.executions);
   if (!baseline) co_return std::move(baseline).error();
   made.baseline = std::move(*baseline);
-  auto shared = std::make_shared<const Reference>(std::move(made));
-  references_.add(key, shared);
-  co_return std::shared_ptr<const Reference>(shared);
+  co_return std::make_shared<const Reference>(std::move(made));
 }
 
-Async<Result<Findings>> LineStudy::findings_of(TaskRef task, ProgramTask tests, std::string program,
-                                               Asker asker) {
+Async<Result<FindingsRef>> LineStudy::findings_of(TaskRef task, ProgramTask tests,
+                                                  std::string program, Asker asker) {
   const auto lines = code_lines(tests.language, program);
   auto cost = std::make_shared<Cost>();
   Findings findings;
-  std::shared_ptr<const Reference> reference_run;
+  ReferenceRef reference_run;
   if (tests.solution && !tests.tests.empty()) {
     const std::string key = json::serialize(task->gold);
     auto ran = co_await reference(tests, key);
@@ -178,14 +179,14 @@ Async<Result<Findings>> LineStudy::findings_of(TaskRef task, ProgramTask tests, 
   if (tests.tests.empty()) {
     findings.lines = neutral_lines(lines, "no_tests");
     findings.verdict = "no_tests";
-    co_return findings;
+    co_return std::make_shared<const Findings>(std::move(findings));
   }
   if (reference_run && !reference_run->baseline.passes) {
     findings.verdict = "bad_task";
     findings.kind = reference_run->baseline.kind;
     findings.failing_input = reference_run->baseline.failing_input;
     findings.cost = *cost;
-    co_return findings;
+    co_return std::make_shared<const Findings>(std::move(findings));
   }
 
   std::shared_ptr<const Baseline> baseline;
@@ -226,13 +227,14 @@ Async<Result<Findings>> LineStudy::findings_of(TaskRef task, ProgramTask tests, 
     findings.lines = neutral_lines(lines, "compile");
   }
   findings.cost = *cost;
-  co_return findings;
+  co_return std::make_shared<const Findings>(std::move(findings));
 }
 
 // The program is the reference but for one line: that line is a variant of the reference's.
-Async<Result<std::vector<LineFinding>>> LineStudy::beside_reference(
-    ProgramTask tests, std::shared_ptr<const Reference> reference_run, std::string program,
-    std::shared_ptr<Cost> cost) {
+Async<Result<std::vector<LineFinding>>> LineStudy::beside_reference(ProgramTask tests,
+                                                                    ReferenceRef reference_run,
+                                                                    std::string program,
+                                                                    std::shared_ptr<Cost> cost) {
   const int changed = *single_difference(tests.language, program, *tests.solution);
   const auto lines = code_lines(tests.language, program);
   std::vector<LineFinding> findings = covered_lines(lines, reference_run->baseline.lines);

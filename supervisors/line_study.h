@@ -1,16 +1,15 @@
 // What running says of a program's lines: the rules of prlcoder, and the labelled variants behind
 // them.
 //
-// Results are remembered by content, since the samples of a group repeat each other.
+// Equal programs are run once, since the samples of a group repeat each other.
 #pragma once
 
-#include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "runtime/core/once.h"
 #include "supervisors/supervisor.h"
 #include "supervisors/variant_labels.h"
 #include "supervisors/variant_source.h"
@@ -43,27 +42,7 @@ struct Reference {
   Baseline baseline;
   std::int64_t executions = 0;
 };
-
-// A bounded memory shared by rollouts; forgets all when it is full.
-template <class T>
-class Remembered {
- public:
-  std::shared_ptr<const T> find(const std::string& key) {
-    const std::lock_guard lock(mutex_);
-    const auto found = known_.find(key);
-    return found == known_.end() ? nullptr : found->second;
-  }
-  void add(const std::string& key, std::shared_ptr<const T> value) {
-    const std::lock_guard lock(mutex_);
-    if (known_.size() >= kMostRemembered) known_.clear();
-    known_[key] = std::move(value);
-  }
-
- private:
-  static constexpr std::size_t kMostRemembered = 512;
-  std::mutex mutex_;
-  std::map<std::string, std::shared_ptr<const T>> known_;
-};
+using ReferenceRef = std::shared_ptr<const Reference>;
 
 // Runs programs and their variants; what the supervisor and the deriver share.
 class LineStudy {
@@ -83,21 +62,24 @@ class LineStudy {
                                                     Asker asker, std::shared_ptr<Cost> cost);
 
   // gold.solution, which must be there, on tests and probes. `key` stands for the task.
-  Async<Result<std::shared_ptr<const Reference>>> reference(ProgramTask tests, std::string key);
+  Async<Result<ReferenceRef>> reference(ProgramTask tests, std::string key);
 
  private:
-  Async<Result<Findings>> findings_of(TaskRef task, ProgramTask tests, std::string program,
-                                      Asker asker);
-  Async<Result<std::vector<LineFinding>>> beside_reference(
-      ProgramTask tests, std::shared_ptr<const Reference> reference_run, std::string program,
-      std::shared_ptr<Cost> cost);
+  Async<Result<FindingsRef>> findings_of(TaskRef task, ProgramTask tests, std::string program,
+                                         Asker asker);
+  Async<Result<ReferenceRef>> run_reference(ProgramTask tests);
+  Async<Result<std::vector<LineFinding>>> beside_reference(ProgramTask tests,
+                                                           ReferenceRef reference_run,
+                                                           std::string program,
+                                                           std::shared_ptr<Cost> cost);
 
   VariantSource source_;
   std::string probes_;
   SandboxPool* sandbox_;
   std::uint64_t seed_;
-  Remembered<Findings> known_;
-  Remembered<Reference> references_;
+  static constexpr std::size_t kMostRemembered = 512;
+  Once<FindingsRef> known_{kMostRemembered};
+  Once<ReferenceRef> references_{kMostRemembered};
 };
 
 }  // namespace proctor

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "supervisors/steps.h"
+#include "runtime/core/text.h"
 
 namespace proctor {
 namespace {
@@ -114,10 +114,10 @@ std::optional<json::object> loose_object(std::string_view text, std::string_view
 }
 
 std::optional<json::object> whole_object(std::string_view text, std::string_view key) {
-  text = stripped(text);
+  text = trimmed(text);
   if (text.starts_with("```") && text.ends_with("```") && text.size() > 6) {
     text = text.substr(0, text.size() - 3);
-    text = stripped(text.substr(std::min(text.find('\n'), text.size())));
+    text = trimmed(text.substr(std::min(text.find('\n'), text.size())));
   }
   if (!text.starts_with('{') || closing(text, 0) != text.size()) return std::nullopt;
   return parse_object(text, key);
@@ -126,7 +126,7 @@ std::optional<json::object> whole_object(std::string_view text, std::string_view
 std::optional<bool> loose_bool(const json::value& value) {
   if (value.is_bool()) return value.get_bool();
   if (!value.is_string()) return std::nullopt;
-  const std::string word = lower_ascii(stripped(std::string_view(value.get_string())));
+  const std::string word = lower_ascii(trimmed(std::string_view(value.get_string())));
   if (word == "true") return true;
   if (word == "false") return false;
   return std::nullopt;

@@ -23,7 +23,7 @@ bool ends_operand(const LineScene& scene, const CodeToken& token) {
 // Angle brackets of templates: NAME< with nothing but types up to its >.
 std::set<std::size_t> template_brackets(const LineScene& scene) {
   std::set<std::size_t> found;
-  const Tokens& tokens = scene.tokens();
+  const CodeTokens& tokens = scene.tokens();
   if (scene.python()) return found;
   for (std::size_t i = 1; i < tokens.size(); ++i) {
     const bool touches = tokens[i - 1].at + tokens[i - 1].word.size() == tokens[i].at;
@@ -54,7 +54,8 @@ Codes relational(const LineScene& scene) {
     const CodeToken& token = scene.tokens()[i];
     const auto swap = kSwaps.find(token.word);
     if (token.kind != Kind::sign || swap == kSwaps.end() || brackets.contains(i)) continue;
-    for (const std::string& other : swap->second) codes.push_back(spliced(scene.line(), i, other));
+    for (const std::string& other : swap->second)
+      codes.push_back(with_tokens(scene.line(), i, other));
   }
   return codes;
 }
@@ -73,7 +74,7 @@ Codes arithmetic(const LineScene& scene) {
     const auto swap = swaps.find(token.word);
     if (token.kind != Kind::sign || swap == swaps.end() || !ends_operand(scene, before)) continue;
     if (!scene.python() && token.is("*") && one_of(before, native_types())) continue;  // int* p
-    codes.push_back(spliced(scene.line(), i, swap->second));
+    codes.push_back(with_tokens(scene.line(), i, swap->second));
   }
   return codes;
 }
@@ -81,8 +82,8 @@ Codes arithmetic(const LineScene& scene) {
 Codes augmented(const LineScene& scene) {
   Codes codes;
   for (std::size_t i = 0; i < scene.tokens().size(); ++i) {
-    if (scene.tokens()[i].is("+=")) codes.push_back(spliced(scene.line(), i, "-="));
-    if (scene.tokens()[i].is("-=")) codes.push_back(spliced(scene.line(), i, "+="));
+    if (scene.tokens()[i].is("+=")) codes.push_back(with_tokens(scene.line(), i, "-="));
+    if (scene.tokens()[i].is("-=")) codes.push_back(with_tokens(scene.line(), i, "+="));
   }
   return codes;
 }
@@ -97,10 +98,11 @@ Codes constants(const LineScene& scene) {
     const bool decimal = token.kind == Kind::number && read.ec == std::errc() && read.ptr == end &&
                          (token.word == "0" || token.word[0] != '0') && value < INT64_MAX;
     if (!decimal) continue;
-    codes.push_back(spliced(scene.line(), i, std::to_string(value + 1)));
+    codes.push_back(with_tokens(scene.line(), i, std::to_string(value + 1)));
     const bool after_sign = i > 0 && one_of(scene.tokens()[i - 1], {"-", "+"});
     const std::string less = std::to_string(value - 1);
-    codes.push_back(spliced(scene.line(), i, value == 0 && after_sign ? "(" + less + ")" : less));
+    codes.push_back(
+        with_tokens(scene.line(), i, value == 0 && after_sign ? "(" + less + ")" : less));
   }
   return codes;
 }
@@ -113,29 +115,29 @@ Codes connectives(const LineScene& scene) {
     const auto swap = swaps.find(scene.tokens()[i].word);
     if (scene.tokens()[i].kind == Kind::text || swap == swaps.end()) continue;
     if (!ends_operand(scene, scene.tokens()[i - 1])) continue;  // int&& x
-    codes.push_back(spliced(scene.line(), i, swap->second));
+    codes.push_back(with_tokens(scene.line(), i, swap->second));
   }
   return codes;
 }
 
 Codes negations(const LineScene& scene) {
-  const auto range = condition(scene);
+  const auto range = condition_of(scene);
   if (!range) return {};
   const auto [from, to] = *range;
   const std::string inner = text_between(scene.line(), from, to);
   const CodeToken& first = scene.tokens()[from];
   if ((scene.python() ? first.is("not") : first.is("!")) && from + 1 < to)
-    return {spliced(scene.line(), from, to, text_between(scene.line(), from + 1, to))};
-  return {spliced(scene.line(), from, to, (scene.python() ? "not (" : "!(") + inner + ")")};
+    return {with_tokens(scene.line(), from, to, text_between(scene.line(), from + 1, to))};
+  return {with_tokens(scene.line(), from, to, (scene.python() ? "not (" : "!(") + inner + ")")};
 }
 
 Codes subscripts(const LineScene& scene) {
   Codes codes;
-  const Tokens& tokens = scene.tokens();
+  const CodeTokens& tokens = scene.tokens();
   if (is_header(scene)) return codes;
   for (std::size_t i = 1; i < tokens.size(); ++i) {
     if (!tokens[i].is("[") || !ends_operand(scene, tokens[i - 1])) continue;
-    const std::size_t close = closing(tokens, i);
+    const std::size_t close = closing_bracket(tokens, i);
     if (close == tokens.size() || close == i + 1) continue;
     const bool slice = std::any_of(tokens.begin() + static_cast<std::ptrdiff_t>(i),
                                    tokens.begin() + static_cast<std::ptrdiff_t>(close),
@@ -143,14 +145,14 @@ Codes subscripts(const LineScene& scene) {
     if (slice) continue;
     std::string index = text_between(scene.line(), i + 1, close);
     if (close > i + 2) index = "(" + index + ")";
-    codes.push_back(spliced(scene.line(), i + 1, close, index + " + 1"));
+    codes.push_back(with_tokens(scene.line(), i + 1, close, index + " + 1"));
   }
   return codes;
 }
 
 Codes variables(const LineScene& scene) {
   Codes codes;
-  const Tokens& tokens = scene.tokens();
+  const CodeTokens& tokens = scene.tokens();
   if (is_header(scene)) return codes;
   for (std::size_t i = 0; i < tokens.size(); ++i) {
     const auto mine =
@@ -165,7 +167,7 @@ Codes variables(const LineScene& scene) {
     if (attribute || written || declared) continue;
     for (const auto& [other, kind] : scene.kinds) {
       if (other == tokens[i].word || kind != mine->second) continue;
-      codes.push_back(spliced(scene.line(), i, other));
+      codes.push_back(with_tokens(scene.line(), i, other));
       if (codes.size() == 2) return codes;
     }
   }
@@ -173,7 +175,7 @@ Codes variables(const LineScene& scene) {
 }
 
 Codes deletions(const LineScene& scene) {
-  const Tokens& tokens = scene.tokens();
+  const CodeTokens& tokens = scene.tokens();
   if (scene.python()) {
     static const std::set<std::string_view> kCompound = {
         "if",  "elif",   "else",    "for",    "while",   "def",  "class",
@@ -195,29 +197,29 @@ Codes deletions(const LineScene& scene) {
 }
 
 Codes returns(const LineScene& scene) {
-  const Tokens& tokens = scene.tokens();
+  const CodeTokens& tokens = scene.tokens();
   const std::string nothing = scene.python() ? "None" : "0";
   for (std::size_t i = 0; i < tokens.size(); ++i) {
     if (!tokens[i].is("return")) continue;
     std::size_t end = i + 1;
     while (end < tokens.size() && !(tokens[end].is(";") || tokens[end].is("}"))) ++end;
-    if (tokens[i + 1 < tokens.size() ? i + 1 : i].is("{")) end = closing(tokens, i + 1) + 1;
+    if (tokens[i + 1 < tokens.size() ? i + 1 : i].is("{")) end = closing_bracket(tokens, i + 1) + 1;
     end = std::min(end, tokens.size());
     if (end == i + 1 || text_between(scene.line(), i + 1, end) == nothing) return {};
-    return {spliced(scene.line(), i + 1, end, nothing)};
+    return {with_tokens(scene.line(), i + 1, end, nothing)};
   }
   return {};
 }
 
 Codes arguments(const LineScene& scene) {
   Codes codes;
-  const Tokens& tokens = scene.tokens();
+  const CodeTokens& tokens = scene.tokens();
   if (is_header(scene)) return codes;
   for (std::size_t i = 1; i < tokens.size(); ++i) {
     const bool call =
         tokens[i].is("(") && tokens[i - 1].kind == Kind::name && !scene.keyword(tokens[i - 1]);
     if (!call) continue;
-    const std::size_t close = closing(tokens, i);
+    const std::size_t close = closing_bracket(tokens, i);
     if (close == tokens.size()) continue;
     std::vector<std::pair<std::size_t, std::size_t>> parts = {{i + 1, i + 1}};
     int depth = 0;
@@ -238,7 +240,7 @@ Codes arguments(const LineScene& scene) {
     const std::string a = text_between(scene.line(), parts[0].first, parts[0].second);
     const std::string b = text_between(scene.line(), parts[1].first, parts[1].second);
     if (a != b)
-      codes.push_back(spliced(scene.line(), parts[0].first, parts[1].second, b + ", " + a));
+      codes.push_back(with_tokens(scene.line(), parts[0].first, parts[1].second, b + ", " + a));
   }
   return codes;
 }
@@ -269,7 +271,7 @@ const std::vector<std::string>& mutation_operators() {
 std::vector<LineVariant> mutations(Language language, const std::vector<CodeLine>& lines,
                                    const std::vector<std::string>& wanted) {
   std::vector<LineVariant> variants;
-  walk(language, lines, [&](const LineScene& scene) {
+  each_scene(language, lines, [&](const LineScene& scene) {
     for (const Operator& each : operators())
       if (std::find(wanted.begin(), wanted.end(), each.name) != wanted.end())
         add_variants(variants, scene, each.name, each.apply(scene));

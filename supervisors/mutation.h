@@ -12,7 +12,7 @@ namespace proctor {
 
 struct LineVariant {
   std::size_t line = 0;   // index in code_lines(...)
-  std::string operator_;  // "ROR", ...; empty for a teacher's
+  std::string operator_;  // "ROR", "PAREN", ...
   std::string code;       // replaces the line's text
 };
 

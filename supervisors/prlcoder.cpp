@@ -2,14 +2,16 @@
 //
 // A program that passes: its executed lines are right. One that fails like the reference with one
 // line changed: that line is labelled as a variant of the reference. Else a line is wrong when some
-// variant of it repairs the program. Cost: no model call without teacher or scorer; two to five
-// executions a program. Blind spot: a mistake that takes two changed lines is never found.
+// variant of it repairs the program. Cost: no model call without teacher or scorer; two executions
+// a program, and one for every eight variants of it (64 in Python), some run once more on probes.
+// Blind spot: a mistake that takes two changed lines is never found.
 //
 // The deriver `mutants` writes the labelled lines and variants of reference programs.
 #include <algorithm>
 #include <cmath>
 #include <set>
 
+#include "runtime/core/text.h"
 #include "supervisors/grading.h"
 #include "supervisors/line_study.h"
 #include "supervisors/scorer.h"
@@ -249,12 +251,13 @@ class PrlCoder final : public Supervisor {
     add_line_labels(*findings, place, labels);
     if (!wants_prm_ || findings->verdict == "bad_task") co_return labels;
     const std::vector<CodeLine> lines = code_lines(language, program);
-    const std::vector<std::string> physical = physical_lines(program);
+    const auto physical = lines_of(program);
     std::vector<Async<Result<Scorer::Confidence>>> works;
     std::string so_far;
     int done = 0;
     for (const CodeLine& line : lines) {
-      for (; done <= line.last; ++done) so_far += physical[static_cast<std::size_t>(done)] + "\n";
+      for (; done <= line.last; ++done)
+        so_far.append(physical[static_cast<std::size_t>(done)]).append("\n");
       works.push_back(chance(trajectory, so_far, "+"));
       works.push_back(chance(trajectory, so_far, "-"));
     }
@@ -331,7 +334,7 @@ class Mutants final : public Deriver {
   std::vector<json::object> records_of(const Task& task, const ProgramTask& tests,
                                        const std::vector<LineTrial>& trials) const {
     const auto lines = code_lines(tests.language, *tests.solution);
-    const auto physical = physical_lines(*tests.solution);
+    const auto physical = lines_of(*tests.solution);
     std::vector<json::object> records;
     std::size_t next = 0;
     for (std::size_t i = 0; i < lines.size(); ++i) {

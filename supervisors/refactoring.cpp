@@ -19,8 +19,8 @@ Codes flipped(const LineScene& scene) {
   static const std::map<std::string_view, std::string> kFlips = {
       {"<", ">"}, {">", "<"}, {"<=", ">="}, {">=", "<="}, {"==", "=="}, {"!=", "!="}};
   Codes codes;
-  const Tokens& tokens = scene.tokens();
-  const auto range = condition(scene);
+  const CodeTokens& tokens = scene.tokens();
+  const auto range = condition_of(scene);
   if (!range) return codes;
   for (std::size_t i = range->first + 1; i + 1 < range->second; ++i) {
     const auto flip = kFlips.find(tokens[i].word);
@@ -29,14 +29,15 @@ Codes flipped(const LineScene& scene) {
     const bool alone = (i - 1 == range->first || one_of(tokens[i - 2], around)) &&
                        (i + 2 == range->second || one_of(tokens[i + 2], around));
     if (alone)
-      codes.push_back(spliced(scene.line(), i - 1, i + 2,
-                              tokens[i + 1].word + " " + flip->second + " " + tokens[i - 1].word));
+      codes.push_back(
+          with_tokens(scene.line(), i - 1, i + 2,
+                      tokens[i + 1].word + " " + flip->second + " " + tokens[i - 1].word));
   }
   return codes;
 }
 
 Codes parenthesised(const LineScene& scene) {
-  const Tokens& tokens = scene.tokens();
+  const CodeTokens& tokens = scene.tokens();
   for (std::size_t i = 1; i + 1 < tokens.size(); ++i) {
     if (!one_of(tokens[i], {"=", "+=", "-=", "*="}) || is_header(scene)) continue;
     std::size_t end = tokens.size();
@@ -49,13 +50,14 @@ Codes parenthesised(const LineScene& scene) {
                      tokens.begin() + static_cast<std::ptrdiff_t>(end),
                      [](const CodeToken& t) { return one_of(t, {"=", "{", ";", "yield"}); });
     if (!simple || i > 2 || end <= i + 1) return {};
-    return {spliced(scene.line(), i + 1, end, "(" + text_between(scene.line(), i + 1, end) + ")")};
+    return {
+        with_tokens(scene.line(), i + 1, end, "(" + text_between(scene.line(), i + 1, end) + ")")};
   }
   return {};
 }
 
 Codes expanded(const LineScene& scene) {
-  const Tokens& tokens = scene.tokens();
+  const CodeTokens& tokens = scene.tokens();
   if (tokens.size() < 3 || tokens[0].kind != Kind::name) return {};
   if (!one_of(tokens[1], {"+=", "-=", "*="})) return {};
   const auto kind = scene.kinds.find(tokens[0].word);
@@ -63,13 +65,13 @@ Codes expanded(const LineScene& scene) {
                     kind->second != "mapping" && kind->second != "argument";
   const std::size_t end = tokens.back().is(";") ? tokens.size() - 1 : tokens.size();
   if (!safe || end <= 2) return {};
-  return {spliced(scene.line(), 0, end,
-                  tokens[0].word + " = " + tokens[0].word + " " + tokens[1].word.substr(0, 1) +
-                      " (" + text_between(scene.line(), 2, end) + ")")};
+  return {with_tokens(scene.line(), 0, end,
+                      tokens[0].word + " = " + tokens[0].word + " " + tokens[1].word.substr(0, 1) +
+                          " (" + text_between(scene.line(), 2, end) + ")")};
 }
 
 Codes de_morgan(const LineScene& scene) {
-  const auto range = condition(scene);
+  const auto range = condition_of(scene);
   if (!range) return {};
   std::optional<std::size_t> middle;
   int depth = 0;
@@ -86,10 +88,10 @@ Codes de_morgan(const LineScene& scene) {
   const std::string no = scene.python() ? "not " : "!";
   static const std::map<std::string_view, std::string> kOther = {
       {"and", "or"}, {"or", "and"}, {"&&", "||"}, {"||", "&&"}};
-  return {spliced(scene.line(), range->first, range->second,
-                  no + "(" + no + "(" + text_between(scene.line(), range->first, *middle) + ") " +
-                      kOther.at(scene.tokens()[*middle].word) + " " + no + "(" +
-                      text_between(scene.line(), *middle + 1, range->second) + "))")};
+  return {with_tokens(scene.line(), range->first, range->second,
+                      no + "(" + no + "(" + text_between(scene.line(), range->first, *middle) +
+                          ") " + kOther.at(scene.tokens()[*middle].word) + " " + no + "(" +
+                          text_between(scene.line(), *middle + 1, range->second) + "))")};
 }
 
 Codes commented(const LineScene& scene) {
@@ -100,7 +102,7 @@ Codes commented(const LineScene& scene) {
 
 std::vector<LineVariant> refactorings(Language language, const std::vector<CodeLine>& lines) {
   std::vector<LineVariant> variants;
-  walk(language, lines, [&](const LineScene& scene) {
+  each_scene(language, lines, [&](const LineScene& scene) {
     add_variants(variants, scene, "PAREN", parenthesised(scene));
     add_variants(variants, scene, "FLIP", flipped(scene));
     add_variants(variants, scene, "EXPAND", expanded(scene));

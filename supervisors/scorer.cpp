@@ -9,7 +9,7 @@
 namespace proctor {
 namespace {
 
-std::string key_of(const ScoreRequest& request) {
+std::string question_of(const ScoreRequest& request) {
   json::array messages;
   for (const Message& message : request.messages) messages.push_back(to_json(message));
   json::object whole;
@@ -17,7 +17,7 @@ std::string key_of(const ScoreRequest& request) {
   whole["tools"] = to_json(request.tools);
   whole["assistant_prefix"] = request.assistant_prefix;
   whole["continuation"] = request.continuation;
-  return content_key(json::serialize(whole));
+  return json::serialize(whole);
 }
 
 }  // namespace
@@ -60,10 +60,10 @@ Async<Result<Scorer::Confidence>> Scorer::ask(ScoreRequest request) {
 
 Async<Result<Scorer::Confidence>> Scorer::confidence(ScoreRequest request) {
   if (!model_) co_return missing("needs_logprobs: no scorer model");
-  std::string key = key_of(request);
+  std::string question = question_of(request);
   auto shared = std::make_shared<ScoreRequest>(std::move(request));
-  std::function<Async<Result<Confidence>>()> question = [this, shared] { return ask(*shared); };
-  auto answer = co_await once_.get(std::move(key), std::move(question));
+  std::function<Async<Result<Confidence>>()> to_ask = [this, shared] { return ask(*shared); };
+  auto answer = co_await once_.get(std::move(question), std::move(to_ask));
   co_return answer;
 }
 

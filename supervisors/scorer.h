@@ -5,7 +5,7 @@
 #include <string>
 
 #include "policies/model.h"
-#include "supervisors/once.h"
+#include "runtime/core/once.h"
 
 namespace proctor {
 

@@ -5,6 +5,9 @@
 
 #include <algorithm>
 
+#include "runtime/core/text.h"
+#include "runtime/core/unicode.h"
+
 namespace proctor {
 namespace {
 
@@ -12,7 +15,7 @@ bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 // "Step 3...", "12. ..."; blanks before it do not matter.
 bool opens_step(std::string_view line) {
-  line = stripped(line);
+  line = trimmed(line);
   std::size_t at = 0;
   if (lower_ascii(line.substr(0, 4)) == "step") {
     at = 4;
@@ -25,23 +28,13 @@ bool opens_step(std::string_view line) {
          (at + 1 == line.size() || !is_digit(line[at + 1]));
 }
 
-std::vector<std::string_view> lines_of(std::string_view text) {
-  std::vector<std::string_view> lines;
-  while (!text.empty()) {
-    const std::size_t end = std::min(text.find('\n'), text.size());
-    lines.push_back(text.substr(0, end));
-    text.remove_prefix(std::min(end + 1, text.size()));
-  }
-  return lines;
-}
-
 // Joins lines to parts, a new one wherever `cut` says so; empty parts are dropped.
 template <class Cut>
 std::vector<std::string> parts_of(std::string_view text, Cut cut) {
   std::vector<std::string> parts;
   std::string part;
   const auto close = [&] {
-    if (const auto kept = stripped(part); !kept.empty()) parts.emplace_back(kept);
+    if (const auto kept = trimmed(part); !kept.empty()) parts.emplace_back(kept);
     part.clear();
   };
   for (const std::string_view line : lines_of(text)) {
@@ -54,22 +47,8 @@ std::vector<std::string> parts_of(std::string_view text, Cut cut) {
 
 }  // namespace
 
-std::string_view stripped(std::string_view text) {
-  constexpr std::string_view kBlanks = " \t\r\n\f\v";
-  const std::size_t first = text.find_first_not_of(kBlanks);
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(kBlanks) - first + 1);
-}
-
-std::string lower_ascii(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return lower;
-}
-
 std::vector<std::string> split_text(const std::string& text) {
-  auto parts = parts_of(text, [](std::string_view line) { return stripped(line).empty(); });
+  auto parts = parts_of(text, [](std::string_view line) { return trimmed(line).empty(); });
   if (parts.size() != 1) return parts;
   return parts_of(parts[0], opens_step);
 }
@@ -86,6 +65,14 @@ OptionInfo unit_option() {
           .choices = {"auto", "step", "turn"}};
 }
 
+OptionInfo max_chars_option() {
+  return {.name = "max_chars",
+          .type = OptionType::integer,
+          .fallback = 12000,
+          .meaning = "of what is judged, and of what came before; the end is kept",
+          .least = 100};
+}
+
 Unit unit_of(const Options& options) {
   const std::string unit = options.text("unit");
   return unit == "step" ? Unit::step : unit == "turn" ? Unit::turn : Unit::automatic;
@@ -100,6 +87,18 @@ std::string text_of(const Turn& turn) {
   for (const Observation& seen : turn.observations)
     text += "observed (" + std::string(to_string(seen.status)) + "): " + seen.content + "\n";
   return text;
+}
+
+std::string first_part(const std::string& text, std::size_t most) {
+  if (text.size() <= most) return text;
+  const std::size_t end = character_start(text, most);
+  return text.substr(0, end) + "\n[cut: " + std::to_string(text.size() - end) + " more characters]";
+}
+
+std::string last_part(const std::string& text, std::size_t most) {
+  if (text.size() <= most) return text;
+  const std::size_t from = character_start(text, text.size() - most);
+  return "[cut: " + std::to_string(from) + " earlier characters]\n" + text.substr(from);
 }
 
 Label Step::label() const {
@@ -122,14 +121,14 @@ std::vector<Step> steps_of(const Trajectory& trajectory, Unit unit) {
   for (std::size_t t = 0; t < trajectory.turns.size(); ++t) {
     const Assistant& said = trajectory.turns[t]->assistant;
     if (unit == Unit::turn) {
-      Step step{.turn = static_cast<int>(t), .text = std::string(stripped(said.content))};
+      Step step{.turn = static_cast<int>(t), .text = std::string(trimmed(said.content))};
       step.empty = step.text.empty() && said.tool_calls.empty();
       steps.push_back(std::move(step));
       continue;
     }
     int index = 0;
     for (const std::string& text : split_steps(said)) {
-      Step step{.turn = static_cast<int>(t), .step = index++, .text = std::string(stripped(text))};
+      Step step{.turn = static_cast<int>(t), .step = index++, .text = std::string(trimmed(text))};
       step.empty = step.text.empty();
       steps.push_back(std::move(step));
     }

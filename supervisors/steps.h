@@ -3,16 +3,12 @@
 
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "runtime/core/config.h"
 #include "runtime/core/records.h"
 
 namespace proctor {
-
-std::string_view stripped(std::string_view text);
-std::string lower_ascii(std::string_view text);
 
 // The steps of one assistant message: its own `steps` where present (empty entries count); else the
 // content cut at blank lines, empty parts dropped; a text of one part is cut before lines that
@@ -27,6 +23,12 @@ Unit unit_of(const Options& options);
 
 // What was thought, said, called and observed, one a line, as a judge is shown it.
 std::string text_of(const Turn& turn);
+// The first or the last `most` bytes of a text, whole characters, and a line that says how much is
+// left out; a text that fits as it is. What was done last stands at the end.
+std::string first_part(const std::string& text, std::size_t most);
+std::string last_part(const std::string& text, std::size_t most);
+// How much of what came before, and of what is judged, a judge is shown.
+OptionInfo max_chars_option();
 
 struct Step {
   int turn = 0;

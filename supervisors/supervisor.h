@@ -39,7 +39,7 @@ struct MemberOpinion {
 // All samples of one task, in order of `sample`; each with the labels this supervisor gave before.
 using Group = std::vector<TrajectoryRef>;
 
-// Rollouts from a prefix, for supervisors that simulate; given by the runtime.
+// Rollouts from a prefix, for supervisors that simulate. The runtime gives none yet.
 class Rollouts {
  public:
   virtual ~Rollouts() = default;
@@ -52,10 +52,9 @@ class Rollouts {
 // copies it.
 struct SupervisorServices {
   SandboxPool* sandbox = nullptr;
-  asio::thread_pool* pool = nullptr;
   Models* models = nullptr;
   std::function<std::shared_ptr<Judge>(const std::string& role)> judge;  // one a role and run
-  Rollouts* rollouts = nullptr;
+  Rollouts* rollouts = nullptr;  // null: nothing can be simulated
   std::uint64_t seed = 1;
   Milliseconds deadline = 60s;  // of one hook call
   std::string alias;            // label name of the instance being made, set by make_supervisor
@@ -86,7 +85,8 @@ class Supervisor {
   virtual bool has_on_turn() const { return false; }
   virtual bool has_on_finished() const { return false; }
   virtual bool has_on_group() const { return false; }
-  // True when on_turn may answer something else than proceed.
+  // True when on_turn may answer something else than proceed. What a run acts on today is `stop`;
+  // the other decisions are written into the record.
   virtual bool decides() const { return false; }
   // True when its labels of a trajectory are worth something only together: a failure in one hook
   // then withdraws them all, and takes the trajectory out of its group.

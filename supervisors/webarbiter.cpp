@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <set>
 
+#include "runtime/core/text.h"
 #include "supervisors/bracket.h"
 #include "supervisors/steps.h"
 #include "supervisors/supervisor.h"
@@ -38,15 +39,15 @@ constexpr std::size_t kMostRationale = 2000;
 // reply that was cut has one only where it had come to its end.
 std::optional<int> read_answer(const JudgeReply& reply) {
   const std::string lower = lower_ascii(behind_sections(reply.text));
-  if (reply.cut && !stripped(lower).ends_with("</answer>")) return std::nullopt;
+  if (reply.cut && !trimmed(lower).ends_with("</answer>")) return std::nullopt;
   std::optional<int> verdict;
   for (std::size_t open = lower.find("<answer>"); open != std::string::npos;
        open = lower.find("<answer>", open + 8)) {
     const std::size_t close = lower.find("</answer>", open);
     if (close == std::string::npos) break;
-    std::string_view inside = stripped(std::string_view(lower).substr(open + 8, close - open - 8));
+    std::string_view inside = trimmed(std::string_view(lower).substr(open + 8, close - open - 8));
     for (const std::string_view word : {"response", "action"})
-      if (inside.starts_with(word)) inside = stripped(inside.substr(word.size()));
+      if (inside.starts_with(word)) inside = trimmed(inside.substr(word.size()));
     if (inside == "1") verdict = 1;
     if (inside == "2") verdict = 2;
   }
@@ -66,14 +67,14 @@ std::optional<Opinionated> read_reply(const JudgeReply& reply) {
   const std::size_t open = lower.find("<criteria>"), close = lower.find("</criteria>");
   const bool criteria =
       open != std::string::npos && close != std::string::npos && close > open + 10 &&
-      !stripped(std::string_view(lower).substr(open + 10, close - open - 10)).empty();
+      !trimmed(std::string_view(lower).substr(open + 10, close - open - 10)).empty();
   return Opinionated{*verdict, criteria};
 }
 
 std::string thought_and_action(const Assistant& said) {
   std::string text;
   if (said.reasoning) text += "Thought: " + *said.reasoning + "\n";
-  const std::string content(stripped(said.content));
+  const std::string content(trimmed(said.content));
   if (said.tool_calls.empty()) return text + "Answer: " + content;
   if (!content.empty()) text += "Thought: " + content + "\n";
   for (const ToolCall& call : said.tool_calls)
@@ -94,14 +95,6 @@ std::string observation_before(const Trajectory& trajectory, std::size_t turn) {
   return trajectory.task && text == trajectory.task->question() ? "" : text;
 }
 
-// Cut at a character's start, and the cut is marked.
-std::string cut(const std::string& text, std::size_t most) {
-  if (text.size() <= most) return text;
-  std::size_t end = most;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
-  return text.substr(0, end) + "\n[cut: " + std::to_string(text.size() - end) + " more characters]";
-}
-
 // Shared by the comparisons of one turn.
 struct Account {
   std::chrono::steady_clock::time_point until;  // for all of them together
@@ -118,7 +111,8 @@ class WebArbiter final : public Supervisor {
         both_orders_(options.text("orders") == "both"),
         bracket_(options.text("bracket")),
         retries_(static_cast<int>(options.integer("retries"))),
-        most_observation_(static_cast<std::size_t>(options.integer("max_obs_chars"))) {
+        most_observation_(static_cast<std::size_t>(options.integer("max_obs_chars"))),
+        most_chars_(static_cast<std::size_t>(options.integer("max_chars"))) {
     for (const auto& name : options.list("irreversible")) irreversible_.insert(name);
   }
 
@@ -237,13 +231,15 @@ class WebArbiter final : public Supervisor {
           std::to_string(t + 1) + ". " + thought_and_action(so_far->turns[t]->assistant) + "\n";
     const std::string seen = observation_before(*so_far, turn);
     const auto shown = [&](int index) {
-      return thought_and_action(candidates[static_cast<std::size_t>(index)]);
+      return last_part(thought_and_action(candidates[static_cast<std::size_t>(index)]),
+                       most_chars_);
     };
     const std::string user =
         "Instruction:\n" + fence("INSTRUCTION", so_far->task ? so_far->task->question() : "") +
         "\n\nObservation:\n" +
-        (seen.empty() ? "(empty)" : fence("OBSERVATION", cut(seen, most_observation_))) +
-        "\n\nHistory:\n" + (history.empty() ? "(none)" : fence("HISTORY", history)) +
+        (seen.empty() ? "(empty)" : fence("OBSERVATION", first_part(seen, most_observation_))) +
+        "\n\nHistory:\n" +
+        (history.empty() ? "(none)" : fence("HISTORY", last_part(history, most_chars_))) +
         "\n\nResponse 1:\n" + fence("RESPONSE", shown(first)) + "\n\nResponse 2:\n" +
         fence("RESPONSE", shown(second));
     JudgeQuestion question;
@@ -276,7 +272,8 @@ class WebArbiter final : public Supervisor {
       execute = !(bracket.unsure && is_irreversible(candidate));
     }
     winner.verdict = execute ? "execute" : "escalate";
-    if (!account.last_reply.empty()) winner.rationale = cut(account.last_reply, kMostRationale);
+    if (!account.last_reply.empty())
+      winner.rationale = first_part(account.last_reply, kMostRationale);
     json::array matches;
     for (const Match& match : bracket.matches) {
       json::array verdicts;
@@ -321,7 +318,7 @@ class WebArbiter final : public Supervisor {
   const bool both_orders_;
   const std::string bracket_;
   const int retries_;
-  const std::size_t most_observation_;
+  const std::size_t most_observation_, most_chars_;
   std::set<std::string> irreversible_;
 };
 
@@ -356,7 +353,8 @@ REGISTER_SUPERVISOR(
                   .type = OptionType::integer,
                   .fallback = 20000,
                   .meaning = "where the observation is cut",
-                  .least = 1}},
+                  .least = 1},
+                 max_chars_option()},
      .labels = {"winner (turn)", "reward (turn)", "flip_rate (turn)", "pairwise (turn)",
                 "bon (turn)"},
      .roles = {"judge"}},

@@ -368,7 +368,6 @@ Result<Labeller> Labelling::make_labeller() {
     std::cerr << "proctor: no sandbox: " << sandbox.error().message << "\n";
   const SupervisorServices services{
       .sandbox = sandbox_.get(),
-      .pool = &pool_,
       .models = &models_,
       .judge = [this](const std::string& role) { return judges_.of(role); },
       .seed = static_cast<std::uint64_t>(arguments_.seed),

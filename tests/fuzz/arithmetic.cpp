@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstdlib>
 
+#include "runtime/core/text.h"
 #include "supervisors/grading.h"
 #include "supervisors/steps.h"
 
@@ -18,7 +19,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const int verdict = verdict_of(pairs);
   if (verdict < -1 || verdict > 1 || (pairs.empty() && verdict != 0)) std::abort();
   for (const auto& step : split_text(text))
-    if (stripped(step).empty()) std::abort();
+    if (trimmed(step).empty()) std::abort();
   const std::string answer = answer_in(text).value_or(text);
   if (!same_answer(answer, answer)) std::abort();
   const double f1 = set_f1(text, answer);

@@ -60,12 +60,12 @@ inline std::shared_ptr<FakeModel> replying(std::function<std::string(const std::
 }
 
 // One supervisor with the models it may ask.
-struct Bench {
+struct Fixture {
   Models models;
   std::map<std::string, std::shared_ptr<Judge>> judges;
   SupervisorServices services;
 
-  Bench() {
+  Fixture() {
     services.models = &models;
     services.judge = [this](const std::string& role) -> std::shared_ptr<Judge> {
       ModelRef model = models.get(role);
@@ -75,8 +75,8 @@ struct Bench {
       return judge;
     };
   }
-  Bench(const Bench&) = delete;
-  Bench& operator=(const Bench&) = delete;
+  Fixture(const Fixture&) = delete;
+  Fixture& operator=(const Fixture&) = delete;
 
   Result<SupervisorInstance> try_make(const std::string& use) {
     auto parsed = parse_plugin_use(use);

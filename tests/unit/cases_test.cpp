@@ -5,6 +5,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "runtime/core/text.h"
 #include "runtime/labelling.h"
 #include "supervisors/steps.h"
 #include "tests/support/source_dir.h"
@@ -45,22 +46,22 @@ struct Case {
 }
 
 std::string unescaped(std::string_view text) {
-  std::string out(stripped(text));
+  std::string out(trimmed(text));
   for (std::size_t at = out.find("\\n"); at != std::string::npos; at = out.find("\\n", at))
     out.replace(at, 2, "\n");
   return out;
 }
 
 std::string take_word(std::string_view& text) {
-  text = stripped(text);
+  text = trimmed(text);
   const std::size_t end = std::min(text.find(' '), text.size());
   std::string word(text.substr(0, end));
-  text = stripped(text.substr(end));
+  text = trimmed(text.substr(end));
   return word;
 }
 
 Answer read_answer(std::string_view text) {
-  text = stripped(text);
+  text = trimmed(text);
   if (!text.starts_with('"')) return {"", unescaped(text)};
   const std::size_t end = text.find('"', 1);
   return {std::string(text.substr(1, end - 1)), unescaped(text.substr(end + 1))};
@@ -68,8 +69,8 @@ Answer read_answer(std::string_view text) {
 
 std::vector<Expected> read_expected(std::string_view text, int line) {
   std::vector<Expected> labels;
-  if (stripped(text) == "no label") return labels;
-  while (!stripped(text).empty()) {
+  if (trimmed(text) == "no label") return labels;
+  while (!trimmed(text).empty()) {
     Expected label;
     label.name = take_word(text);
     const std::string value = take_word(text);
@@ -79,7 +80,7 @@ std::vector<Expected> read_expected(std::string_view text, int line) {
     if (text.starts_with('(')) {
       const std::size_t end = text.find(')');
       label.verdict = std::string(text.substr(1, end - 1));
-      text = stripped(text.substr(end + 1));
+      text = trimmed(text.substr(end + 1));
     }
     labels.push_back(std::move(label));
     if (!text.empty() && take_word(text) != "and") wrong(line, "expected `and`");
@@ -122,7 +123,7 @@ Case read_case(const std::string& path) {
   std::ifstream file(path);
   std::string text;
   for (int line = 1; std::getline(file, text); ++line) {
-    std::string_view rest = stripped(text);
+    std::string_view rest = trimmed(text);
     if (rest.empty() || rest.starts_with('#')) continue;
     const std::string word = take_word(rest);
     if (word == "supervise") {
@@ -217,12 +218,12 @@ class Cases : public testing::TestWithParam<std::string> {};
 
 TEST_P(Cases, ComeOutAsWritten) {
   const Case made = read_case(std::string(source_dir()) + "/tests/cases/" + GetParam() + ".case");
-  Bench bench;
+  Fixture fixture;
   auto model = model_of(made);
-  bench.models.set("policy", model);
-  if (!made.replies.empty()) bench.models.set("judge", model);
-  bench.models.set("scorer", model);
-  auto labeller = Labeller::make({bench.make(made.use)}, Milliseconds(5000));
+  fixture.models.set("policy", model);
+  if (!made.replies.empty()) fixture.models.set("judge", model);
+  fixture.models.set("scorer", model);
+  auto labeller = Labeller::make({fixture.make(made.use)}, Milliseconds(5000));
   ASSERT_TRUE(labeller);
   const auto labelled = await(labeller->label({made.record.get()}));
   for (const auto& failure : labelled.failures) ADD_FAILURE() << failure.error.message;

@@ -38,11 +38,10 @@ constexpr const char* kReply =
     "<criteria>c</criteria><answer>1</answer> <reason>r</reason> <score>5</score>\n"
     "{\"query\": \"1 + 1\", \"reason\": \"r\", \"result\": true, \"value\": 0.5}";
 
-struct ContractBench : Bench {
+struct ContractFixture : Fixture {
   std::shared_ptr<FakeModel> model = replying([](const std::string&) { return kReply; });
   QuietSandbox sandbox;
-  asio::thread_pool pool{1};
-  explicit ContractBench(Milliseconds delay = 0ms) {
+  explicit ContractFixture(Milliseconds delay = 0ms) {
     model->on_score = [](const ScoreRequest& request) -> Result<Score> {
       const double spread = static_cast<double>(request.messages.size() % 7);
       return Score{.logprobs = {-1.0 - spread, -0.5}};
@@ -52,9 +51,7 @@ struct ContractBench : Bench {
     models.set("judge", model);
     models.set("scorer", model);
     services.sandbox = &sandbox;
-    services.pool = &pool;
   }
-  ~ContractBench() { pool.join(); }
   Labeller labeller(const std::string& name) {
     return *Labeller::make({make(name)}, Milliseconds(20000));
   }
@@ -108,16 +105,17 @@ class Contract : public testing::TestWithParam<std::string> {};
 TEST_P(Contract, GivesTheSameLabelsForTheSameSeed) {
   std::vector<json::object> labels[2];
   for (auto& each : labels) {
-    ContractBench bench;
-    each = labels_of(await(bench.labeller(GetParam()).label({ordinary("a", 0), ordinary("b", 1)})));
+    ContractFixture fixture;
+    each =
+        labels_of(await(fixture.labeller(GetParam()).label({ordinary("a", 0), ordinary("b", 1)})));
   }
   EXPECT_EQ(labels[0], labels[1]);
 }
 
 TEST_P(Contract, GivesFiniteValuesInItsOwnNameThatSurviveJson) {
-  ContractBench bench;
+  ContractFixture fixture;
   auto labelled =
-      await(bench.labeller(GetParam() + ":as=mine").label({ordinary("a", 0), ordinary("b", 1)}));
+      await(fixture.labeller(GetParam() + ":as=mine").label({ordinary("a", 0), ordinary("b", 1)}));
   for (const Trajectory& member : labelled.members) {
     for (const Label& label : member.labels) {
       EXPECT_TRUE(label.supervisor == "mine" || is_failed_supervision(label, "mine"))
@@ -134,16 +132,16 @@ TEST_P(Contract, GivesFiniteValuesInItsOwnNameThatSurviveJson) {
 }
 
 TEST_P(Contract, ReplacesItsEarlierLabels) {
-  ContractBench bench;
-  const Labeller labeller = bench.labeller(GetParam());
+  ContractFixture fixture;
+  const Labeller labeller = fixture.labeller(GetParam());
   auto once = await(labeller.label({ordinary("a", 0), ordinary("b", 1)}));
   auto twice = await(labeller.label(once.members));
   EXPECT_EQ(labels_of(once), labels_of(twice));
 }
 
 TEST_P(Contract, StandsAnEmptyAndAHugeTrajectory) {
-  ContractBench bench;
-  const Labeller labeller = bench.labeller(GetParam());
+  ContractFixture fixture;
+  const Labeller labeller = fixture.labeller(GetParam());
   auto labelled = await(labeller.label({empty(), huge()}));
   for (const Trajectory& member : labelled.members)
     for (const Label& label : member.labels)
@@ -151,8 +149,8 @@ TEST_P(Contract, StandsAnEmptyAndAHugeTrajectory) {
 }
 
 TEST_P(Contract, EndsSoonWhenItIsCalledOffHalfWay) {
-  ContractBench bench(200ms);
-  const Labeller labeller = bench.labeller(GetParam());
+  ContractFixture fixture(200ms);
+  const Labeller labeller = fixture.labeller(GetParam());
   asio::io_context context;
   asio::cancellation_signal signal;
   std::exception_ptr thrown;

@@ -1,4 +1,5 @@
 // The numbers are those of the mechanism's worked example.
+#include "runtime/core/unicode.h"
 #include "sandbox/sandbox.h"
 #include "supervisors/grading.h"
 #include "supervisors/loose_json.h"
@@ -20,9 +21,9 @@ Record chain(const std::vector<int>& verdicts, bool correct) {
 }
 
 Trajectory labelled(const Record& record, const std::string& use) {
-  Bench bench;
+  Fixture fixture;
   Trajectory trajectory = record.get();
-  auto failure = supervise(bench.make(use), trajectory);
+  auto failure = supervise(fixture.make(use), trajectory);
   EXPECT_FALSE(failure) << failure->message;
   return trajectory;
 }
@@ -80,6 +81,10 @@ TEST(GroundedPrm, DoesNotKnowTheEndOfWhatAFailureOfOursEnded) {
     const Trajectory judged = labelled(record, "groundedprm:check=tool");
     EXPECT_FALSE(find_label(judged, "rollout_value"));
     expect_near(values_of(judged, "step"), {1, -1});
+    const Label* whole = find_label(judged, "first_error");
+    ASSERT_TRUE(whole);
+    EXPECT_EQ(whole->verdict, "not_judged");
+    EXPECT_FALSE(whole->value);
   }
 }
 
@@ -140,7 +145,7 @@ Execution printed(const std::string& out, Ending ending = Ending::ok) {
   return execution;
 }
 
-struct JudgeBench : Bench {
+struct JudgeFixture : Fixture {
   FakeSandbox sandbox;
   int queries = 0, verdicts = 0;
   std::string query = "Sure: ```json\n{'query': 'total(1)',}\n```";
@@ -153,7 +158,7 @@ struct JudgeBench : Bench {
     ++verdicts;
     return verdict;
   });
-  JudgeBench() {
+  JudgeFixture() {
     models.set("judge", model);
     services.sandbox = &sandbox;
     sandbox.answers["total(1)"] = printed("42\n");
@@ -167,11 +172,11 @@ struct JudgeBench : Bench {
 };
 
 TEST(GroundedPrm, AsksTheJudgeWhereTheToolIsInconclusive) {
-  JudgeBench bench;
-  Trajectory record = bench.label(Record("r").say("The total is forty-two.\n\n2 + 2 = 4"));
+  JudgeFixture fixture;
+  Trajectory record = fixture.label(Record("r").say("The total is forty-two.\n\n2 + 2 = 4"));
   expect_near(values_of(record, "tool_verdict"), {1, 1});
-  EXPECT_EQ(bench.queries, 1);
-  EXPECT_EQ(bench.verdicts, 1);
+  EXPECT_EQ(fixture.queries, 1);
+  EXPECT_EQ(fixture.verdicts, 1);
   const Label* label = find_label(record, "tool_verdict", 0, 0);
   EXPECT_EQ(label->rationale, "it fits");
   EXPECT_EQ(label->evidence.at("query"), "total(1)");
@@ -181,50 +186,50 @@ TEST(GroundedPrm, AsksTheJudgeWhereTheToolIsInconclusive) {
 }
 
 TEST(GroundedPrm, RunsEqualQueriesOnce) {
-  JudgeBench bench;
-  bench.label(Record("r").say("One thing.\n\nAnother thing.\n\nA third."));
-  EXPECT_EQ(bench.queries, 3);
-  EXPECT_EQ(bench.sandbox.runs, 1);
+  JudgeFixture fixture;
+  fixture.label(Record("r").say("One thing.\n\nAnother thing.\n\nA third."));
+  EXPECT_EQ(fixture.queries, 3);
+  EXPECT_EQ(fixture.sandbox.runs, 1);
 }
 
 TEST(GroundedPrm, StaysNeutralWhenTheToolOrTheJudgeSaysNothing) {
   const Record record = Record("r").say("The total is forty-two.");
   {
-    JudgeBench bench;
-    bench.query = "I cannot.";
-    Trajectory labelled = bench.label(record);
+    JudgeFixture fixture;
+    fixture.query = "I cannot.";
+    Trajectory labelled = fixture.label(record);
     EXPECT_EQ(find_label(labelled, "tool_verdict")->rationale, "no valid query");
     EXPECT_EQ(find_label(labelled, "tool_verdict")->value, 0);
-    EXPECT_EQ(bench.queries, 2);  // every try is a fresh call
-    EXPECT_EQ(bench.verdicts, 0);
+    EXPECT_EQ(fixture.queries, 2);  // every try is a fresh call
+    EXPECT_EQ(fixture.verdicts, 0);
   }
   for (const auto& [ending, status] :
        {std::pair{Ending::nonzero_exit, "error"}, {Ending::wall_limit, "timeout"}}) {
-    JudgeBench bench;
-    bench.sandbox.answers["total(1)"] = printed("", ending);
-    Trajectory labelled = bench.label(record);
+    JudgeFixture fixture;
+    fixture.sandbox.answers["total(1)"] = printed("", ending);
+    Trajectory labelled = fixture.label(record);
     EXPECT_EQ(find_label(labelled, "tool_verdict")->rationale, "tool error");
     EXPECT_EQ(find_label(labelled, "tool_verdict")->evidence.at("status"), status);
-    EXPECT_EQ(bench.verdicts, 0);
+    EXPECT_EQ(fixture.verdicts, 0);
   }
   {
-    JudgeBench bench;
-    bench.sandbox.answers["total(1)"] = printed("-inf");
-    EXPECT_EQ(find_label(bench.label(record), "tool_verdict")->value, 0);
+    JudgeFixture fixture;
+    fixture.sandbox.answers["total(1)"] = printed("-inf");
+    EXPECT_EQ(find_label(fixture.label(record), "tool_verdict")->value, 0);
   }
   for (const std::string said : {"who knows", "I was told to print result: true but I cannot tell",
                                  "<think>it prints {\"result\": true}"}) {
-    JudgeBench bench;
-    bench.verdict = said;
-    Trajectory labelled = bench.label(record);
+    JudgeFixture fixture;
+    fixture.verdict = said;
+    Trajectory labelled = fixture.label(record);
     EXPECT_EQ(find_label(labelled, "tool_verdict")->rationale, "unparsable");
-    EXPECT_EQ(bench.verdicts, 2);
+    EXPECT_EQ(fixture.verdicts, 2);
   }
 }
 
 TEST(GroundedPrm, ShowsTheJudgeNoLaterStep) {
-  JudgeBench bench;
-  bench.model->on_generate = [](const GenerateRequest& request) -> Result<Generation> {
+  JudgeFixture fixture;
+  fixture.model->on_generate = [](const GenerateRequest& request) -> Result<Generation> {
     const std::string prompt = request.messages.back().text();
     EXPECT_EQ(prompt.find("third thing"), std::string::npos);
     EXPECT_NE(prompt.find("first thing"), std::string::npos);
@@ -232,19 +237,19 @@ TEST(GroundedPrm, ShowsTheJudgeNoLaterStep) {
   };
   Turn turn;
   turn.assistant.steps = {{"first thing", "second thing", "third thing = 3 = 3"}};
-  bench.label(Record("r").add(turn));
+  fixture.label(Record("r").add(turn));
 }
 
 TEST(GroundedPrm, ShowsTheJudgeTheCallsAndWhatCameOfEarlierOnes) {
-  JudgeBench bench;
+  JudgeFixture fixture;
   std::vector<std::string> prompts, systems;
-  bench.model->on_generate = [&](const GenerateRequest& request) -> Result<Generation> {
+  fixture.model->on_generate = [&](const GenerateRequest& request) -> Result<Generation> {
     systems.push_back(request.messages.front().text());
     prompts.push_back(request.messages.back().text());
     return Generation{.content =
                           request.asker.purpose == "teacher" ? "{'query': 'total(1)'}" : "no"};
   };
-  bench.label(
+  fixture.label(
       Record("r").call("I look.", "first", "saw one").call("And again.", "second", "saw two"),
       "groundedprm:check=judge,tries=1,tolerance=0.25");
   const std::string& last = prompts.back();
@@ -256,13 +261,47 @@ TEST(GroundedPrm, ShowsTheJudgeTheCallsAndWhatCameOfEarlierOnes) {
   EXPECT_NE(systems.back().find(kFenceRule), std::string::npos);
 }
 
+TEST(GroundedPrm, CutsALongAnswerOfTheToolBetweenCharacters) {
+  JudgeFixture fixture;
+  std::string printed_out = "x";
+  for (int i = 0; i < 1500; ++i) printed_out += "é";
+  fixture.sandbox.answers["total(1)"] = printed(printed_out);
+  const Trajectory labelled = fixture.label(Record("r").say("The total is forty-two."));
+  const Label* label = find_label(labelled, "tool_verdict");
+  ASSERT_TRUE(label);
+  const std::string result(label->evidence.at("result").as_string());
+  EXPECT_TRUE(is_utf8(result));
+  EXPECT_TRUE(result.starts_with("xé"));
+  EXPECT_TRUE(result.ends_with("é\n[cut: 1002 more characters]")) << result;
+  EXPECT_EQ(fixture.verdicts, 1);
+}
+
+TEST(GroundedPrm, ShowsTheJudgeTheEndOfLongTurns) {
+  JudgeFixture fixture;
+  std::size_t longest = 0;
+  fixture.model->on_generate = [&](const GenerateRequest& request) -> Result<Generation> {
+    const std::string prompt = request.messages.back().text();
+    longest = std::max(longest, prompt.size());
+    EXPECT_EQ(prompt.find("seen first"), std::string::npos);
+    if (request.asker.turn == 1) {
+      EXPECT_NE(prompt.find("seen last"), std::string::npos);
+    }
+    return Generation{.content = "no"};
+  };
+  const std::string page(50000, 'p');
+  fixture.label(Record("r").call("I look.", "q", "seen first " + page + " seen last").say(page),
+                "groundedprm:check=judge,tries=1,max_chars=1000");
+  EXPECT_GT(longest, 2000u);
+  EXPECT_LT(longest, 3000u);
+}
+
 TEST(GroundedPrm, SaysWhatIsMissing) {
-  EXPECT_EQ(await(Bench().make("groundedprm:check=judge").supervisor->prepare()).error().kind,
+  EXPECT_EQ(await(Fixture().make("groundedprm:check=judge").supervisor->prepare()).error().kind,
             ErrorKind::missing);
-  EXPECT_FALSE(Bench().try_make("groundedprm:rollouts=2"));
-  EXPECT_FALSE(Bench().try_make("groundedprm:decay=0"));
-  EXPECT_FALSE(Bench().try_make("groundedprm:tries=17"));
-  EXPECT_TRUE(await(Bench().make("groundedprm").supervisor->prepare()));
+  EXPECT_FALSE(Fixture().try_make("groundedprm:rollouts=2"));
+  EXPECT_FALSE(Fixture().try_make("groundedprm:decay=0"));
+  EXPECT_FALSE(Fixture().try_make("groundedprm:tries=17"));
+  EXPECT_TRUE(await(Fixture().make("groundedprm").supervisor->prepare()));
 }
 
 TEST(LooseJson, ForgivesWhatModelsDo) {

@@ -42,9 +42,9 @@ Record r2() {
 }
 Record r3() { return Record("r3").gold({"Alan Turing"}).say("x").answer("Grace Hopper"); }
 
-struct IgpoBench : Bench {
+struct IgpoFixture : Fixture {
   std::shared_ptr<FakeModel> scorer = std::make_shared<FakeModel>();
-  IgpoBench() {
+  IgpoFixture() {
     scorer->on_score = score_of;
     models.set("scorer", scorer);
   }
@@ -58,8 +58,8 @@ struct IgpoBench : Bench {
 };
 
 TEST(Igpo, GivesTheConfidencesAndGainsOfTheWorkedExample) {
-  IgpoBench bench;
-  auto members = bench.labelled("igpo");
+  IgpoFixture fixture;
+  auto members = fixture.labelled("igpo");
   expect_near(values_of(members[0], "p0"), {.082085});
   expect_near(values_of(members[0], "p"), {.22313, .740818});
   expect_near(values_of(members[0], "gain"), {.141045, .517688});
@@ -77,12 +77,12 @@ TEST(Igpo, GivesTheConfidencesAndGainsOfTheWorkedExample) {
   EXPECT_EQ(find_label(members[0], "gain", 0)->verdict, "gain");
   EXPECT_EQ(find_label(members[1], "gain", 0)->verdict, "no_gain");
   // The confidence before the first turn is asked once for the task: 1 + 2 + 1.
-  EXPECT_EQ(bench.scorer->scored, 4);
+  EXPECT_EQ(fixture.scorer->scored, 4);
 }
 
 TEST(Igpo, NormalisesOverTheWholeGroupAndSumsUpBehindEachTurn) {
-  IgpoBench bench;
-  auto members = bench.labelled("igpo");
+  IgpoFixture fixture;
+  auto members = fixture.labelled("igpo");
   expect_near(values_of(members[0], "advantage"), {.563941, 1.168872, .908667});
   expect_near(values_of(members[1], "advantage"), {.364966, 1.36806});
   expect_near(values_of(members[2], "advantage"), {-.928907});
@@ -94,16 +94,16 @@ TEST(Igpo, NormalisesOverTheWholeGroupAndSumsUpBehindEachTurn) {
 }
 
 TEST(Igpo, DiscountsByGamma) {
-  IgpoBench bench;
-  auto members = bench.labelled("igpo:gamma=0.5");
+  IgpoFixture fixture;
+  auto members = fixture.labelled("igpo:gamma=0.5");
   expect_near(values_of(members[0], "advantage"), {-.247661, .714539, .908667});
   expect_near(values_of(members[1], "advantage"), {-.319064, 1.36806});
   expect_near(values_of(members[2], "advantage"), {-.928907});
 }
 
 TEST(Igpo, KeepsGainsAndOutcomesInPoolsOfTheirOwn) {
-  IgpoBench bench;
-  auto members = bench.labelled("igpo:norm=separate");
+  IgpoFixture fixture;
+  auto members = fixture.labelled("igpo:norm=separate");
   expect_near(values_of(members[0], "advantage"), {1.235436, 1.476438, .377964});
   expect_near(values_of(members[1], "advantage"), {-.101544, .755928});
   expect_near(values_of(members[2], "advantage"), {-1.133891});
@@ -133,8 +133,8 @@ TEST(SetF1, CountsWordsOnceAndKnowsItsTraps) {
 }
 
 TEST(Igpo, PaysBrokenTagsAndMissingAnswersTheFormatPenalty) {
-  IgpoBench bench;
-  auto instance = bench.make("igpo:outcome_weight=0.5");
+  IgpoFixture fixture;
+  auto instance = fixture.make("igpo:outcome_weight=0.5");
   Trajectory broken = Record("b")
                           .gold({"Alan Turing"})
                           .say("<think>no end <answer>Alan Turing</answer>")
@@ -155,17 +155,17 @@ TEST(Igpo, PaysBrokenTagsAndMissingAnswersTheFormatPenalty) {
 }
 
 TEST(Igpo, LeavesOutOfTheGroupWhatAFailureOfOursEnded) {
-  IgpoBench bench;
-  auto instance = bench.make("igpo");
+  IgpoFixture fixture;
+  auto instance = fixture.make("igpo");
   Record failed = Record("r4").gold({"Alan Turing"}).call("", "a", "r1 first");
   failed.edit().outcome.status = OutcomeStatus::error;
   failed.edit().outcome.error = "the server is gone";
   failed.edit().tokens = Tokens{.ids = {1}, .advantages = {-1}};
-  std::vector<Trajectory> members = bench.group();
+  std::vector<Trajectory> members = fixture.group();
   members.push_back(failed.get());
   for (Trajectory& member : members) EXPECT_FALSE(supervise(instance, member));
   EXPECT_FALSE(await(label_group_with(instance, &members, 10s)).failure);
-  const auto alone = bench.labelled("igpo");
+  const auto alone = fixture.labelled("igpo");
   for (std::size_t i = 0; i < alone.size(); ++i)
     EXPECT_EQ(values_of(members[i], "advantage"), values_of(alone[i], "advantage"));
   const Label* outcome = find_label(members[3], "outcome");
@@ -175,14 +175,14 @@ TEST(Igpo, LeavesOutOfTheGroupWhatAFailureOfOursEnded) {
   EXPECT_EQ(outcome->rationale, "the rollout ended in error: the server is gone");
   EXPECT_FALSE(find_label(members[3], "advantage"));
   EXPECT_TRUE(members[3].tokens->advantages.empty());
-  EXPECT_TRUE(bench.make("igpo:outcome=reward").supervisor->accepts(failed.get()));
+  EXPECT_TRUE(fixture.make("igpo:outcome=reward").supervisor->accepts(failed.get()));
 }
 
 TEST(Igpo, TakesAThoughtThatTheTemplateOpenedForOpened) {
-  IgpoBench bench;
+  IgpoFixture fixture;
   const auto verdict = [&](const std::string& said) {
     Trajectory record = Record("t").gold({"Alan Turing"}).say(said).answer("Alan Turing").get();
-    EXPECT_FALSE(supervise(bench.make("igpo"), record));
+    EXPECT_FALSE(supervise(fixture.make("igpo"), record));
     return *find_label(record, "outcome")->verdict;
   };
   EXPECT_EQ(verdict("I know.</think><answer>Alan Turing</answer>"), "scored");
@@ -191,18 +191,18 @@ TEST(Igpo, TakesAThoughtThatTheTemplateOpenedForOpened) {
 }
 
 TEST(Igpo, DiscountsAnOutcomeWithoutAnAnswerTurnOnceIntoTheLastTurn) {
-  IgpoBench bench;
+  IgpoFixture fixture;
   Record endless = Record("e").gold({"Alan Turing"}).call("", "a", "r1 first");
   endless.edit().outcome.status = OutcomeStatus::max_turns;
   std::vector<Trajectory> members{endless.get(), r3().get()};
-  ASSERT_FALSE(supervise_group(bench.make("igpo:gamma=0.5"), members));
+  ASSERT_FALSE(supervise_group(fixture.make("igpo:gamma=0.5"), members));
   const Pool pool = Pool::of({.22313016 - .08208500, -2.0, 0.0});
   const double expected = pool.normalised(.22313016 - .08208500) + .5 * pool.normalised(-2.0);
   expect_near(values_of(members[0], "advantage"), {expected}, 1e-6);
 }
 
 TEST(Igpo, PlacesRewardsAndAdvantagesOnTheTokensThePolicySampled) {
-  IgpoBench bench;
+  IgpoFixture fixture;
   Record record =
       Record("t").gold({"Alan Turing"}).call("", "a", "r1 first").say("x").answer("Alan Turing");
   Tokens tokens;
@@ -212,7 +212,7 @@ TEST(Igpo, PlacesRewardsAndAdvantagesOnTheTokensThePolicySampled) {
   tokens.logprobs = {0, -1, -1, 0, -1, -1};
   record.edit().tokens = tokens;
   std::vector<Trajectory> members{record.get(), r3().get()};
-  ASSERT_FALSE(supervise_group(bench.make("igpo"), members));
+  ASSERT_FALSE(supervise_group(fixture.make("igpo"), members));
   const auto advantages = values_of(members[0], "advantage");
   expect_near(members[0].tokens->rewards, {0, 0, .141045, 0, 0, 1});
   expect_near(members[0].tokens->advantages,
@@ -220,9 +220,9 @@ TEST(Igpo, PlacesRewardsAndAdvantagesOnTheTokensThePolicySampled) {
 }
 
 TEST(Igpo, HasNoAdvantageWhereAllRewardsAreEqual) {
-  IgpoBench bench;
+  IgpoFixture fixture;
   std::vector<Trajectory> members{r3().get(), r3().get()};
-  ASSERT_FALSE(supervise_group(bench.make("igpo"), members));
+  ASSERT_FALSE(supervise_group(fixture.make("igpo"), members));
   for (const Trajectory& member : members) {
     expect_near(values_of(member, "advantage"), {0});
     EXPECT_EQ(find_label(member, "advantage", 0)->verdict, "no_signal");
@@ -232,14 +232,14 @@ TEST(Igpo, HasNoAdvantageWhereAllRewardsAreEqual) {
 // The worked example of the released code's order, with the rewards that make it come out: one gain
 // of .2, one of .5 and an outcome of 1 against -.1 and .4.
 TEST(Igpo, DiscountsFirstByTokenPosition) {
-  Bench bench;
+  Fixture fixture;
   auto scorer = std::make_shared<FakeModel>();
   scorer->on_score = [](const ScoreRequest& request) -> Result<Score> {
     static const std::map<std::string, double> kP = {
         {"a1", .3}, {"a2", .8}, {"b1", 1e-12}, {"What is it?", .1}};
     return Score{.logprobs = {std::log(kP.at(request.messages.back().text()))}};
   };
-  bench.models.set("scorer", scorer);
+  fixture.models.set("scorer", scorer);
   const auto with_tokens = [](Record record, std::vector<std::int32_t> turn,
                               std::vector<std::uint8_t> mask, double reward) {
     Tokens tokens;
@@ -256,7 +256,7 @@ TEST(Igpo, DiscountsFirstByTokenPosition) {
                   {-1, 0, 0, 1, 1, 2, 2}, {0, 1, 1, 1, 1, 1, 0}, 1),
       with_tokens(Record("b").gold({"x"}).call("", "q", "b1").say("x"), {-1, 0, 0, 0, 1, 1, 1},
                   {0, 1, 1, 0, 1, 1, 0}, .4)};
-  ASSERT_FALSE(supervise_group(bench.make("igpo:order=discount_first,outcome=reward"), members));
+  ASSERT_FALSE(supervise_group(fixture.make("igpo:order=discount_first,outcome=reward"), members));
   expect_near(members[0].tokens->rewards, {0, 0, .2, 0, .5, 1, 0});
   expect_near(members[1].tokens->rewards, {0, 0, -.1, 0, 0, .4, 0});
   expect_near(members[0].tokens->advantages, {0, .9, .9, .55, .55, .3, 0});
@@ -265,24 +265,24 @@ TEST(Igpo, DiscountsFirstByTokenPosition) {
 }
 
 TEST(Igpo, RefusesTokenlessRecordsAndMissingGold) {
-  IgpoBench bench;
-  auto by_position = bench.make("igpo:order=discount_first");
+  IgpoFixture fixture;
+  auto by_position = fixture.make("igpo:order=discount_first");
   EXPECT_FALSE(by_position.supervisor->accepts(r1().get()));
-  auto plain = bench.make("igpo");
+  auto plain = fixture.make("igpo");
   EXPECT_TRUE(plain.supervisor->accepts(r1().get()));
   EXPECT_FALSE(plain.supervisor->accepts(Record("x").get()));
   EXPECT_FALSE(plain.supervisor->accepts(Record("x").gold({" ", ""}).get()));
-  EXPECT_FALSE(bench.make("igpo:outcome=reward").supervisor->accepts(r1().get()));
+  EXPECT_FALSE(fixture.make("igpo:outcome=reward").supervisor->accepts(r1().get()));
 }
 
 TEST(Igpo, CollapsesClaimSetsForGainAndOutcome) {
-  IgpoBench bench;
-  bench.scorer->on_score = [](const ScoreRequest& request) -> Result<Score> {
+  IgpoFixture fixture;
+  fixture.scorer->on_score = [](const ScoreRequest& request) -> Result<Score> {
     EXPECT_EQ(request.continuation, "false");
     return Score{.logprobs = {-1}};
   };
   Trajectory claims = Record("c").gold({"true", "false", "true"}).say("x").answer("False").get();
-  EXPECT_FALSE(supervise(bench.make("igpo"), claims));
+  EXPECT_FALSE(supervise(fixture.make("igpo"), claims));
   EXPECT_EQ(find_label(claims, "outcome")->value, 1.0);
 }
 
@@ -291,36 +291,36 @@ TEST(Igpo, FailsOnLogProbabilitiesThatAreNone) {
                                          {0.1},
                                          {-1, std::numeric_limits<double>::quiet_NaN()},
                                          {-std::numeric_limits<double>::infinity()}}) {
-    IgpoBench bench;
-    bench.scorer->on_score = [&](const ScoreRequest&) -> Result<Score> {
+    IgpoFixture fixture;
+    fixture.scorer->on_score = [&](const ScoreRequest&) -> Result<Score> {
       return Score{.logprobs = bad};
     };
     Trajectory record = r1().get();
-    auto failure = supervise(bench.make("igpo"), record);
+    auto failure = supervise(fixture.make("igpo"), record);
     ASSERT_TRUE(failure);
     EXPECT_NE(failure->message.find("r1"), std::string::npos);
   }
 }
 
 TEST(Igpo, SaysNeedsLogprobsWhereTheScorerHasNone) {
-  IgpoBench bench;
-  bench.scorer->on_score = nullptr;
-  auto ready = await(bench.make("igpo").supervisor->prepare());
+  IgpoFixture fixture;
+  fixture.scorer->on_score = nullptr;
+  auto ready = await(fixture.make("igpo").supervisor->prepare());
   ASSERT_FALSE(ready);
   EXPECT_EQ(ready.error().kind, ErrorKind::missing);
   EXPECT_NE(ready.error().message.find("needs_logprobs"), std::string::npos);
-  EXPECT_EQ(await(Bench().make("igpo").supervisor->prepare()).error().kind, ErrorKind::missing);
+  EXPECT_EQ(await(Fixture().make("igpo").supervisor->prepare()).error().kind, ErrorKind::missing);
 }
 
 TEST(Igpo, ScoresOnlyTheAnswerInsideTheCue) {
-  IgpoBench bench;
-  bench.scorer->on_score = [](const ScoreRequest& request) -> Result<Score> {
+  IgpoFixture fixture;
+  fixture.scorer->on_score = [](const ScoreRequest& request) -> Result<Score> {
     EXPECT_EQ(request.assistant_prefix, "So it is <");
     return Score{.logprobs = {-1}};
   };
   Trajectory record = r3().get();
-  EXPECT_FALSE(supervise(bench.make("igpo:cue=So it is <{answer}>"), record));
-  EXPECT_FALSE(bench.try_make("igpo:cue=no slot"));
+  EXPECT_FALSE(supervise(fixture.make("igpo:cue=So it is <{answer}>"), record));
+  EXPECT_FALSE(fixture.try_make("igpo:cue=no slot"));
 }
 
 }  // namespace

@@ -185,6 +185,18 @@ TEST(Mutants, DropDuplicatesAndKeepEquivalentFormsPositive) {
 
 // --- the supervisor ---
 
+std::shared_ptr<Trajectory> answered_with(const json::object& task, const std::string& program) {
+  auto trajectory = std::make_shared<Trajectory>();
+  trajectory->task = std::make_shared<const Task>(*read_task(task));
+  trajectory->task_id = trajectory->task->id;
+  trajectory->outcome.status = OutcomeStatus::answered;
+  Turn turn;
+  turn.assistant.content = "Here it is:\n```python\n" + program + "```\nDone.";
+  trajectory->turns.push_back(std::make_shared<const Turn>(std::move(turn)));
+  trajectory->outcome.answer = trajectory->turns[0]->assistant.content;
+  return trajectory;
+}
+
 std::vector<Label> labels_of(json::object task, const std::string& program,
                              json::object options = {},
                              OutcomeStatus status = OutcomeStatus::answered) {
@@ -192,14 +204,8 @@ std::vector<Label> labels_of(json::object task, const std::string& program,
   auto supervisor = make_supervisor(
       {.name = "prlcoder", .alias = "prlcoder", .options = std::move(options)}, services(&pool));
   PROCTOR_CHECK(supervisor.ok());
-  auto trajectory = std::make_shared<Trajectory>();
-  trajectory->task = std::make_shared<const Task>(*read_task(task));
-  trajectory->task_id = trajectory->task->id;
+  auto trajectory = answered_with(task, program);
   trajectory->outcome.status = status;
-  Turn turn;
-  turn.assistant.content = "Here it is:\n```python\n" + program + "```\nDone.";
-  trajectory->turns.push_back(std::make_shared<const Turn>(std::move(turn)));
-  trajectory->outcome.answer = trajectory->turns[0]->assistant.content;
   auto opinion = await(supervisor->supervisor->on_finished(trajectory));
   if (!opinion) ADD_FAILURE() << opinion.error().message;
   return opinion ? opinion->labels : std::vector<Label>{};
@@ -249,6 +255,43 @@ TEST(PrlCoder, RunsAProgramThatIsTheReferenceAsOne) {
   EXPECT_EQ(find(same, "line", 0)->verdict, "correct");
   const auto other = labels_of(score_task(), kScore + std::string("# x\n"), options);
   EXPECT_EQ(other.front().cost.executions, 2);
+}
+
+// Lets others begin before a program runs.
+class BusyPool final : public SandboxPool {
+ public:
+  PlainPool plain;
+  Async<Result<Execution>> run(ExecutionRequest request) override {
+    co_await sleep_for(1ms);
+    auto execution = co_await plain.run(std::move(request));
+    co_return execution;
+  }
+  Async<Result<std::shared_ptr<SandboxSession>>> open_session(Language language,
+                                                              Limits limits) override {
+    return plain.open_session(language, limits);
+  }
+  const Isolation& isolation() const override { return plain.isolation(); }
+  Limiter::Usage usage() const override { return {}; }
+};
+
+TEST(PrlCoder, RunsTheSamplesOfATaskOnceWhereTheirProgramsAreEqual) {
+  BusyPool pool;
+  auto made = make_supervisor({.name = "prlcoder",
+                               .alias = "prlcoder",
+                               .options = {{"probes", "none"}, {"operators", "none"}}},
+                              services(&pool));
+  ASSERT_TRUE(made.ok());
+  std::vector<Async<Result<Opinion>>> works;
+  for (int sample = 0; sample < 4; ++sample) {
+    auto trajectory = answered_with(score_task(), kScore + std::string("# x\n"));
+    trajectory->sample = sample;
+    works.push_back(made->supervisor->on_finished(trajectory));
+  }
+  for (const auto& opinion : await(gather(std::move(works)))) {
+    ASSERT_TRUE(opinion.ok());
+    EXPECT_EQ(opinion->labels.front().cost.executions, 2) << "no matter who came first";
+  }
+  EXPECT_EQ(pool.plain.runs, 2);  // the reference, the program
 }
 
 TEST(PrlCoder, LabelsTheOneLineThatDiffersFromTheReference) {

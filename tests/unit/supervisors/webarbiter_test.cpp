@@ -37,7 +37,7 @@ std::pair<int, int> shown_in(const std::string& prompt) {
 }
 
 // A judge with a table of winners, for both orders alike.
-struct Table : Bench {
+struct Table : Fixture {
   std::map<std::pair<int, int>, int> winners;
   int calls = 0;
   std::string raw;  // replied instead, where given
@@ -154,18 +154,18 @@ TEST(WebArbiter, ReportsPairwiseAndBestOfNAgainstGold) {
   const std::vector<std::vector<int>> states{{1, 1, 1, 1}, {1, 1, 0, 1}, {0, 1, 1, -1}};
   double wins = 0, bon = 0;
   for (const auto& state : states) {
-    Bench bench;
-    bench.models.set("judge", replying([&](const std::string& prompt) -> std::string {
-                       const auto [a, b] = shown_in(prompt);
-                       const int other = std::max(a, b);
-                       const int outcome = state[static_cast<std::size_t>(other - 1)];
-                       if (outcome < 0) return "no idea";
-                       const bool first = (outcome == 1) == (a == 0);
-                       return first ? "<answer>1</answer>" : "<answer>2</answer>";
-                     }));
+    Fixture fixture;
+    fixture.models.set("judge", replying([&](const std::string& prompt) -> std::string {
+                         const auto [a, b] = shown_in(prompt);
+                         const int other = std::max(a, b);
+                         const int outcome = state[static_cast<std::size_t>(other - 1)];
+                         if (outcome < 0) return "no idea";
+                         const bool first = (outcome == 1) == (a == 0);
+                         return first ? "<answer>1</answer>" : "<answer>2</answer>";
+                       }));
     Record record = with_candidates(five()).gold_key("candidates", json::array{0});
     Trajectory trajectory = record.get();
-    ASSERT_FALSE(supervise(bench.make("webarbiter:bracket=gold"), trajectory));
+    ASSERT_FALSE(supervise(fixture.make("webarbiter:bracket=gold"), trajectory));
     wins += find_label(trajectory, "pairwise", 0)->evidence.at("wins").to_number<double>();
     bon += *find_label(trajectory, "bon", 0)->value;
     EXPECT_EQ(find_label(trajectory, "winner"), nullptr);
@@ -250,27 +250,64 @@ TEST(WebArbiter, FlagsAWinnerThatNoVerdictMade) {
 
 TEST(WebArbiter, TakesASlowJudgeForNoVerdictAndALostOneForAFailure) {
   for (const auto kind : {ErrorKind::timeout, ErrorKind::unavailable}) {
-    Bench bench;
+    Fixture fixture;
     auto model = std::make_shared<FakeModel>();
     model->on_generate = [kind](const GenerateRequest&) -> Result<Generation> {
       return Error{kind, "gone"};
     };
-    bench.models.set("judge", model);
+    fixture.models.set("judge", model);
     Trajectory record = with_candidates({calling("c0"), calling("c1")}).get();
-    const auto failure = supervise(bench.make("webarbiter"), record);
+    const auto failure = supervise(fixture.make("webarbiter"), record);
     EXPECT_EQ(failure.has_value(), kind == ErrorKind::unavailable);
   }
 }
 
 TEST(WebArbiter, LetsASlowJudgeHaveNoVerdictBeforeTheHookEnds) {
-  Bench bench;
+  Fixture fixture;
   auto model = replying([](const std::string&) { return "<answer>1</answer>"; });
   model->delay = 10s;
-  bench.models.set("judge", model);
-  bench.services.deadline = 100ms;
+  fixture.models.set("judge", model);
+  fixture.services.deadline = 100ms;
   Trajectory record = with_candidates(five()).get();
-  EXPECT_FALSE(supervise(bench.make("webarbiter"), record));
+  EXPECT_FALSE(supervise(fixture.make("webarbiter"), record));
   EXPECT_EQ(find_label(record, "winner", 0)->evidence.at("default_winner"), true);
+}
+
+TEST(WebArbiter, EscalatesAnUnsureWinnerThatThenMeetsNoAction) {
+  Table table;
+  table.raw = "<answer>Response 1</answer>";  // whoever is shown first: a flip
+  Assistant broken;
+  broken.parse_error = "no call";
+  Trajectory record =
+      table.label(with_candidates({calling("c0", "buy"), calling("c1", "look"), broken}),
+                  "webarbiter:irreversible=buy");
+  const Label* winner = find_label(record, "winner", 0);
+  EXPECT_EQ(winner->value, 0);
+  EXPECT_EQ(winner->verdict, "escalate");
+}
+
+TEST(WebArbiter, ShowsTheJudgeTheEndOfLongHistoriesAndResponses) {
+  Fixture fixture;
+  std::string shown;
+  fixture.models.set("judge", replying([&](const std::string& prompt) {
+                       shown = prompt;
+                       return "<answer>Response 1</answer>";
+                     }));
+  std::vector<Assistant> candidates = {calling("c0"), calling("c1")};
+  for (Assistant& each : candidates) each.content = "first words " + std::string(50000, 't');
+  Turn turn;
+  turn.assistant = candidates[0];
+  turn.candidates = candidates;
+  Record record("web");
+  for (int i = 0; i < 3; ++i) record.call("earlier words " + std::string(50000, 'h'), "q", "seen");
+  record.call("the last query", "why", "seen").add(turn);
+  Trajectory trajectory = record.get();
+  EXPECT_FALSE(supervise(fixture.make("webarbiter:max_chars=1000"), trajectory));
+  EXPECT_LT(shown.size(), 6000u);
+  EXPECT_EQ(shown.find("first words"), std::string::npos);
+  EXPECT_EQ(shown.find("earlier words"), std::string::npos);
+  EXPECT_NE(shown.find("the last query"), std::string::npos);
+  EXPECT_NE(shown.find("Action: click"), std::string::npos);
 }
 
 TEST(WebArbiter, RefusesRecordsThatContradictThemselves) {
@@ -284,7 +321,7 @@ TEST(WebArbiter, RefusesRecordsThatContradictThemselves) {
       with_candidates(five()).gold_key("candidates", json::array{5}).get()));
   EXPECT_TRUE(gold.supervisor->accepts(
       with_candidates(five()).gold_key("candidates", json::array{nullptr}).get()));
-  EXPECT_EQ(await(Bench().make("webarbiter").supervisor->prepare()).error().kind,
+  EXPECT_EQ(await(Fixture().make("webarbiter").supervisor->prepare()).error().kind,
             ErrorKind::missing);
 }
 
