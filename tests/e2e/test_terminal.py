@@ -48,6 +48,18 @@ def on_terminal(columns, arguments, cwd):
     return text.decode()
 
 
+def wait_until_caught(pid, number):
+    """Until the process handles that signal: before that, it would just die of it."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with open(f"/proc/{pid}/status", encoding="ascii") as status:
+            caught = next((line.split()[1] for line in status if line.startswith("SigCgt")), "0")
+        if int(caught, 16) >> (number - 1) & 1:
+            return
+        time.sleep(0.02)
+    check(False, f"signal {number} is handled")
+
+
 def progress(scratch):
     config = write_run(scratch, delay_ms=150)
     for columns in (80, 120):
@@ -190,7 +202,7 @@ def command_line(scratch):
     refused(proctor("bench", "loop", "--executions", "3"), 2, "--executions", "bench loop")
     bench = subprocess.Popen([BINARY, "bench", "loop", "--rollouts", "100000", "--delay-ms", "50"],
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    time.sleep(1.5)
+    wait_until_caught(bench.pid, signal.SIGINT)
     bench.send_signal(signal.SIGINT)
     said, told = bench.communicate(timeout=30)
     check(bench.returncode == 130 and not said, f"bench interrupted: {bench.returncode} {said} {told}")
