@@ -5,6 +5,7 @@
 
 #include "runtime/app/commands.h"
 #include "runtime/core/record_writer.h"
+#include "runtime/core/text.h"
 #include "runtime/core/text_table.h"
 #include "supervisors/supervisor.h"
 #include "tools/tool.h"
@@ -30,12 +31,6 @@ const char* type_name(OptionType type) {
       break;
   }
   return "any";
-}
-
-std::string joined(const std::vector<std::string>& words, const char* between) {
-  std::string text;
-  for (const auto& word : words) text += (text.empty() ? "" : between) + word;
-  return text;
 }
 
 std::string number_text(double number) { return fmt::format("{:g}", number); }

@@ -10,6 +10,8 @@
 #include <charconv>
 #include <cmath>
 
+#include "runtime/core/text.h"
+
 namespace proctor {
 namespace {
 
@@ -28,19 +30,14 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
   return cost[a.size()][b.size()];
 }
 
-std::string joined(const std::vector<std::string>& words) {
-  std::string text;
-  for (const auto& word : words) text += (text.empty() ? "" : ", ") + word;
-  return text;
-}
-
-// A scalar of YAML 1.2's core schema as JSON.
+// A scalar of YAML 1.2's core schema as JSON. Hexadecimal and octal numbers, infinities and NaN
+// stay text: no option that wants a number takes them.
 json::value scalar(const std::string& text) {
   if (text.empty() || text == "~" || text == "null" || text == "Null" || text == "NULL")
     return nullptr;
   if (text == "true" || text == "True" || text == "TRUE") return true;
   if (text == "false" || text == "False" || text == "FALSE") return false;
-  const char* first = text.data() + (text[0] == '+' ? 1 : 0);
+  const char* first = text.data() + (text[0] == '+' && !text.starts_with("+-") ? 1 : 0);
   const char* last = text.data() + text.size();
   std::int64_t integer = 0;
   if (auto [end, code] = std::from_chars(first, last, integer); code == std::errc() && end == last)
@@ -55,8 +52,18 @@ json::value scalar(const std::string& text) {
   return json::string(text);
 }
 
+// Anchors let a few lines stand for lists without end, or for more values than fit into memory.
+constexpr std::size_t kMostValues = 100'000;
+
 json::value convert(const YAML::Node& node, const std::string& path,
-                    std::map<std::string, int>& lines) {
+                    std::map<std::string, int>& lines, std::size_t level = 0) {
+  if (level > kForeignLevels)
+    throw YAML::RepresentationException(
+        node.Mark(), fmt::format("lists and mappings lie too deep in each other; at most {} levels",
+                                 kForeignLevels));
+  if (lines.size() >= kMostValues)
+    throw YAML::RepresentationException(
+        node.Mark(), fmt::format("too many values, aliases counted; at most {}", kMostValues));
   lines[path] = node.Mark().line + 1;
   if (node.IsMap()) {
     json::object object;
@@ -66,7 +73,7 @@ json::value convert(const YAML::Node& node, const std::string& path,
       if (object.contains(key))
         throw YAML::RepresentationException(pair.first.Mark(),
                                             "the key '" + key + "' stands twice");
-      object[key] = convert(pair.second, below, lines);
+      object[key] = convert(pair.second, below, lines, level + 1);
       lines[below] = pair.first.Mark().line + 1;
     }
     return object;
@@ -74,7 +81,7 @@ json::value convert(const YAML::Node& node, const std::string& path,
   if (node.IsSequence()) {
     json::array array;
     for (std::size_t i = 0; i < node.size(); ++i)
-      array.push_back(convert(node[i], path + "[" + std::to_string(i) + "]", lines));
+      array.push_back(convert(node[i], path + "[" + std::to_string(i) + "]", lines, level + 1));
     return array;
   }
   if (!node.IsScalar()) return nullptr;
@@ -201,7 +208,7 @@ Status check_choices(const json::value& value, const OptionInfo& option, const s
     const std::string text(word.get_string());
     if (std::find(option.choices.begin(), option.choices.end(), text) != option.choices.end())
       return {};
-    return bad_input(at + ": '" + text + "' is not one of " + joined(option.choices));
+    return bad_input(at + ": '" + text + "' is not one of " + joined(option.choices, ", "));
   };
   if (option.type == OptionType::choice) return check(value);
   if (option.type == OptionType::list)
@@ -224,7 +231,7 @@ std::string nearest_hint(std::string_view given, const std::vector<std::string>&
   }
   if (!best.empty()) return ": did you mean '" + best + "'?";
   if (known.empty()) return ": there are none";
-  return ": known are " + joined(known);
+  return ": known are " + joined(known, ", ");
 }
 
 Result<Options> Options::parse(const json::object& given, const std::vector<OptionInfo>& declared,
@@ -334,8 +341,10 @@ Result<PluginUse> read_plugin_use(const json::value& value, const std::string& w
   }
   if (auto* suites = use.options.if_contains("suites")) {
     static const OptionInfo kSuites{.name = "suites", .type = OptionType::list};
-    auto names = fitted(*suites, kSuites);
-    for (const auto& name : names->get_array()) use.suites.emplace_back(name.get_string());
+    if (!suites->is_null()) {  // null asks for the default
+      auto names = fitted(*suites, kSuites);
+      for (const auto& name : names->get_array()) use.suites.emplace_back(name.get_string());
+    }
     use.options.erase("suites");
   }
   return use;
@@ -398,7 +407,11 @@ void YamlFile::replaced(const std::string& json_path, const std::string& origin)
 Result<YamlFile> parse_yaml(const std::string& text, const std::string& name) {
   YamlFile file{.path = name};
   try {
-    file.root = convert(YAML::Load(text), "", file.lines);
+    const std::vector<YAML::Node> documents = YAML::LoadAll(text);
+    if (documents.size() > 1)
+      throw YAML::RepresentationException(
+          documents[1].Mark(), "a second document begins here (---); expected one in a file");
+    file.root = convert(documents.empty() ? YAML::Node() : documents.front(), "", file.lines);
   } catch (const YAML::Exception& error) {
     return bad_input(name + ":" + std::to_string(std::max(0, error.mark.line) + 1) + ": " +
                      error.msg);

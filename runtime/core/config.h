@@ -64,7 +64,8 @@ Result<PluginUse> parse_plugin_use(const std::string& text);
 // The same from a config: "igpo" or {igpo: {gamma: 1}}.
 Result<PluginUse> read_plugin_use(const json::value& value, const std::string& where);
 
-// A YAML file as JSON. Scalars follow YAML 1.2's core schema. Errors read "FILE:LINE: ...".
+// A YAML file, which holds one document, as JSON. Scalars follow YAML 1.2's core schema, but for
+// hexadecimal and octal numbers, .inf and .nan, which are text. Errors read "FILE:LINE: ...".
 struct YamlFile {
   std::string path;
   json::value root;

@@ -36,4 +36,10 @@ inline std::vector<std::string_view> lines_of(std::string_view text) {
   return lines;
 }
 
+inline std::string joined(const std::vector<std::string>& words, std::string_view between) {
+  std::string text;
+  for (const auto& word : words) text.append(text.empty() ? "" : between).append(word);
+  return text;
+}
+
 }  // namespace proctor

@@ -58,6 +58,45 @@ TEST(Yaml, BrokenTextNamesTheLine) {
   EXPECT_FALSE(parse_yaml("a: 1\na: 2\n", "twice"));
 }
 
+std::string refusal_of(const std::string& text) {
+  auto file = parse_yaml(text, "f.yaml");
+  return file ? std::string("accepted") : file.error().message;
+}
+
+TEST(Yaml, AnchorsStandForNoListWithoutEnd) {
+  EXPECT_EQ(refusal_of("b: 1\na: &a [*a]\n").find("f.yaml:2: lists and mappings lie too deep"), 0u);
+  std::string lists = "a0: &a0 [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]\n";
+  for (int i = 1; i < 10; ++i) {
+    const std::string below = "*a" + std::to_string(i - 1), name = "a" + std::to_string(i);
+    lists += name + ": &" + name + " [" + below;
+    for (int k = 1; k < 10; ++k) lists += ", " + below;
+    lists += "]\n";
+  }
+  EXPECT_NE(refusal_of(lists).find("too many values"), std::string::npos);
+  auto shared = parse_yaml("a: &a [1]\nb: *a\n", "f.yaml");
+  ASSERT_TRUE(shared) << shared.error().message;
+  EXPECT_EQ(canonical_json(shared->root), R"({"a":[1],"b":[1]})");
+}
+
+TEST(Yaml, AFileHoldsOneDocument) {
+  EXPECT_EQ(refusal_of("a: 1\n---\nb: 2\n"),
+            "f.yaml:3: a second document begins here (---); expected one in a file");
+  EXPECT_TRUE(parse_yaml("---\na: 1\n...\n", "f.yaml"));
+  EXPECT_TRUE(parse_yaml("", "f.yaml")->root.is_null());
+}
+
+TEST(Yaml, WhatIsNoDecimalNumberIsText) {
+  auto file = parse_yaml("[+-5, ++5, 0x1F, .inf, +5]", "f.yaml");
+  ASSERT_TRUE(file);
+  EXPECT_EQ(canonical_json(file->root), R"(["+-5","++5","0x1F",".inf",5])");
+}
+
+TEST(PluginUse, NullSuitesAskForTheDefault) {
+  auto use = read_plugin_use(json::object{{"igpo", {{"suites", nullptr}}}}, "supervise[0]");
+  ASSERT_TRUE(use) << use.error().message;
+  EXPECT_TRUE(use->suites.empty());
+}
+
 TEST(Yaml, ASettingGoesToItsPath) {
   json::value root = json::object{{"limits", json::object{{"turns", 8}}}};
   ASSERT_TRUE(set_by_path(root, "limits.turns=3"));
