@@ -26,6 +26,8 @@ namespace {
 using asio::ip::tcp;
 constexpr auto kIdleFor = 60s;
 constexpr std::size_t kConnectingAtOnce = 256;  // a listen queue is often this short
+// Of an answer's head, or of a chunk's size or trailers, that is not complete yet.
+constexpr std::size_t kMostUntaken = 128U << 10;
 
 void raise_open_files() {
   static const bool once = [] {
@@ -264,9 +266,7 @@ HttpClient::~HttpClient() {
   SSL_CTX_free(static_cast<SSL_CTX*>(tls_));
 }
 
-HttpClient::Counts HttpClient::counts() const {
-  return {requests_.load(), connections_.load(), stale_retries_.load()};
-}
+HttpClient::Counts HttpClient::counts() const { return {requests_.load(), connections_.load()}; }
 
 void HttpClient::close_idle() {
   std::lock_guard lock(mutex_);
@@ -315,12 +315,12 @@ std::string HttpClient::head_of(const HttpRequest& request) const {
   return head;
 }
 
-Error HttpClient::no_connection() const {
-  return broken("no connection in " + milliseconds(settings_.connect));
+Error HttpClient::no_connection(const Limit& limit) const {
+  return {limit.kind, origin_ + ": no connection in " + milliseconds(limit.time)};
 }
 
 Async<Result<HttpClient::ConnectionPtr>> HttpClient::open_socket(std::shared_ptr<Watch> watch,
-                                                                 Place place, SteadyTime deadline) {
+                                                                 Place place, Limit limit) {
   auto executor = co_await asio::this_coro::executor;
   std::vector<tcp::endpoint> endpoints;
   boost::system::error_code error;
@@ -344,17 +344,18 @@ Async<Result<HttpClient::ConnectionPtr>> HttpClient::open_socket(std::shared_ptr
   for (const tcp::endpoint& endpoint : endpoints) {
     // An address that swallows packets leaves the others their share of the time.
     const auto now = std::chrono::steady_clock::now();
-    const SteadyTime share = left > 1 ? now + (deadline - now) / left : deadline;
+    const SteadyTime share = left > 1 ? now + (limit.at - now) / left : limit.at;
     --left;
     watch->let_go();
     connection->socket.close(error);
     connection->socket.open(endpoint.protocol(), error);
-    if (error) break;
+    if (error == boost::system::errc::too_many_files_open) break;
+    if (error) continue;  // a kind of address that this machine does not have
     watch->guard(connection->socket.native_handle(), share);
     co_await connection->socket.async_connect(endpoint,
                                               asio::redirect_error(asio::use_awaitable, error));
     if (error == asio::error::operation_aborted) throw boost::system::system_error(error);
-    if (watch->fired() && left == 0) co_return no_connection();
+    if (watch->fired() && left == 0) co_return no_connection(limit);
     if (!error && !watch->fired()) break;
   }
   if (error == boost::system::errc::too_many_files_open)
@@ -410,24 +411,34 @@ Async<Status> HttpClient::handshake(Connection* connection) {
 }
 
 Async<Result<HttpClient::ConnectionPtr>> HttpClient::connect(std::shared_ptr<Watch> watch,
-                                                             SteadyTime whole) {
-  auto turn = co_await connecting_.acquire();
-  if (!turn) co_return std::move(turn).error();
+                                                             Limit whole) {
+  std::optional<Limiter::Lease> turn = connecting_.try_acquire();
+  if (!turn) {
+    const auto left = whole.at - std::chrono::steady_clock::now();
+    auto place = connecting_.acquire();
+    auto in_time =
+        with_deadline(std::move(place), std::chrono::ceil<Milliseconds>(left), std::string());
+    auto taken = co_await std::move(in_time);
+    if (!taken) co_return no_connection(whole);
+    turn = std::move(*taken);
+  }
   ++connections_;
-  const auto deadline = std::min(std::chrono::steady_clock::now() + settings_.connect, whole);
+  Limit limit{std::chrono::steady_clock::now() + settings_.connect, settings_.connect,
+              ErrorKind::unavailable};
+  if (whole.at < limit.at) limit = whole;
   const auto& proxy = settings_.proxy;
   Place place{settings_.url.host, settings_.url.port};
   if (proxy) place = Place{proxy->host, proxy->port};
-  auto opened = co_await open_socket(watch, std::move(place), deadline);
+  auto opened = co_await open_socket(watch, std::move(place), limit);
   if (!opened || !settings_.url.tls) co_return std::move(opened);
   ConnectionPtr connection = std::move(*opened);
   const LetGo let_go{*watch};
-  watch->guard(connection->socket.native_handle(), deadline);
+  watch->guard(connection->socket.native_handle(), limit.at);
   Status ready;
-  if (proxy) ready = co_await open_tunnel(connection.get(), watch, deadline);
+  if (proxy) ready = co_await open_tunnel(connection.get(), watch, limit.at);
   if (ready) ready = co_await handshake(connection.get());
   if (ready) co_return connection;
-  if (watch->fired()) co_return no_connection();
+  if (watch->fired()) co_return no_connection(limit);
   co_return std::move(ready).error();
 }
 
@@ -499,6 +510,9 @@ Async<Status> HttpClient::exchange(Connection* connection, Exchange* exchange) {
       connection->dirty = !data.empty();
       co_return Status();
     }
+    if (data.size() > kMostUntaken)
+      co_return broken("its answer has a line that does not end within " +
+                       std::to_string(kMostUntaken >> 10) + " KiB");
     rest = std::string(data);
     look_first = step.bytes == scratch().size() || connection->tls;
   }
@@ -517,11 +531,13 @@ Async<Result<HttpReply>> HttpClient::send(HttpRequest request) {
   } end{*watch};
   const std::string head = head_of(request);
   const std::string_view body = request.body ? std::string_view(*request.body) : std::string_view();
-  const auto whole = std::chrono::steady_clock::now() + request.whole;
+  const Limit limit{std::chrono::steady_clock::now() + request.whole, request.whole,
+                    ErrorKind::timeout};
+  const SteadyTime whole = limit.at;
   for (;;) {
     ConnectionPtr connection = pool->take();
     if (!connection) {
-      auto opened = co_await connect(watch, whole);
+      auto opened = co_await connect(watch, limit);
       if (!opened) co_return std::move(opened).error();
       connection = std::move(*opened);
     }
@@ -548,7 +564,6 @@ Async<Result<HttpReply>> HttpClient::send(HttpRequest request) {
     }
     if (!was_kept || attempt.answered) co_return std::move(done).error();
     // The server closed a kept connection; others of the same age are gone as well.
-    ++stale_retries_;
     std::vector<ConnectionPtr> gone;
     std::lock_guard lock(pool->mutex);
     gone.swap(pool->idle);

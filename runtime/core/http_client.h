@@ -77,12 +77,11 @@ class HttpClient {
   };
   struct Counts {
     std::size_t requests = 0;
-    std::size_t connections = 0;    // opened so far
-    std::size_t stale_retries = 0;  // kept connections that turned out closed
+    std::size_t connections = 0;  // opened so far
   };
 
-  // `bad_input` for headers with line breaks, `missing` for a CA file that cannot be read. Raises
-  // the process's limit of open files as far as it may.
+  // `bad_input` for headers with line breaks and for a CA file that cannot be read. Raises the
+  // process's limit of open files as far as it may.
   static Result<std::shared_ptr<HttpClient>> make(Settings settings);
   ~HttpClient();
   HttpClient(const HttpClient&) = delete;
@@ -110,19 +109,24 @@ class HttpClient {
   };
   using ConnectionPtr = std::unique_ptr<Connection>;
   using SteadyTime = std::chrono::steady_clock::time_point;
+  // A deadline, and what is said of it when it has passed.
+  struct Limit {
+    SteadyTime at;
+    Milliseconds time;
+    ErrorKind kind;
+  };
 
   explicit HttpClient(Settings settings);
   std::shared_ptr<Pool> pool_of(const asio::any_io_executor& executor);
-  Async<Result<ConnectionPtr>> connect(std::shared_ptr<Watch> watch, SteadyTime whole);
-  Async<Result<ConnectionPtr>> open_socket(std::shared_ptr<Watch> watch, Place place,
-                                           SteadyTime deadline);
+  Async<Result<ConnectionPtr>> connect(std::shared_ptr<Watch> watch, Limit whole);
+  Async<Result<ConnectionPtr>> open_socket(std::shared_ptr<Watch> watch, Place place, Limit limit);
   // What these point at belongs to the caller, who awaits them.
   Async<Status> open_tunnel(Connection* connection, std::shared_ptr<Watch> watch,
                             SteadyTime deadline);
   Async<Status> handshake(Connection* connection);
   Async<Status> exchange(Connection* connection, Exchange* exchange);
   static Result<bool> take_answer(Exchange& exchange, std::string_view& data);
-  Error no_connection() const;
+  Error no_connection(const Limit& limit) const;
   std::string head_of(const HttpRequest& request) const;
   Error broken(const std::string& what) const;
 
@@ -133,7 +137,7 @@ class HttpClient {
   Limiter connecting_;
   std::mutex mutex_;
   std::vector<std::shared_ptr<Pool>> pools_;  // one an io_context
-  std::atomic<std::size_t> requests_{0}, connections_{0}, stale_retries_{0};
+  std::atomic<std::size_t> requests_{0}, connections_{0};
 };
 
 }  // namespace proctor

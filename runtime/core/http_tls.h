@@ -16,7 +16,7 @@ struct TlsContextFree {
 };
 using TlsContext = std::unique_ptr<SSL_CTX, TlsContextFree>;
 
-// Trusts `ca_file` (PEM), or the system's bundle when it is "". `missing` when it cannot be read.
+// Trusts `ca_file` (PEM), or the system's bundle when it is "". `bad_input` when it cannot be read.
 Result<TlsContext> make_tls_context(const std::string& ca_file);
 
 // What one non-blocking step came to.

@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <list>
 #include <thread>
 
 #include "runtime/app/mock_server.h"
@@ -300,6 +301,13 @@ TEST(HttpClient, BoundsAndChecksWhatItReads) {
                          1000);
   EXPECT_FALSE(large);
   EXPECT_FALSE(reply_to_bytes("HTTP/1.1 200 OK\r\nX: " + std::string(100'000, 'h') + "\r\n\r\n"));
+  const std::string chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+  for (const std::string& endless :
+       {"1;" + std::string(8'000'000, 'a'), "0\r\nX: " + std::string(8'000'000, 'a')}) {
+    auto refused = reply_to_bytes(chunked + endless);
+    ASSERT_FALSE(refused);
+    EXPECT_THAT(refused.error().message, HasSubstr("does not end within 128 KiB"));
+  }
   auto nonsense = reply_to_bytes("hello there, I am no web server\r\n\r\n");
   ASSERT_FALSE(nonsense);
   EXPECT_THAT(nonsense.error().message, HasSubstr("no valid HTTP"));
@@ -321,6 +329,75 @@ TEST(HttpClient, KeepsToItsDeadlines) {
   EXPECT_EQ(reply.error().kind, ErrorKind::timeout);
   EXPECT_THAT(reply.error().message, HasSubstr("no answer in 80 ms"));
   EXPECT_LT(std::chrono::steady_clock::now() - started, 3s);
+}
+
+// Listens, but never takes anybody in, and its queue is full: the next to connect waits.
+class FullQueue {
+ public:
+  FullQueue() {
+    acceptor_.open(tcp::v4());
+    acceptor_.bind({asio::ip::address_v4::loopback(), 0});
+    acceptor_.listen(0);
+    for (int i = 0; i < 4; ++i) {
+      tcp::socket& socket = waiting_.emplace_back(context_);
+      socket.open(tcp::v4());
+      socket.non_blocking(true);
+      boost::system::error_code in_progress;
+      socket.connect(acceptor_.local_endpoint(), in_progress);
+    }
+  }
+  unsigned short port() const { return acceptor_.local_endpoint().port(); }
+
+ private:
+  asio::io_context context_;
+  tcp::acceptor acceptor_{context_};
+  std::list<tcp::socket> waiting_;
+};
+
+TEST(HttpClient, SaysWhichDeadlineEndedAConnection) {
+  const FullQueue server;
+  auto reply = get_models({.url = url_at(server.port(), false)}, 100ms);
+  ASSERT_FALSE(reply);
+  EXPECT_EQ(reply.error().kind, ErrorKind::timeout);
+  EXPECT_THAT(reply.error().message, HasSubstr("no connection in 100 ms"));
+  reply = get_models({.url = url_at(server.port(), false), .connect = 100ms});
+  ASSERT_FALSE(reply);
+  EXPECT_EQ(reply.error().kind, ErrorKind::unavailable);
+  EXPECT_THAT(reply.error().message, HasSubstr("no connection in 100 ms"));
+}
+
+Async<std::vector<Result<HttpReply>>> ask_at_once(std::shared_ptr<HttpClient> client, int times,
+                                                  Milliseconds whole) {
+  std::vector<Async<Result<HttpReply>>> works;
+  for (int i = 0; i < times; ++i) {
+    HttpRequest request;
+    request.target = "/";
+    request.whole = whole;
+    works.push_back(client->send(std::move(request)));
+  }
+  co_return co_await gather(std::move(works));
+}
+
+TEST(HttpClient, WaitingForAPlaceToConnectHasADeadline) {
+  const FullQueue server;
+  auto client = HttpClient::make({.url = url_at(server.port(), false), .connect = 3s});
+  ASSERT_TRUE(client);
+  // 256 connect at once; those behind them have less time than these take.
+  asio::io_context context;
+  auto slow = ask_at_once(*client, 256, 60s);
+  asio::co_spawn(context, std::move(slow), asio::detached);
+  Result<HttpReply> late;
+  const auto started = std::chrono::steady_clock::now();
+  auto one = ask_at_once(*client, 1, 200ms);
+  asio::co_spawn(context, std::move(one),
+                 [&](const std::exception_ptr&, std::vector<Result<HttpReply>> replies) {
+                   if (!replies.empty()) late = std::move(replies.front());
+                   context.stop();
+                 });
+  context.run();
+  EXPECT_LT(std::chrono::steady_clock::now() - started, 2s);
+  ASSERT_FALSE(late);
+  EXPECT_EQ(late.error().kind, ErrorKind::timeout);
 }
 
 TEST(HttpClient, NamesAHostThatDoesNotExist) {
