@@ -228,8 +228,10 @@ std::optional<int> Fields::optional_small(std::string_view name) {
   const auto number = optional_integer(name);
   if (!number) return std::nullopt;
   if (std::in_range<int>(*number)) return static_cast<int>(*number);
-  complain(name, std::to_string(*number) + " is too large; at most " +
-                     std::to_string(std::numeric_limits<int>::max()));
+  using Int = std::numeric_limits<int>;
+  complain(name, std::to_string(*number) +
+                     (*number < 0 ? " is too small; at least " + std::to_string(Int::min())
+                                  : " is too large; at most " + std::to_string(Int::max())));
   return std::nullopt;
 }
 

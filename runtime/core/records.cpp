@@ -1,6 +1,7 @@
 // The records' JSON, there and back. Field order in the output is that of the contract.
 #include "runtime/core/records.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -65,6 +66,11 @@ json::value or_null(const std::optional<T>& value) {
 }
 json::value or_null(const std::optional<double>& value) {
   return value ? number_or_null(*value) : json::value(nullptr);
+}
+
+std::ptrdiff_t characters(std::string_view text) {
+  const auto begins_one = [](char byte) { return (byte & 0xC0) != 0x80; };
+  return std::count_if(text.begin(), text.end(), begins_one);
 }
 
 void put_rest(json::object& object, const json::object& extra) {
@@ -236,8 +242,6 @@ Result<Tokens> read_tokens(const json::object& object, const std::string& path) 
   return tokens;
 }
 
-json::array calls_json(const std::vector<ToolCall>& calls) { return list_json(calls); }
-
 }  // namespace
 
 Cost& Cost::operator+=(const Cost& other) {
@@ -253,10 +257,6 @@ const char* to_string(ObservationStatus status) { return name_of(kObservationSta
 const char* to_string(Decision decision) { return name_of(kDecision, decision); }
 const char* to_string(LabelLevel level) { return name_of(kLabelLevel, level); }
 const char* to_string(OutcomeStatus status) { return name_of(kOutcomeStatus, status); }
-std::optional<Decision> parse_decision(std::string_view text) { return value_of(kDecision, text); }
-std::optional<LabelLevel> parse_label_level(std::string_view text) {
-  return value_of(kLabelLevel, text);
-}
 
 std::string Message::text() const {
   if (const auto* whole = content.if_string()) return std::string(*whole);
@@ -311,6 +311,10 @@ Result<ToolCall> read_tool_call(const json::value& value, const std::string& pat
                                                : key == "name" || key == "arguments");
     if (!known) call.extra.emplace(pair.key(), pair.value());
   }
+  if (wrapped)
+    for (const auto& pair : *inner)
+      if (pair.key() != "name" && pair.key() != "arguments")
+        call.extra.emplace(pair.key(), pair.value());
   if (!outer.status()) return outer.status().error();
   if (!fields.status()) return fields.status().error();
   return call;
@@ -319,7 +323,7 @@ Result<ToolCall> read_tool_call(const json::value& value, const std::string& pat
 json::object to_json(const Message& message) {
   json::object object{{"role", message.role}, {"content", message.content}};
   if (message.reasoning) object["reasoning"] = *message.reasoning;
-  if (!message.tool_calls.empty()) object["tool_calls"] = calls_json(message.tool_calls);
+  if (!message.tool_calls.empty()) object["tool_calls"] = list_json(message.tool_calls);
   if (!message.tool_call_id.empty()) object["tool_call_id"] = message.tool_call_id;
   if (!message.name.empty()) object["name"] = message.name;
   put_rest(object, message.extra);
@@ -384,7 +388,7 @@ json::object to_json(const Assistant& assistant) {
   json::object object{{"content", assistant.content},
                       {"reasoning", or_null(assistant.reasoning)},
                       {"steps", nullptr},
-                      {"tool_calls", calls_json(assistant.tool_calls)},
+                      {"tool_calls", list_json(assistant.tool_calls)},
                       {"parse_error", or_null(assistant.parse_error)},
                       {"finish_reason", assistant.finish_reason}};
   if (assistant.steps) object["steps"] = json::value_from(*assistant.steps);
@@ -488,9 +492,12 @@ Result<Turn> read_turn(const json::value& value, const std::string& path) {
   else
     fields.any("candidates");
   turn.chosen = fields.optional_small("chosen");
-  if (const auto* scores = fields.optional_object("scores"))
-    for (const auto& pair : *scores)
-      if (pair.value().is_number()) turn.scores[pair.key()] = pair.value().to_number<double>();
+  if (const auto* scores = fields.optional_object("scores")) {
+    Fields inner(*scores, fields.path_of("scores"));
+    for (const auto& pair : *scores)  // null is how a number that is not finite was written
+      turn.scores[pair.key()] = inner.optional_number(pair.key()).value_or(std::nan(""));
+    if (!inner.status()) return inner.status().error();
+  }
   if (const auto* action = fields.optional_object("action")) {
     Fields inner(*action, fields.path_of("action"));
     turn.decision = read_enum(inner, "decision", kDecision, Decision::proceed);
@@ -701,8 +708,8 @@ std::vector<Message> messages_of(const Trajectory& trajectory, std::size_t turns
       // It made room in a full context: whole in the record, and cut for the turns from then on.
       const json::value* since = observation.extra.if_contains("cut_before_turn");
       if (since && since->is_number() && since->to_number<double>() <= static_cast<double>(turns))
-        messages.back().content =
-            json::string("[cut: " + std::to_string(observation.content.size()) + " characters]");
+        messages.back().content = json::string(
+            "[cut: " + std::to_string(characters(observation.content)) + " characters]");
     }
   }
   return messages;

@@ -125,7 +125,8 @@ struct Turn {
   std::vector<Observation> observations;
   std::optional<std::vector<Assistant>> candidates;
   std::optional<int> chosen;
-  std::map<std::string, double> scores;  // short summary of the turn's labels: "igpo.gain"
+  std::map<std::string, double>
+      scores;  // short summary of the turn's labels: "igpo.gain"; NaN: null
   Decision decision = Decision::proceed;
   std::string decided_by;
   json::object action_extra;  // beside decision and by
@@ -224,13 +225,11 @@ struct Trajectory {
 };
 using TrajectoryRef = std::shared_ptr<const Trajectory>;
 
-// Spelling of the enums in records; the parsers give nothing for an unknown word.
+// Spelling of the enums in records.
 const char* to_string(ObservationStatus status);
 const char* to_string(Decision decision);
 const char* to_string(LabelLevel level);
 const char* to_string(OutcomeStatus status);
-std::optional<Decision> parse_decision(std::string_view text);
-std::optional<LabelLevel> parse_label_level(std::string_view text);
 
 // JSON there and back. A reader's complaint names the path: "turns[2].assistant.tool_calls[0].name:
 // expected a string, got a number".

@@ -67,6 +67,8 @@ TEST(Records, ANumberThatDoesNotFitIsRefusedAndNotCut) {
   };
   EXPECT_EQ(complaint(R"({"id":"t","sample":4294967297})"),
             "sample: 4294967297 is too large; at most 2147483647");
+  EXPECT_EQ(complaint(R"({"id":"t","sample":-4294967297})"),
+            "sample: -4294967297 is too small; at least -2147483648");
   EXPECT_NE(
       complaint(R"({"id":"t","turns":[{"index":4294967296,"assistant":{}}]})").find("too large"),
       std::string::npos);
@@ -104,6 +106,32 @@ TEST(Records, ToolCallsInOpenAiFormAreRead) {
   ASSERT_TRUE(call) << call.error().message;
   EXPECT_EQ(call->name, "f");
   EXPECT_EQ(call->arguments.at("a").as_int64(), 1);
+}
+
+TEST(Records, ATextKeptInsideAnOpenAiCallIsKept) {
+  auto value = parse_json(
+      R"({"id":"c9","type":"function","function":{"name":"f","arguments":"{}","strict":true},"x":1})");
+  auto call = read_tool_call(*value, "call");
+  ASSERT_TRUE(call) << call.error().message;
+  EXPECT_EQ(canonical_json(to_json(*call)),
+            R"({"arguments":{},"id":"c9","name":"f","strict":true,"x":1})");
+}
+
+TEST(Records, AScoreIsANumberOrNull) {
+  auto turn = read_turn(*parse_json(R"({"assistant":{},"scores":{"a":null,"b":0.5}})"), "turns[0]");
+  ASSERT_TRUE(turn) << turn.error().message;
+  EXPECT_EQ(canonical_json(to_json(*turn).at("scores")), R"({"a":null,"b":5E-1})");
+  turn = read_turn(*parse_json(R"({"assistant":{},"scores":{"a":"high"}})"), "turns[0]");
+  ASSERT_FALSE(turn);
+  EXPECT_EQ(turn.error().message, "turns[0].scores.a: expected a number, got a string");
+}
+
+TEST(Records, ACutObservationIsCountedInCharacters) {
+  Trajectory trajectory;
+  Turn turn;
+  turn.observations.push_back({.content = "größer", .extra = {{"cut_before_turn", 1}}});
+  trajectory.turns.push_back(std::make_shared<const Turn>(std::move(turn)));
+  EXPECT_EQ(messages_of(trajectory, 1).back().text(), "[cut: 6 characters]");
 }
 
 TEST(Records, ATaskNeedsAPromptOrMessages) {
