@@ -52,8 +52,7 @@ struct Limiter::Waiter {
   explicit Waiter(const asio::any_io_executor& executor)
       : timer(executor, asio::steady_timer::time_point::max()) {}
   asio::steady_timer timer;
-  bool granted = false;    // guarded by the limiter's mutex
-  bool abandoned = false;  // guarded by the limiter's mutex
+  bool granted = false;  // guarded by the limiter's mutex
 };
 
 Limiter::Limiter(std::size_t capacity, std::size_t most_waiting) : most_waiting_(most_waiting) {
@@ -66,8 +65,8 @@ Async<Result<Limiter::Lease>> Limiter::acquire() {
   {
     auto executor = co_await asio::this_coro::executor;
     std::lock_guard lock(mutex_);
-    ++usage_.acquired;
     if (usage_.in_use < usage_.capacity && waiters_.empty()) {
+      ++usage_.acquired;
       usage_.highest = std::max(usage_.highest, ++usage_.in_use);
       co_return Lease(this);
     }
@@ -92,7 +91,6 @@ Async<Result<Limiter::Lease>> Limiter::acquire() {
     {
       std::lock_guard lock(mutex_);
       granted = waiter->granted;
-      waiter->abandoned = true;
       if (!granted) std::erase(waiters_, waiter);
       usage_.waiting = waiters_.size();
     }
@@ -100,6 +98,7 @@ Async<Result<Limiter::Lease>> Limiter::acquire() {
     throw;
   }
   std::lock_guard lock(mutex_);
+  ++usage_.acquired;
   usage_.waited += std::chrono::steady_clock::now() - started;
   co_return Lease(this);
 }

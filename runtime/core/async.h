@@ -182,8 +182,8 @@ class Limiter {
     std::size_t highest = 0;
     std::size_t waiting = 0;
     std::size_t capacity = 0;
-    std::chrono::nanoseconds waited{0};  // summed over all acquirers
-    std::size_t acquired = 0;
+    std::chrono::nanoseconds waited{0};  // summed over those that got a place
+    std::size_t acquired = 0;            // how many got one
   };
 
   explicit Limiter(std::size_t capacity, std::size_t most_waiting = SIZE_MAX);

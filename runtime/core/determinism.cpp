@@ -4,9 +4,7 @@
 #include <fmt/format.h>
 
 #include <bit>
-#include <cmath>
 #include <ctime>
-#include <numbers>
 
 namespace proctor {
 namespace {
@@ -63,11 +61,6 @@ std::uint64_t Rng::below(std::uint64_t bound) {
     const std::uint64_t draw = (*this)();
     if (draw >= threshold) return draw % bound;
   }
-}
-
-double Rng::normal() {
-  const double radius = std::sqrt(-2.0 * std::log(1.0 - uniform()));
-  return radius * std::cos(2.0 * std::numbers::pi * uniform());
 }
 
 std::chrono::system_clock::time_point Clock::now() const {

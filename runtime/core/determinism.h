@@ -1,4 +1,5 @@
-// Clock and Rng: the only sources of time and chance, so that a run can be replayed.
+// Seeds and Rng: the only source of chance, so that a run can be replayed. Clock: the time that
+// records, budgets and logs tell; deadlines and benchmarks read the steady clock themselves.
 #pragma once
 
 #include <chrono>
@@ -34,7 +35,6 @@ class Rng {
 
   double uniform();                          // [0, 1)
   std::uint64_t below(std::uint64_t bound);  // [0, bound), unbiased; bound > 0
-  double normal();                           // mean 0, standard deviation 1
 
  private:
   std::uint64_t state_[4];

@@ -2,7 +2,8 @@
 #include "runtime/core/text_table.h"
 
 #include <algorithm>
-#include <cwchar>
+
+#include "runtime/core/unicode.h"
 
 namespace proctor {
 namespace {
@@ -23,16 +24,9 @@ bool looks_numeric(const std::string& cell) {
 std::size_t display_width(std::string_view text) {
   std::size_t width = 0;
   for (std::size_t i = 0; i < text.size();) {
-    const auto lead = static_cast<unsigned char>(text[i]);
-    const std::size_t length = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-    char32_t point = lead;
-    if (length > 1) {
-      point = lead & (0x7f >> length);
-      for (std::size_t k = 1; k < length && i + k < text.size(); ++k)
-        point = (point << 6) | (static_cast<unsigned char>(text[i + k]) & 0x3f);
-    }
-    width += is_wide(point) ? 2 : 1;
-    i += length;
+    const Character character = decode(text, i);
+    width += is_wide(character.point) ? 2 : 1;
+    i += character.bytes;
   }
   return width;
 }

@@ -97,6 +97,7 @@ TEST(Limiter, AWaiterThatGivesUpLeavesTheQueue) {
   Limiter limiter(1);
   await(give_up_waiting(&limiter));
   EXPECT_EQ(limiter.usage().in_use, 0u);
+  EXPECT_EQ(limiter.usage().acquired, 1u) << "only those that got a place are counted";
 }
 
 Async<void> overflow(Limiter* limiter) {
@@ -109,6 +110,7 @@ Async<void> overflow(Limiter* limiter) {
 TEST(Limiter, ABoundedQueueRefusesInsteadOfGrowing) {
   Limiter limiter(1, 0);
   await(overflow(&limiter));
+  EXPECT_EQ(limiter.usage().acquired, 1u);
 }
 
 }  // namespace
