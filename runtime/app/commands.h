@@ -1,4 +1,5 @@
-// Every subcommand is one function in a file of its own and one row in commands.cpp.
+// Every subcommand is one function in a NAME_command.cpp, which near relatives share (run and
+// resume, supervisors and tools), and one row in commands.cpp.
 #pragma once
 
 #include <CLI/CLI.hpp>

@@ -11,9 +11,11 @@
 
 #include "policies/model.h"
 #include "runtime/app/commands.h"
+#include "runtime/app/terminal_text.h"
 #include "runtime/core/event_loop.h"
 #include "runtime/core/paths.h"
 #include "runtime/core/record_writer.h"
+#include "runtime/core/text.h"
 #include "runtime/core/text_table.h"
 #include "runtime/run_config.h"
 #include "sandbox/sandbox.h"
@@ -30,12 +32,6 @@ struct Finding {
   std::string remedy;
 };
 
-std::string joined(const std::vector<std::string>& words) {
-  std::string text;
-  for (const auto& word : words) text += (text.empty() ? "" : " ") + word;
-  return text;
-}
-
 void look_at_sandbox(std::vector<Finding>& findings) {
   auto pool = make_sandbox_pool({.slots = 1});
   if (!pool) {
@@ -44,7 +40,7 @@ void look_at_sandbox(std::vector<Finding>& findings) {
   }
   const Isolation& isolation = (*pool)->isolation();
   findings.push_back({"sandbox", isolation.level == "full" ? "ok" : "note",
-                      isolation.level + ": " + joined(isolation.active), ""});
+                      isolation.level + ": " + joined(isolation.active, " "), ""});
   for (const auto& layer : isolation.missing)
     findings.push_back({"  layer " + layer.layer, "missing", layer.why, layer.remedy});
 }
@@ -118,8 +114,7 @@ std::string abilities(const Capabilities& can) {
       {can.images, "images"}};
   for (const auto& [able, word] : all)
     if (able) words.emplace_back(word);
-  std::string text;
-  for (const auto& word : words) text += (text.empty() ? "" : ", ") + word;
+  std::string text = joined(words, ", ");
   if (can.context > 0) text += fmt::format("; context {}", can.context);
   return text;
 }
@@ -168,7 +163,9 @@ Result<int> examine(const std::vector<std::string>& models, bool as_json) {
                                           {"found", finding.detail},
                                           {"remedy", finding.remedy}})
                 << "\n";
-    rows.push_back({finding.subject, finding.state, finding.detail, finding.remedy});
+    // What was found may quote a server.
+    rows.push_back(
+        {finding.subject, finding.state, harmless(finding.detail, false), finding.remedy});
   }
   if (!as_json) std::cout << text_table(rows);
   return *reachable ? 0 : 3;

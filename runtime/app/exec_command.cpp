@@ -8,13 +8,13 @@
 #include <boost/asio/executor_work_guard.hpp>
 #include <condition_variable>
 #include <filesystem>
-#include <fstream>
 #include <iostream>
 #include <map>
 #include <mutex>
 #include <thread>
 
 #include "runtime/app/commands.h"
+#include "runtime/app/terminal_text.h"
 #include "runtime/core/config.h"
 #include "runtime/core/event_loop.h"
 #include "runtime/core/json.h"
@@ -33,11 +33,6 @@ struct Arguments {
   std::vector<std::string> require;
   int parallel = 0;
 };
-
-Result<std::string> read_program(const std::string& file) {
-  if (file != "-") return read_file(file);
-  return std::string(std::istreambuf_iterator<char>(std::cin), {});
-}
 
 // By the file's ending; "" when it tells nothing.
 std::string language_of(const std::string& file) {
@@ -64,7 +59,7 @@ Result<std::unique_ptr<SandboxPool>> open_pool(const Arguments& arguments, std::
 }
 
 Result<ExecutionRequest> request_of(const Arguments& arguments) {
-  auto code = read_program(arguments.file);
+  auto code = read_file(arguments.file);
   if (!code) return std::move(code).error();
   const std::string language =
       arguments.language.empty() ? language_of(arguments.file) : arguments.language;
@@ -105,11 +100,22 @@ Result<int> run_one(const Arguments& arguments) {
   auto ran = run_to_end(loop, (*pool)->run(std::move(*request)));
   if (!ran) return std::move(ran).error();
   std::cout << json_text(to_json(*ran)) << "\n" << std::flush;
-  if (!ran->error.empty()) std::cerr << "proctor: " << ran->error << "\n";
+  if (!ran->error.empty()) std::cerr << "proctor: " << harmless(ran->error, true) << "\n";
   return ran->ending == Ending::sandbox_error ? 1 : 0;
 }
 
 // Batches ---------------------------------------------------------------------------------------
+
+// A bug in one of them is data as well.
+Result<Execution> outcome_of(const std::exception_ptr& thrown, Result<Execution> result) {
+  if (!thrown) return result;
+  if (is_cancellation(thrown)) return internal_error("called off");
+  try {
+    std::rethrow_exception(thrown);
+  } catch (const std::exception& bug) {
+    return internal_error(bug.what());
+  }
+}
 
 class Batch {
  public:
@@ -127,7 +133,7 @@ class Batch {
         loop_, pool_.run(std::move(request)),
         [this, id = std::move(id)](const std::exception_ptr& thrown, Result<Execution> result) {
           write(id.is_null() ? json::object() : json::object{{"id", id}},
-                thrown ? Result<Execution>(internal_error("called off")) : std::move(result));
+                outcome_of(thrown, std::move(result)));
           // Only now, or the record of a line that is refused could come before this one.
           std::lock_guard lock(mutex_);
           ++free_;
@@ -163,6 +169,11 @@ class Batch {
     thread_.join();
   }
   bool any_sandbox_error() const { return any_sandbox_error_; }
+  // Nobody gets what is written any more.
+  bool output_is_gone() {
+    std::lock_guard lock(mutex_);
+    return !std::cout;
+  }
 
  private:
   // Only the reader of the lines takes places.
@@ -195,33 +206,26 @@ Result<ExecutionRequest> read_line(std::string_view line, const std::string& lan
 Result<int> run_batch(const Arguments& arguments) {
   auto given = read_limits(limits_object(arguments));
   if (!given) return std::move(given).error();
-  std::ifstream file;
-  if (arguments.file != "-") {
-    file.open(arguments.file);
-    if (!file) return bad_input("cannot read '" + arguments.file + "': " + std::strerror(errno));
-  }
-  std::istream& lines = arguments.file == "-" ? std::cin : file;
   const std::string name = arguments.file == "-" ? "stdin" : arguments.file;
   asio::io_context loop;
   auto pool = open_pool(arguments, static_cast<std::size_t>(arguments.parallel));
   if (!pool) return std::move(pool).error();
   Batch batch(loop, **pool, (*pool)->usage().capacity);
-  std::size_t number = 0;
-  for (std::string line; std::getline(lines, line);) {
-    ++number;
-    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-    const std::string where = name + ":" + std::to_string(number);
+  const auto read = read_lines(arguments.file, [&](std::string_view line, std::size_t number) {
+    if (batch.output_is_gone()) return Status(Error{ErrorKind::cancelled, ""});
     json::value id;
     auto request = read_line(line, arguments.language, *given, id);
-    if (!request) {
-      const Error why = std::move(request).error().in(where);
-      std::cerr << "proctor: " << why.message << "\n";
+    if (request) {
+      batch.start(std::move(id), std::move(*request));
+    } else {
+      const Error why = std::move(request).error().in(name + ":" + std::to_string(number));
+      std::cerr << "proctor: " << harmless(why.message, true) << "\n";
       batch.refuse(id, number, why);
-      continue;
     }
-    batch.start(std::move(id), std::move(*request));
-  }
+    return Status();
+  });
   batch.join();
+  if (!read && read.error().kind != ErrorKind::cancelled) return read.error();
   return batch.any_sandbox_error() ? 1 : 0;
 }
 
@@ -281,7 +285,13 @@ std::function<Result<int>()> set_up_exec(CLI::App& command) {
   command.add_option("--network", arguments->network, "none, which is the default")
       ->type_name("none")
       ->group(isolation);
-  return [arguments]() -> Result<int> {
+  return [arguments, &command]() -> Result<int> {
+    if (!arguments->batch && command.count("--parallel") > 0)
+      return bad_input("exec: --parallel is of a batch; --batch is missing");
+    for (const char* alien : {"--argument", "--stdin", "--file", "--get", "--network"})
+      if (arguments->batch && command.count(alien) > 0)
+        return bad_input(std::string("exec: ") + alien +
+                         " is of one program; in a batch each line says it (docs/sandbox.md)");
     return arguments->batch ? run_batch(*arguments) : run_one(*arguments);
   };
 }

@@ -12,6 +12,7 @@
 #include "runtime/core/json.h"
 #include "runtime/core/record_writer.h"
 #include "runtime/core/text_table.h"
+#include "runtime/core/unicode.h"
 #include "tools/index.h"
 
 namespace proctor {
@@ -27,6 +28,15 @@ struct QueryArguments {
 
 bool is_blank(std::string_view text) {
   return text.find_first_not_of(" \t\r\n") == std::string_view::npos;
+}
+
+bool is_utf8(std::string_view text) {
+  for (std::size_t at = 0; at < text.size();) {
+    const Character character = decode(text, at);
+    if (character.point == kNoCharacter && character.bytes == 1) return false;
+    at += character.bytes;
+  }
+  return true;
 }
 
 std::atomic<bool> interrupted{false};
@@ -77,12 +87,14 @@ Result<Asked> read_asked(const std::string& line) {
     asked.id = fields.any("id");
     if (!fields.status()) return fields.status().error();
   }
+  if (!is_utf8(asked.query)) return bad_input("the query is no UTF-8 text");
   if (is_blank(asked.query)) return bad_input("the query is empty; expected words to look for");
   return asked;
 }
 
 Result<int> query_file(const SearchIndex& index, const QueryArguments& arguments) {
   auto read = read_lines(arguments.queries, [&](std::string_view line, std::size_t) -> Status {
+    if (!std::cout) return Error{ErrorKind::cancelled, ""};  // nobody reads the answers any more
     if (line.ends_with('\r')) line.remove_suffix(1);
     auto asked = read_asked(std::string(line));
     if (!asked) return std::move(asked).error();
@@ -93,7 +105,7 @@ Result<int> query_file(const SearchIndex& index, const QueryArguments& arguments
     std::cout << json_text(answer) << '\n';
     return {};
   });
-  if (!read) return std::move(read).error();
+  if (!read && read.error().kind != ErrorKind::cancelled) return std::move(read).error();
   return 0;
 }
 

@@ -1,5 +1,6 @@
 // proctor's front: parses the command line, runs one command, turns its Error into one sentence.
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,16 +19,24 @@
 
 namespace {
 
+constexpr const char* kNoStdout = "stdout: cannot be written";
+
+// A reader that has gone away (`| head`) wanted no more, and no remark on it.
+bool reader_has_gone() {
+  pollfd out{STDOUT_FILENO, 0, 0};
+  return ::poll(&out, 1, 0) == 1 && (out.revents & (POLLERR | POLLHUP)) != 0;
+}
+
 // What is still in the buffer goes out now: output that is lost is a failure, and not a success
-// that nobody sees. A reader that has gone away (`| head`) wanted no more, and no remark on it.
+// that nobody sees.
 int ended(int code) {
   errno = 0;
   const bool flushed = std::fflush(stdout) == 0;
   const int reason = errno;
   std::cout.flush();
   if (flushed && std::cout && std::ferror(stdout) == 0) return code;
-  if (reason != EPIPE)
-    std::cerr << "proctor: stdout: cannot be written"
+  if (!reader_has_gone())
+    std::cerr << "proctor: " << kNoStdout
               << (reason == 0 ? std::string() : std::string(": ") + std::strerror(reason)) << "\n";
   return code == 0 ? 1 : code;
 }
@@ -78,11 +87,13 @@ int main(int argc, char** argv) {
   try {
     const Result<int> result = chosen();
     if (result) return ended(*result);
+    const Error& error = result.error();
     // It may quote what a model or a file said.
-    std::cerr << "proctor: " << harmless(result.error().message, true) << "\n";
-    return exit_code(result.error().kind);
+    if (error.message.find(kNoStdout) == std::string::npos || !reader_has_gone())
+      std::cerr << "proctor: " << harmless(error.message, true) << "\n";
+    return exit_code(error.kind);
   } catch (const std::exception& error) {
-    std::cerr << "proctor: " << error.what() << "\n";
+    std::cerr << "proctor: " << harmless(error.what(), true) << "\n";
     return 1;
   }
 }

@@ -79,6 +79,11 @@ def refusals():
     refused(2, "expected root, userns or reduced", "--lang", "python", env={"PROCTOR_SANDBOX_WORLD": "foo"})
     refused(3, "strict", "--lang", "python", "--strict",
             env={"PROCTOR_SANDBOX_WORLD": "reduced"})
+    for alien in (("--argument", "x"), ("--stdin", "/dev/null"), ("--file", "a=/dev/null"), ("--get", "a"),
+                  ("--network", "none")):
+        refused(2, alien[0], "--batch", *alien)
+    refused(2, "--batch is missing", "--lang", "python", "--parallel", "2")
+    refused(2, "is a directory", "--batch", tempfile.gettempdir())
     done = call("--lang", "python", "--no-such-option")
     assert done.returncode == 2, done
 
@@ -118,6 +123,36 @@ def batches():
     done = call("--batch", "--parallel", "1", stdin="\n".join(mixed))
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert [answer.get("id", answer.get("line")) for answer in answers] == [1, 2, 3, 4], answers
+
+    # Lines come from a file as every file of lines does, with a byte order mark or not.
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "requests.jsonl")
+        with open(path, "w", encoding="utf-8-sig") as file:
+            file.write(text)
+        done = call("--batch", path)
+        assert done.returncode == 0 and len(done.stdout.splitlines()) == len(requests), done
+
+    # Once nobody reads on, no more is run, and nothing is said of it.
+    process = subprocess.Popen([BINARY, "exec", "--batch", "--parallel", "1"], stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdin.write(b'{"lang":"bash","code":":"}\n')
+    process.stdin.flush()
+    process.stdout.readline()
+    process.stdout.close()
+    try:
+        for _ in range(200):
+            process.stdin.write(b'{"lang":"bash","code":"sleep 1"}\n')
+            process.stdin.flush()
+    except BrokenPipeError:
+        pass
+    assert process.wait(timeout=60) == 1
+    told = process.stderr.read()
+    process.stderr.close()
+    assert told == b"", told
+
+    # What a line says is not let loose on a terminal.
+    done = call("--batch", stdin='{"lang":"\\u202e\\u001b[2J","code":""}\n')
+    assert b"<U+202E>^[" in done.stderr and b"\x1b" not in done.stderr, done.stderr
 
     # A line is answered while the next has not been written yet.
     process = subprocess.Popen([BINARY, "exec", "--batch"], stdin=subprocess.PIPE,

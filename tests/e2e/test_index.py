@@ -107,6 +107,22 @@ def main():
         write("blank", "b\n\nc\n")
         done = run("query", "made/index", "--queries", "blank")
         assert done.returncode == 0 and done.stdout.count("\n") == 2, done  # as all readers of lines do
+        with open(os.path.join(folder, "latin"), "wb") as file:
+            file.write("größe\n".encode("latin-1"))
+        refused("query", "made/index", "--queries", "latin", says=("latin:1: ", "no UTF-8"))
+        # Once nobody reads on, no more is asked.
+        feed = subprocess.Popen([proctor, "index", "query", "made/index", "--queries", "-"], cwd=folder,
+                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        feed.stdout.close()
+        try:
+            for _ in range(200000):
+                feed.stdin.write(b"language\n" * 100)
+            gone = False
+        except BrokenPipeError:
+            gone = True
+        assert gone and feed.wait(timeout=30) == 1
+        told = feed.stderr.read()
+        assert told == b"", told
         write("bad", '{"id":1}\n')
         refused("query", "made/index", "--queries", "bad", says=("bad:1: ", "query"))
         refused("query", "nowhere", "b", says="index build")
