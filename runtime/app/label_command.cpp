@@ -55,25 +55,26 @@ Result<Trajectory> conversation_of(const SourceRecord& record, const std::string
   return trajectory;
 }
 
-// A file that can be read twice: stdin is copied to one that is gone with this object.
+// A file that can be read twice: stdin is copied to one without a name, which is gone with the
+// process however that ends.
 class Input {
  public:
   static Result<std::unique_ptr<Input>> open(const std::string& path, std::string from) {
     auto input = std::unique_ptr<Input>(new Input(path, std::move(from)));
     if (path != "-") return input;
     std::string name = std::filesystem::temp_directory_path().string() + "/proctor-stdin-XXXXXX";
-    const int fd = ::mkstemp(name.data());
-    if (fd < 0) return internal_error(name + ": " + std::strerror(errno));
-    ::close(fd);
-    input->path_ = input->copy_ = name;
-    std::ofstream copy(name, std::ios::binary);
+    input->copy_ = ::mkstemp(name.data());
+    if (input->copy_ < 0) return internal_error(name + ": " + std::strerror(errno));
+    ::unlink(name.c_str());
+    input->path_ = "/proc/self/fd/" + std::to_string(input->copy_);
+    std::ofstream copy(input->path_, std::ios::binary);
     if (std::cin.peek() != std::char_traits<char>::eof()) copy << std::cin.rdbuf();
     copy.close();
     if (!copy) return internal_error(name + ": stdin could not be kept there");
     return input;
   }
   ~Input() {
-    if (!copy_.empty()) ::unlink(copy_.c_str());
+    if (copy_ >= 0) ::close(copy_);
   }
   Input(const Input&) = delete;
   Input& operator=(const Input&) = delete;
@@ -92,8 +93,8 @@ class Input {
                  ? done
                  : Status(std::move(done).error().in(record.where));
     });
-    if (!status && !copy_.empty() && status.error().message.starts_with(copy_))
-      status.error().message.replace(0, copy_.size(), shown_);
+    if (!status && copy_ >= 0 && status.error().message.starts_with(path_))
+      status.error().message.replace(0, path_.size(), shown_);
     return status;
   }
 
@@ -101,7 +102,8 @@ class Input {
   Input(const std::string& path, std::string from)
       : path_(path), shown_(path == "-" ? "stdin" : path), from_(std::move(from)) {}
 
-  std::string path_, shown_, copy_, from_;
+  std::string path_, shown_, from_;
+  int copy_ = -1;  // of stdin
 };
 
 // What the first pass learns: how many members each group has.
@@ -140,7 +142,9 @@ class Pipeline {
         out_(out),
         jobs_(jobs),
         strand_(asio::make_strand(loop_)),
-        nursery_(strand_) {}
+        nursery_(strand_) {
+    for (const auto& instance : labeller_.supervisors()) aliases_.insert(instance.alias);
+  }
 
   struct Report {
     std::size_t records = 0, labels = 0, failures = 0;
@@ -166,6 +170,7 @@ class Pipeline {
   const Labeller& labeller_;
   LineWriter& out_;
   const std::size_t jobs_;
+  std::set<std::string> aliases_;  // whose labels are new; records may carry others
   const asio::any_io_executor strand_;
   Nursery nursery_;
   std::mutex mutex_;  // guards all below
@@ -205,9 +210,12 @@ void Pipeline::finished(const Unit& unit, Labeller::Labelled labelled) {
   std::size_t labels = 0;
   std::set<std::string> labelled_by;
   for (const Trajectory& member : labelled.members) {
-    labels += member.labels.size();
-    for (const Label& label : member.labels) labelled_by.insert(label.supervisor);
-    lines.push_back(json_text(to_json(member)));
+    for (const Label& label : member.labels) {
+      if (!aliases_.contains(label.supervisor)) continue;
+      ++labels;
+      labelled_by.insert(label.supervisor);
+    }
+    append_json(lines.emplace_back(), member);
   }
   std::unique_lock lock(mutex_);
   answered_ += labelled.answered;

@@ -320,6 +320,40 @@ def interruption():
     assert "many.jsonl is as it was" in err, err
 
 
+def old_labels():
+    """Labels of others are kept, and not counted as made; stdin leaves nothing behind, however it ends."""
+    record = trajectory("old", [("3 + 4 = 7.", None)], "7")
+    record["labels"] = [{"supervisor": "somebody", "name": "x", "level": "turn", "turn": 0, "value": 1}] * 5
+    write("old.jsonl", [record])
+    out, err = expect(0, "label", "old.jsonl", "--supervise", "groundedprm:check=tool")
+    made = [label for label in json.loads(out)["labels"] if label["supervisor"] != "somebody"]
+    assert f": {len(made)} label" in err, (made, err)
+    with open("old.jsonl") as file:
+        text = file.read()
+    out, err = expect(0, "label", "-", "--supervise", "groundedprm:check=tool", stdin=text)
+    assert json.loads(out)["id"] == "old", out
+    _, err = expect(2, "label", "-", "--supervise", "groundedprm:check=tool", stdin=text + "{\n", says="stdin:2: ")
+    os.mkdir("kept")
+    process = subprocess.Popen([PROCTOR, "label", "-", "--supervise", "groundedprm:check=tool"],
+                               stdin=subprocess.PIPE, env={**os.environ, "TMPDIR": os.path.abspath("kept")})
+    process.stdin.write(text.encode())
+    process.stdin.flush()
+
+    def copies():
+        descriptors = f"/proc/{process.pid}/fd"
+        return [name for name in os.listdir(descriptors) if "proctor-stdin" in os.readlink(f"{descriptors}/{name}")]
+
+    for _ in range(200):
+        if copies():
+            break
+        time.sleep(0.05)
+    assert copies()
+    process.terminate()
+    process.wait(timeout=20)
+    process.stdin.close()
+    assert not [name for name in os.listdir("kept") if "stdin" in name], os.listdir("kept")
+
+
 def memory():
     """Constant in the number of trajectories where groups stand together."""
     write("chains.jsonl", [trajectory(f"c{i}", [("3 + 4 = 7. " * 2000, None)], "7", group=f"g{i}") for i in range(20)])
@@ -357,6 +391,6 @@ def listings():
 
 with tempfile.TemporaryDirectory() as folder:
     os.chdir(folder)
-    for test in (igpo, bad_input, groundedprm, webarbiter_and_judge, prlcoder, conversations, interruption, memory, listings):
+    for test in (igpo, bad_input, groundedprm, webarbiter_and_judge, prlcoder, conversations, interruption, old_labels, memory, listings):
         test()
         print("ok", test.__name__)
