@@ -24,10 +24,12 @@
 namespace proctor {
 namespace {
 
+constexpr std::size_t kRows = 20;  // listed unless --limit says otherwise
+
 struct ShowArguments {
   std::string path, trajectory;
   std::vector<std::string> filters;
-  std::size_t limit = 20;  // of rows
+  std::optional<std::size_t> limit;  // of rows
   bool as_json = false, full = false;
 };
 
@@ -53,27 +55,38 @@ std::string suites_text(const std::vector<SuiteOverview>& suites) {
   return suites_table(totals);
 }
 
-std::string labels_text(const std::vector<LabelTotal>& sums) {
-  std::vector<LabelTotals> totals;
-  for (const auto& sum : sums) {
-    std::optional<double> mean;
-    if (sum.valued > 0) mean = sum.total / static_cast<double>(sum.valued);
-    std::map<std::string, std::int64_t> verdicts;
-    for (const auto& [word, count] : {std::pair{"correct", sum.correct},
-                                      {"incorrect", sum.incorrect},
-                                      {"neutral", sum.neutral}})
-      if (count > 0) verdicts[word] = count;
-    totals.push_back({.supervisor = sum.supervisor,
-                      .label = sum.name,
-                      .level = sum.level,
-                      .labels = sum.count,
-                      .mean = mean,
-                      .model_calls = sum.model_calls,
-                      .executions = sum.executions,
-                      .failed = sum.failed,
-                      .verdicts = std::move(verdicts)});
-  }
-  return harmless(labels_table(totals), true);
+LabelTotals totals_of(const LabelTotal& sum) {
+  LabelTotals totals{.supervisor = sum.supervisor,
+                     .label = sum.name,
+                     .level = sum.level,
+                     .labels = sum.count,
+                     .mean = std::nullopt,
+                     .model_calls = sum.model_calls,
+                     .executions = sum.executions,
+                     .failed = sum.failed,
+                     .verdicts = {}};
+  if (sum.valued > 0) totals.mean = sum.total / static_cast<double>(sum.valued);
+  for (const auto& [word, count] :
+       {std::pair{"correct", sum.correct}, {"incorrect", sum.incorrect}, {"neutral", sum.neutral}})
+    if (count > 0) totals.verdicts[word] = count;
+  return totals;
+}
+
+// As `supervisors` of summary.json has them, which a file's totals come from.
+json::object label_json(const LabelTotal& sum) {
+  const LabelTotals totals = totals_of(sum);
+  json::object verdicts;
+  for (const auto& [word, count] : totals.verdicts) verdicts[word] = count;
+  return {{"supervisor", totals.supervisor},
+          {"label", totals.label},
+          {"level", totals.level},
+          {"labels", totals.labels},
+          {"mean", totals.mean ? number_or_null(*totals.mean) : json::value(nullptr)},
+          {"verdicts", std::move(verdicts)},
+          {"failed", totals.failed},
+          {"model_calls", totals.model_calls},
+          {"executions", totals.executions},
+          {"wall_ms", number_or_null(sum.wall_ms)}};
 }
 
 std::string rows_text(const std::vector<TrajectoryRow>& rows, std::size_t limit) {
@@ -128,10 +141,14 @@ TrajectoryRow row_of(const Trajectory& trajectory, std::string status) {
 }
 
 int print(const Trajectory& trajectory, const ShowArguments& arguments, bool finished) {
-  if (arguments.as_json)
-    std::cout << json_text(to_json(trajectory)) << "\n";
-  else
-    std::cout << trajectory_text(trajectory, TerminalStyle::of_stdout(), arguments.full, finished);
+  std::string text;
+  if (arguments.as_json) {
+    append_json(text, trajectory);
+    text += '\n';
+  } else {
+    text = trajectory_text(trajectory, TerminalStyle::of_stdout(), arguments.full, finished);
+  }
+  std::cout << text;
   return 0;
 }
 
@@ -139,8 +156,9 @@ int print(const Trajectory& trajectory, const ShowArguments& arguments, bool fin
 struct Page {
   std::vector<TrajectoryRow> rows;  // of finished ones
   std::vector<TrajectoryRow> unfinished;
-  std::string labels;  // the table
-  json::array label_list;
+  // Totals of the whole run: the table, and a list. Null: not of what is shown.
+  std::string labels;
+  json::value label_list;
 
   void keep(const std::set<std::string>& ids) {
     const auto other = [&ids](const TrajectoryRow& row) { return !ids.contains(row.id); };
@@ -157,11 +175,18 @@ Result<int> show_page(Page page, const ShowArguments& arguments) {
   std::erase_if(page.rows, dropped);
   std::erase_if(page.unfinished, dropped);
   if (filter->asks_for_grade()) page.unfinished.clear();
+  // Beside a filtered list totals of the whole run would mislead.
+  if (!arguments.filters.empty()) {
+    page.labels.clear();
+    page.label_list = nullptr;
+  }
   const auto suites = overview_of(page.rows);
   if (arguments.as_json) {
     json::array suite_list, row_list;
     for (const auto& suite : suites) suite_list.push_back(to_json(suite));
-    for (const auto& row : page.rows) row_list.push_back(to_json(row));
+    for (const auto& row : page.rows)
+      if (row_list.size() < arguments.limit.value_or(page.rows.size()))
+        row_list.push_back(to_json(row));
     std::cout << json_text(json::object{{"suites", std::move(suite_list)},
                                         {"labels", std::move(page.label_list)},
                                         {"unfinished", unfinished},
@@ -177,16 +202,16 @@ Result<int> show_page(Page page, const ShowArguments& arguments) {
   if (kept < all + unfinished) head += fmt::format("; the filter keeps {}", kept);
   std::cout << style.paint(Ink::bold, arguments.path) << ": " << head << "\n";
   if (!page.rows.empty()) std::cout << "\n" << suites_text(suites);
-  // The totals are of the whole run: beside a filtered list they would mislead.
-  if (!page.labels.empty() && arguments.filters.empty()) std::cout << "\n" << page.labels;
+  if (!page.labels.empty()) std::cout << "\n" << page.labels;
   // Unfinished ones first: they are few, and what somebody looks for while a run goes on.
   std::vector<TrajectoryRow> listed = std::move(page.unfinished);
   std::move(page.rows.begin(), page.rows.end(), std::back_inserter(listed));
-  if (listed.empty() || arguments.limit == 0) return 0;
-  std::cout << "\n" << rows_text(listed, arguments.limit);
-  if (listed.size() > arguments.limit)
+  const std::size_t limit = arguments.limit.value_or(kRows);
+  if (listed.empty() || limit == 0) return 0;
+  std::cout << "\n" << rows_text(listed, limit);
+  if (listed.size() > limit)
     std::cout << style.paint(Ink::dim, fmt::format("... {} more; --limit N shows more of them",
-                                                   listed.size() - arguments.limit))
+                                                   listed.size() - limit))
               << "\n";
   std::cout << style.paint(Ink::dim, fmt::format("`proctor show {} ID` shows one; the beginning "
                                                  "of an id is enough",
@@ -208,8 +233,14 @@ Result<int> show_directory(const ShowArguments& arguments) {
   if (arguments.trajectory.empty()) {
     auto totals = (*store)->label_totals();
     if (!totals) return std::move(totals).error();
-    if (!totals->empty()) page.labels = labels_text(*totals);
-    for (const auto& total : *totals) page.label_list.push_back(to_json(total));
+    std::vector<LabelTotals> table;
+    json::array list;
+    for (const auto& total : *totals) {
+      table.push_back(totals_of(total));
+      list.push_back(label_json(total));
+    }
+    page.label_list = std::move(list);
+    if (!table.empty()) page.labels = harmless(labels_table(table), true);
     return show_page(std::move(page), arguments);
   }
   std::vector<TrajectoryRow> known = page.rows;
@@ -248,7 +279,7 @@ Result<int> show_file(const ShowArguments& arguments) {
   if (arguments.trajectory.empty()) {
     json::object totals = summary.to_json();
     page.labels = harmless(summary.labels_text(), true);
-    page.label_list = std::move(totals["supervisors"].as_array());
+    page.label_list = std::move(totals["supervisors"]);
     return show_page(std::move(page), arguments);
   }
   auto ids = find_ids(page.rows, arguments.trajectory, arguments.path);
@@ -274,9 +305,10 @@ std::function<Result<int>()> set_up_show(CLI::App& command) {
   command.add_option("IN", arguments->path, kTrajectoriesMeaning)->required();
   command.add_option("TRAJECTORY", arguments->trajectory,
                      "an id or a task's, or the beginning of one");
-  command.add_option("--limit", arguments->limit, "how many trajectories to list")
-      ->check(CLI::Range(0, std::numeric_limits<int>::max()))
-      ->capture_default_str();
+  command
+      .add_option("--limit", arguments->limit,
+                  "how many trajectories to list (20; with --json, all)")
+      ->check(CLI::Range(0, std::numeric_limits<int>::max()));
   command
       .add_option("--filter", arguments->filters,
                   "only these, as status=answered, correct=false, reward<0.5, turns>=3, "

@@ -35,18 +35,12 @@ const char* code_of(Ink ink) {
   return "0";
 }
 
-std::size_t length_of_point(std::string_view text, std::size_t at) {
-  const auto lead = static_cast<unsigned char>(text[at]);
-  const std::size_t length = lead < 0xc0 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-  return std::min(length, text.size() - at);
-}
-
 // Bytes that fill at most `width` columns, and at least one code point.
 std::size_t bytes_within(std::string_view text, std::size_t width) {
   std::size_t columns = 0;
   std::size_t at = 0;
   while (at < text.size()) {
-    const std::size_t length = length_of_point(text, at);
+    const std::size_t length = decode(text, at).bytes;
     columns += display_width(text.substr(at, length));
     if (columns > width && at > 0) break;
     at += length;
@@ -141,7 +135,9 @@ std::string wrapped(std::string_view text, std::size_t width, std::size_t indent
     rest.remove_prefix(std::min(end + 1, rest.size()));
   }
   std::string out;
-  const std::size_t shown = lines.size() > most_lines + 1 ? most_lines : lines.size();
+  // A remark takes a line as well: for one line more it would save nothing.
+  const bool cut = lines.size() > most_lines && lines.size() - most_lines > 1;
+  const std::size_t shown = cut ? most_lines : lines.size();
   for (std::size_t i = 0; i < shown; ++i) out += std::string(indent, ' ') + lines[i] + "\n";
   if (shown < lines.size())
     out += std::string(indent, ' ') + "... " + std::to_string(lines.size() - shown) +

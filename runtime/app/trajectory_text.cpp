@@ -109,7 +109,7 @@ void Page::head() {
 void Page::question() {
   if (full_ && whole_.prefix) {
     for (const auto& message : *whole_.prefix) {
-      rule(message.role, "");
+      rule(harmless(message.role, false), "");
       text(message.text(), 0, SIZE_MAX);
     }
     return;
