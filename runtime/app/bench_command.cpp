@@ -7,18 +7,22 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <cmath>
 #include <csignal>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
-#include <optional>
+#include <memory>
+#include <numeric>
 #include <set>
 
 #include "runtime/app/commands.h"
 #include "runtime/app/mock_server.h"
+#include "runtime/app/terminal_text.h"
 #include "runtime/core/record_writer.h"
 #include "runtime/run.h"
 #include "sandbox/sandbox.h"
@@ -62,50 +66,79 @@ double quantile(std::vector<double> values, double q) {
 // A folder that goes with the benchmark.
 class ScratchFolder {
  public:
-  ScratchFolder() {
-    std::string pattern = (fs::temp_directory_path() / "proctor-bench-XXXXXX").string();
-    path_ = ::mkdtemp(pattern.data());
+  static Result<std::unique_ptr<ScratchFolder>> make() {
+    std::error_code error;
+    const fs::path parent = fs::temp_directory_path(error);
+    std::string path = (parent / "proctor-bench-XXXXXX").string();
+    if (!error && ::mkdtemp(path.data()) == nullptr) error.assign(errno, std::generic_category());
+    if (error)
+      return bad_input("bench: no folder can be made in TMPDIR " + parent.string() + " (" +
+                       error.message() + "); name one that can be written");
+    return std::unique_ptr<ScratchFolder>(new ScratchFolder(std::move(path)));
   }
   ~ScratchFolder() {
     std::error_code ignored;
     fs::remove_all(path_, ignored);
   }
+  ScratchFolder(const ScratchFolder&) = delete;
+  ScratchFolder& operator=(const ScratchFolder&) = delete;
   std::string operator/(const std::string& name) const { return path_ + "/" + name; }
 
  private:
+  explicit ScratchFolder(std::string path) : path_(std::move(path)) {}
   std::string path_;
 };
 
 // The model server in a process of its own, so that its CPU time is not counted as ours.
 class ServerProcess {
  public:
-  explicit ServerProcess(const MockOptions& options) {
+  static Result<std::unique_ptr<ServerProcess>> start(const MockOptions& options) {
     int ends[2];
-    if (::pipe(ends) != 0) std::abort();
-    child_ = ::fork();
-    if (child_ == 0) {
+    if (::pipe(ends) != 0) return did_not_start(std::strerror(errno));
+    const pid_t child = ::fork();
+    const int reason = errno;
+    if (child == 0) {
       ::prctl(PR_SET_PDEATHSIG, SIGKILL);
       ::close(ends[0]);
-      MockServer server(options);
-      const std::string url = server.url();
-      (void)!::write(ends[1], url.data(), url.size());
-      ::close(ends[1]);
-      for (;;) ::pause();
+      serve(options, ends[1]);
     }
     ::close(ends[1]);
     char text[256];
-    const ssize_t got = ::read(ends[0], text, sizeof text);
-    if (got > 0) url_.assign(text, static_cast<std::size_t>(got));
+    const ssize_t got = child > 0 ? ::read(ends[0], text, sizeof text) : 0;
     ::close(ends[0]);
+    // Not to be killed later: as a process number, -1 means all that there are.
+    if (child < 0) return did_not_start(std::strerror(reason));
+    std::unique_ptr<ServerProcess> server(new ServerProcess(child));
+    if (got <= 0) return did_not_start("it ended at once");
+    server->url_.assign(text, static_cast<std::size_t>(got));
+    return server;
   }
   ~ServerProcess() {
     ::kill(child_, SIGKILL);
     ::waitpid(child_, nullptr, 0);
   }
+  ServerProcess(const ServerProcess&) = delete;
+  ServerProcess& operator=(const ServerProcess&) = delete;
   const std::string& url() const { return url_; }
 
  private:
-  pid_t child_ = -1;
+  explicit ServerProcess(pid_t child) : child_(child) {}
+  static Error did_not_start(const std::string& why) {
+    return internal_error("bench: the mock model server did not start: " + why);
+  }
+  [[noreturn]] static void serve(const MockOptions& options, int tell) {
+    try {
+      const MockServer server(options);
+      const std::string url = server.url();
+      (void)!::write(tell, url.data(), url.size());
+      ::close(tell);
+      for (;;) ::pause();
+    } catch (...) {
+      ::_exit(1);
+    }
+  }
+
+  const pid_t child_;
   std::string url_;
 };
 
@@ -158,50 +191,67 @@ struct LoopArguments {
   bool token_ids = false;
 };
 
-// The name of what held the rollouts up most.
-std::string bottleneck(double wall, double cpu, const json::object& in_flight, double store_busy,
-                       double model_share) {
-  std::string worst = "the model (its answers take " + fmt::format("{:.0f}", 100 * model_share) +
-                      " % of a rollout's time)";
-  double share = model_share;
+// What a run of the loop took.
+struct LoopFigures {
+  double wall_s = 0, cpu_s = 0, store_busy_s = 0;
+  double turns = 0;
+  double model_ms = 0;                   // of all turns together
+  std::vector<double> rollout_ms;        // each
+  std::int64_t resident = 0, grown = 0;  // bytes at most, and how many more than before
+  std::int64_t errors = 0;
+  json::object in_flight;  // as summary.json has it
+
+  double all_rollouts_ms() const {
+    return std::accumulate(rollout_ms.begin(), rollout_ms.end(), 0.0);
+  }
+};
+
+// The queue that calls waited in longest, where that was a fifth of a turn or more; "" for none.
+std::string slowest_queue(const json::object& in_flight, double turn_ms) {
+  std::string slowest;
+  double longest = 0.2 * turn_ms;
   for (const auto& pair : in_flight) {
     const auto* usage = pair.value().if_object();
     const auto* waited = usage ? usage->if_contains("waited_ms") : nullptr;
     const auto* acquired = usage ? usage->if_contains("acquired") : nullptr;
     if (!waited || !acquired || acquired->to_number<double>() == 0) continue;
     const double mean_wait = waited->to_number<double>() / acquired->to_number<double>();
-    if (mean_wait > 0.2 * wall * 1e3 / 4) {
-      worst = "the queue of " + std::string(pair.key()) +
-              fmt::format(" ({:.1f} ms of waiting a call): raise its cap", mean_wait);
-      share = 1;
-    }
+    if (mean_wait <= longest) continue;
+    longest = mean_wait;
+    slowest = fmt::format("the queue of {} ({:.1f} ms of waiting a call): raise its cap",
+                          std::string_view(pair.key()), mean_wait);
   }
-  if (store_busy / wall > 0.8) worst = "the store (its writer is busy all the time)";
-  if (cpu / wall > 0.8 && share < 1)
-    worst = fmt::format("this process's CPU ({:.2f} cores busy)", cpu / wall);
-  else if (share < 0.5)
-    worst = fmt::format(
-        "none in so short a run: the model has {:.0f} % of the time, and this "
-        "process {:.2f} cores; take more --rollouts",
-        100 * model_share, cpu / wall);
-  return worst;
+  return slowest;
 }
 
-Result<int> bench_loop(const LoopArguments& arguments) {
-  MockOptions options;
-  options.delay = Milliseconds(arguments.delay_ms);
-  options.tool_turns = arguments.turns - 1;
-  options.token_ids = arguments.token_ids;
-  const ServerProcess server(options);
-  if (server.url().empty()) return internal_error("the mock model server did not start");
-  const ScratchFolder folder;
+// The name of what held the rollouts up most.
+std::string bottleneck(const LoopFigures& run) {
+  const double all_ms = std::max(run.all_rollouts_ms(), 1e-9);
+  const double model_share = run.model_ms / all_ms;
+  const double cores = run.cpu_s / run.wall_s;
+  if (run.store_busy_s / run.wall_s > 0.8) return "the store (its writer is busy all the time)";
+  std::string queue = slowest_queue(run.in_flight, all_ms / std::max(1.0, run.turns));
+  if (!queue.empty()) return queue;
+  if (cores > 0.8) return fmt::format("this process's CPU ({:.2f} cores busy)", cores);
+  if (model_share < 0.5)
+    return fmt::format(
+        "none in so short a run: the model has {:.0f} % of the time, and this process {:.2f} "
+        "cores; take more --rollouts",
+        100 * model_share, cores);
+  return fmt::format("the model (its answers take {:.0f} % of a rollout's time)",
+                     100 * model_share);
+}
+
+Result<std::unique_ptr<Assembly>> loop_assembly(const LoopArguments& arguments,
+                                                const ScratchFolder& folder,
+                                                const std::string& url) {
   {
     std::ofstream tasks(folder / "tasks.jsonl");
     for (int i = 0; i < arguments.rollouts; ++i)
       tasks << R"({"id":"t)" << i << R"(","prompt":"What is six times seven? Use the tool."})"
             << "\n";
   }
-  json::object model{{"uri", "openai:" + server.url() + "#mock"},
+  json::object model{{"uri", "openai:" + url + "#mock"},
                      {"stream", arguments.stream},
                      {"max_in_flight", arguments.in_flight}};
   YamlFile file{.path = "bench"};
@@ -220,67 +270,90 @@ Result<int> bench_loop(const LoopArguments& arguments) {
   if (!arguments.no_supervisor)
     services.supervisors.push_back(
         {"bench", "bench", std::make_shared<BenchJudge>(Milliseconds(arguments.judge_ms))});
+  return assembly;
+}
 
+Result<LoopFigures> measure_loop(Assembly& assembly, const std::string& directory) {
+  LoopFigures run;
   const std::int64_t before = resident_bytes();
-  std::int64_t highest = before;
+  run.resident = before;
   const double cpu_before = cpu_seconds();
   const auto started = Steady::now();
-  auto result = run_all(**assembly, Start::create,
-                        [&](const RunProgress&) { highest = std::max(highest, resident_bytes()); });
+  auto result = run_all(assembly, Start::create, [&](const RunProgress&) {
+    run.resident = std::max(run.resident, resident_bytes());
+  });
   if (!result) return std::move(result).error();
   if (result->interrupted) return Error{ErrorKind::cancelled, "bench: interrupted"};
-  const double cpu = cpu_seconds() - cpu_before;
-  const double wall = seconds_since(started);
-  highest = std::max(highest, resident_bytes());
-  auto store = Store::open(folder / "run", Store::Access::read);
+  run.cpu_s = cpu_seconds() - cpu_before;
+  run.wall_s = seconds_since(started);
+  run.resident = std::max(run.resident, resident_bytes());
+  run.grown = run.resident - before;
+  run.turns = static_cast<double>(assembly.counters().turns);
+  run.errors = static_cast<std::int64_t>(result->errors);
+
+  auto store = Store::open(directory, Store::Access::read);
   if (!store) return std::move(store).error();
-  std::vector<double> rollout_ms;
-  double model_ms = 0;
   const auto read = (*store)->for_each([&](Trajectory trajectory) -> Status {
     Fields usage(trajectory.extra.at("usage").as_object(), "usage");
-    rollout_ms.push_back(usage.number_or("wall_ms", 0));
-    for (const auto& turn : trajectory.turns) model_ms += turn->timing.model_ms;
+    run.rollout_ms.push_back(usage.number_or("wall_ms", 0));
+    for (const auto& turn : trajectory.turns) run.model_ms += turn->timing.model_ms;
     return {};
   });
   if (!read) return read.error();
-  auto text = read_file(folder / "run/summary.json");
+  auto text = read_file(directory + "/summary.json");
   if (!text) return std::move(text).error();
   auto summary = parse_json(*text);
   if (!summary) return std::move(summary).error();
-  const double store_busy = summary->at("store").at("busy_ms").to_number<double>() / 1e3;
+  run.store_busy_s = summary->at("store").at("busy_ms").to_number<double>() / 1e3;
+  run.in_flight = summary->at("in_flight").as_object();
+  return run;
+}
 
-  const auto turns = static_cast<double>((*assembly)->counters().turns);
-  double total_ms = 0;
-  for (const double ms : rollout_ms) total_ms += ms;
+Result<int> bench_loop(const LoopArguments& arguments) {
+  MockOptions options;
+  options.delay = Milliseconds(arguments.delay_ms);
+  options.tool_turns = arguments.turns - 1;
+  options.token_ids = arguments.token_ids;
+  auto server = ServerProcess::start(options);
+  if (!server) return std::move(server).error();
+  auto folder = ScratchFolder::make();
+  if (!folder) return std::move(folder).error();
+  auto assembly = loop_assembly(arguments, **folder, (*server)->url());
+  if (!assembly) return std::move(assembly).error();
+  auto run = measure_loop(**assembly, **folder / "run");
+  if (!run) return std::move(run).error();
+
+  const double cpu_ms = 1e3 * run->cpu_s / std::max(1.0, run->turns);
+  const double slowest_ms = quantile(run->rollout_ms, 0.99);
   const double ideal_ms = static_cast<double>(arguments.turns) * arguments.delay_ms;
-  json::object line{{"bench", "loop"},
-                    {"rollouts", arguments.rollouts},
-                    {"in_flight", arguments.in_flight},
-                    {"turns", turns},
-                    {"model_delay_ms", arguments.delay_ms},
-                    {"judge_ms", arguments.no_supervisor ? json::value(nullptr)
-                                                         : json::value(arguments.judge_ms)},
-                    {"wall_s", wall},
-                    {"turns_per_s", turns / wall},
-                    {"cpu_ms_per_turn", 1e3 * cpu / std::max(1.0, turns)},
-                    {"rollout_ms_p50", quantile(rollout_ms, 0.5)},
-                    {"rollout_ms_p99", quantile(rollout_ms, 0.99)},
-                    {"added_ms_p99", quantile(rollout_ms, 0.99) - ideal_ms},
-                    {"resident_mb", static_cast<double>(highest) / 1e6},
-                    {"kb_per_rollout_in_flight",
-                     static_cast<double>(highest - before) / 1e3 /
-                         std::max(1, std::min(arguments.rollouts, arguments.in_flight))},
-                    {"errors", result->errors},
-                    {"in_flight_seen", summary->at("in_flight")},
-                    {"bottleneck", bottleneck(wall, cpu, summary->at("in_flight").as_object(),
-                                              store_busy, model_ms / std::max(total_ms, 1e-9))}};
-  std::cout << json_text(line) << "\n";
+  const int at_once = std::max(1, std::min(arguments.rollouts, arguments.in_flight));
+  const std::string worst = bottleneck(*run);
+  std::cout << json_text(json::object{
+                   {"bench", "loop"},
+                   {"rollouts", arguments.rollouts},
+                   {"in_flight", arguments.in_flight},
+                   {"turns", run->turns},
+                   {"model_delay_ms", arguments.delay_ms},
+                   {"judge_ms", arguments.no_supervisor ? json::value(nullptr)
+                                                        : json::value(arguments.judge_ms)},
+                   {"wall_s", run->wall_s},
+                   {"turns_per_s", run->turns / run->wall_s},
+                   {"cpu_ms_per_turn", cpu_ms},
+                   {"rollout_ms_p50", quantile(run->rollout_ms, 0.5)},
+                   {"rollout_ms_p99", slowest_ms},
+                   {"added_ms_p99", slowest_ms - ideal_ms},
+                   {"resident_mb", static_cast<double>(run->resident) / 1e6},
+                   {"kb_per_rollout_in_flight", static_cast<double>(run->grown) / 1e3 / at_once},
+                   {"errors", run->errors},
+                   {"in_flight_seen", run->in_flight},
+                   {"bottleneck", worst}})
+            << "\n";
   std::cerr << fmt::format(
       "{:.0f} turns in {:.2f} s: {:.0f} turns/s, {:.3f} ms of CPU a turn, {:.0f} MB resident\n"
       "bottleneck: {}\n",
-      turns, wall, turns / wall, 1e3 * cpu / std::max(1.0, turns),
-      static_cast<double>(highest) / 1e6, std::string(line.at("bottleneck").as_string()));
-  return result->errors > 0 ? 1 : 0;
+      run->turns, run->wall_s, run->turns / run->wall_s, cpu_ms,
+      static_cast<double>(run->resident) / 1e6, worst);
+  return run->errors > 0 ? 1 : 0;
 }
 
 struct SandboxArguments {
@@ -289,14 +362,24 @@ struct SandboxArguments {
   std::string code = "print(1)";
 };
 
-Async<void> execute_some(SandboxPool* pool, std::string code, std::atomic<int>* left,
-                         std::vector<double>* times) {
-  while (left->fetch_sub(1) > 0) {
+struct Executions {
+  std::atomic<int> left;
+  std::vector<double> ms;  // of those that went well
+  std::size_t failures = 0;
+  std::string why;  // of the first
+};
+
+Async<void> execute_some(SandboxPool* pool, std::string code, Executions* all) {
+  while (all->left.fetch_sub(1) > 0) {
     ExecutionRequest request;
     request.code = code;
     const auto started = Steady::now();
     auto ran = co_await pool->run(std::move(request));
-    if (ran && ran->ending == Ending::ok) times->push_back(seconds_since(started) * 1e3);
+    if (ran && ran->ending == Ending::ok) {
+      all->ms.push_back(seconds_since(started) * 1e3);
+    } else if (++all->failures == 1) {
+      all->why = !ran ? ran.error().message : to_string(ran->ending) + (" " + ran->error);
+    }
   }
 }
 
@@ -306,40 +389,46 @@ Result<int> bench_sandbox(const SandboxArguments& arguments) {
   auto pool = make_sandbox_pool({.slots = static_cast<std::size_t>(arguments.parallel)});
   if (!pool) return std::move(pool).error();
   json::array rows;
+  std::size_t failures = 0;
   for (const int parallel : std::set<int>{1, arguments.parallel}) {
-    std::vector<double> times;
-    std::atomic<int> left{arguments.executions};
+    Executions all{.left = arguments.executions, .ms = {}, .why = {}};
     loop.restart();
     std::exception_ptr thrown;
     const auto started = Steady::now();
     for (int i = 0; i < parallel; ++i)
-      asio::co_spawn(loop, execute_some(pool->get(), arguments.code, &left, &times),
-                     [&](const std::exception_ptr& failure) { thrown = failure; });
+      asio::co_spawn(loop, execute_some(pool->get(), arguments.code, &all),
+                     [&](const std::exception_ptr& failure) {
+                       if (failure) thrown = failure;
+                     });
     loop.run();
     if (thrown) std::rethrow_exception(thrown);
-    const double wall = seconds_since(started);
+    const double per_s = static_cast<double>(all.ms.size()) / seconds_since(started);
     rows.push_back({{"parallel", parallel},
-                    {"executions", times.size()},
-                    {"per_s", static_cast<double>(times.size()) / wall},
-                    {"ms_p50", quantile(times, 0.5)},
-                    {"ms_p99", quantile(times, 0.99)}});
+                    {"executions", all.ms.size()},
+                    {"failures", all.failures},
+                    {"per_s", per_s},
+                    {"ms_p50", quantile(all.ms, 0.5)},
+                    {"ms_p99", quantile(all.ms, 0.99)}});
     std::cerr << fmt::format("{} at once: {:.0f} executions/s, p50 {:.2f} ms, p99 {:.2f} ms\n",
-                             parallel, static_cast<double>(times.size()) / wall,
-                             quantile(times, 0.5), quantile(times, 0.99));
+                             parallel, per_s, quantile(all.ms, 0.5), quantile(all.ms, 0.99));
+    if (all.failures > 0)
+      std::cerr << "proctor: " << all.failures << " of " << arguments.executions
+                << " executions failed; the first: " << harmless(all.why, false) << "\n";
+    failures += all.failures;
   }
   const double one = rows.front().at("per_s").to_number<double>();
   const double many = rows.back().at("per_s").to_number<double>();
-  const bool scales = rows.size() < 2 || many > 1.5 * one;
-  const std::string worst = scales
-                                ? "the slots: more of them (sandbox.slots) give more executions"
-                                : "the machine's cores: more slots would not give more executions";
+  std::string worst = "the machine's cores: more slots would not give more executions";
+  if (many > 1.5 * one) worst = "the slots: more of them (sandbox.slots) give more executions";
+  if (failures > 0) worst = "not measured: executions failed";
+  if (rows.size() < 2) worst = "not measured: one at once compares with nothing; --parallel 2 does";
   std::cout << json_text(json::object{{"bench", "sandbox"},
                                       {"isolation", (*pool)->isolation().level},
                                       {"runs", std::move(rows)},
                                       {"bottleneck", worst}})
             << "\n";
   std::cerr << "bottleneck: " << worst << "\n";
-  return 0;
+  return failures > 0 ? 1 : 0;
 }
 
 struct SearchArguments {
@@ -359,7 +448,9 @@ std::string words(Rng& rng, int count) {
 }
 
 Result<int> bench_search(const SearchArguments& arguments) {
-  const ScratchFolder folder;
+  auto made = ScratchFolder::make();
+  if (!made) return std::move(made).error();
+  const ScratchFolder& folder = **made;
   Rng rng(1);
   std::string directory = arguments.index;
   double build_s = 0;
@@ -386,9 +477,7 @@ Result<int> bench_search(const SearchArguments& arguments) {
     times.push_back(seconds_since(begun) * 1e3);
   }
   const double wall = seconds_since(started);
-  const std::string worst =
-      "one core's memory reads: an index answers on one thread a query, so "
-      "more threads give more queries";
+  const std::string worst = "not measured: queries ran one after the other, on one core";
   std::cout << json_text(
                    json::object{{"bench", "search"},
                                 {"build_s", build_s},

@@ -109,7 +109,7 @@ struct MockServer::Shared {
   std::string answer_other(const Request& request);
   std::string tokenize(std::string_view body);
   std::string completion(const std::string& body, bool chat, bool stream);
-  std::optional<std::string> fault_answer(const std::string& fault, bool stream);
+  std::optional<std::string> fault_answer(const std::string& fault);
   bool takes_fault();
 };
 
@@ -148,7 +148,7 @@ bool MockServer::Shared::takes_fault() {
   return options.fault_times < 0 || faults.fetch_add(1) < options.fault_times;
 }
 
-std::optional<std::string> MockServer::Shared::fault_answer(const std::string& fault, bool stream) {
+std::optional<std::string> MockServer::Shared::fault_answer(const std::string& fault) {
   if (fault == "401") return error_reply(401, "no such key");
   if (fault == "403") return error_reply(403, "not for you");
   if (fault == "404") return error_reply(404, "no such model");
@@ -173,14 +173,111 @@ std::optional<std::string> MockServer::Shared::fault_answer(const std::string& f
     const json::value error = {{"error", {{"message", "engine died"}, {"code", 500}}}};
     return std::string(kStreamHead) + chunk(event(half) + event(error)) + "0\r\n\r\n";
   }
-  (void)stream;
   return std::nullopt;  // close and silent send nothing
 }
+
+namespace {
+
+// One answer in the making: what every piece of it says, what is in `choices`, and the text.
+struct Completion {
+  bool chat = true;
+  json::object root, choice = {{"index", 0}};
+  std::string text;
+  json::array tool_calls;
+  json::value usage;
+
+  const char* reason() const { return tool_calls.empty() ? "stop" : "tool_calls"; }
+};
+
+json::array prompt_logprobs(const Ids& prompt) {
+  json::array logprobs = {nullptr};
+  for (std::size_t i = 1; i < prompt.size(); ++i) {
+    const json::value entry = {{"logprob", -0.01 * prompt[i]}, {"rank", 1}};
+    logprobs.push_back(json::object{{std::to_string(prompt[i]), entry}});
+  }
+  return logprobs;
+}
+
+// Of a prompt that is echoed; in tokens of four bytes.
+json::object echoed_logprobs(const std::string& text) {
+  json::array tokens, values, offsets;
+  for (std::size_t at = 0; at < text.size(); at += 4) {
+    tokens.push_back(json::string(text.substr(at, 4)));
+    if (at == 0)
+      values.push_back(nullptr);
+    else
+      values.push_back(-0.1 * static_cast<double>(at));
+    offsets.push_back(static_cast<std::int64_t>(at));
+  }
+  return {{"tokens", tokens}, {"token_logprobs", values}, {"text_offset", offsets}};
+}
+
+json::object sampled_logprobs(const Ids& sampled, bool chat) {
+  json::array content, plain;
+  for (const int id : sampled) {
+    const double logprob = -0.25 * static_cast<double>(1 + id % 4);
+    content.push_back({{"token", "x"}, {"logprob", logprob}});
+    plain.push_back(logprob);
+  }
+  if (chat) return {{"content", content}};
+  return {{"token_logprobs", plain}};
+}
+
+Ids ids_of_prompt(const json::value& given) {
+  Ids ids;
+  if (const auto* text = given.if_string())
+    append_text(ids, *text);
+  else
+    for (const json::value& id : given.as_array()) ids.push_back(static_cast<int>(id.as_int64()));
+  return ids;
+}
+
+std::string in_one(Completion whole) {
+  if (whole.chat) {
+    json::object message = {{"role", "assistant"}, {"content", whole.text}};
+    if (!whole.tool_calls.empty()) message["tool_calls"] = whole.tool_calls;
+    whole.choice["message"] = std::move(message);
+  } else {
+    whole.choice["text"] = whole.text;
+  }
+  whole.choice["finish_reason"] = whole.reason();
+  whole.root["choices"] = json::array{std::move(whole.choice)};
+  whole.root["usage"] = whole.usage;
+  return reply(200, json::serialize(whole.root));
+}
+
+// Ids and log-probabilities come with the first piece, the rest of the text in halves.
+std::string in_pieces(Completion whole) {
+  const std::size_t middle = whole.text.size() / 2;
+  json::object first = whole.choice, second = {{"index", 0}, {"finish_reason", whole.reason()}};
+  if (whole.chat) {
+    json::object delta = {{"role", "assistant"}, {"content", whole.text.substr(0, middle)}};
+    if (!whole.tool_calls.empty()) delta["tool_calls"] = whole.tool_calls;
+    first["delta"] = std::move(delta);
+    second["delta"] = json::object{{"content", whole.text.substr(middle)}};
+  } else {
+    first["text"] = whole.text.substr(0, middle);
+    second["text"] = whole.text.substr(middle);
+  }
+  json::object& root = whole.root;
+  root["choices"] = json::array{std::move(first)};
+  std::string events = event(root);
+  root.erase("prompt_token_ids");
+  root["choices"] = json::array{std::move(second)};
+  events += event(root);
+  root["choices"] = json::array{};
+  root["usage"] = whole.usage;
+  events += event(root) + "data: [DONE]\n\n";
+  return std::string(kStreamHead) + chunk(events) + "0\r\n\r\n";
+}
+
+}  // namespace
 
 std::string MockServer::Shared::completion(const std::string& body, bool chat, bool stream) {
   const bool ids_wanted =
       options.token_ids && body.find("\"return_token_ids\":true") != std::string::npos;
-  json::object choice = {{"index", 0}};
+  Completion whole{.chat = chat,
+                   .root = {{"id", "x"}, {"object", "chat.completion"}, {"model", options.model}}};
   Ids prompt;
   std::size_t turn = 0;
   if (chat) {
@@ -189,49 +286,26 @@ std::string MockServer::Shared::completion(const std::string& body, bool chat, b
   } else {
     const json::value parsed = json::parse(body);
     const json::value& given = parsed.at("prompt");
-    if (const auto* text = given.if_string())
-      append_text(prompt, *text);
-    else
-      for (const json::value& id : given.as_array())
-        prompt.push_back(static_cast<int>(id.as_int64()));
+    prompt = ids_of_prompt(given);
     turn = count(text_of(prompt),
                  "\x01"
                  "assistant\n") -
            (given.is_array() ? 1 : 0);
-    if (parsed.as_object().contains("prompt_logprobs")) {
-      json::array logprobs = {nullptr};
-      for (std::size_t i = 1; i < prompt.size(); ++i) {
-        const json::value entry = {{"logprob", -0.01 * prompt[i]}, {"rank", 1}};
-        logprobs.push_back(json::object{{std::to_string(prompt[i]), entry}});
-      }
-      choice["prompt_logprobs"] = std::move(logprobs);
-    }
-    if (parsed.as_object().contains("echo")) {
-      // Tokens of four bytes.
-      const std::string text(given.as_string());
-      json::array tokens, values, offsets;
-      for (std::size_t at = 0; at < text.size(); at += 4) {
-        tokens.push_back(json::string(text.substr(at, 4)));
-        if (at == 0)
-          values.push_back(nullptr);
-        else
-          values.push_back(-0.1 * static_cast<double>(at));
-        offsets.push_back(static_cast<std::int64_t>(at));
-      }
-      choice["logprobs"] = {
-          {"tokens", tokens}, {"token_logprobs", values}, {"text_offset", offsets}};
-    }
+    if (parsed.as_object().contains("prompt_logprobs"))
+      whole.choice["prompt_logprobs"] = prompt_logprobs(prompt);
+    if (parsed.as_object().contains("echo"))
+      whole.choice["logprobs"] = echoed_logprobs(std::string(given.as_string()));
   }
   const bool calls = turn < static_cast<std::size_t>(options.tool_turns);
   const bool native = calls && !options.hermes && chat;
-  std::string text = calls ? "" : options.answer;
-  if (calls && !native)
-    text = "<tool_call>\n{\"name\": \"" + options.tool + "\", \"arguments\": " + options.arguments +
-           "}\n</tool_call>";
+  if (!calls)
+    whole.text = options.answer;
+  else if (!native)
+    whole.text = "<tool_call>\n{\"name\": \"" + options.tool +
+                 "\", \"arguments\": " + options.arguments + "}\n</tool_call>";
   const bool broken = options.fault == "bad_arguments" && takes_fault();
-  json::array tool_calls;
   if (native)
-    tool_calls.push_back(
+    whole.tool_calls.push_back(
         {{"index", 0},
          {"id", "call_" + std::to_string(turn)},
          {"type", "function"},
@@ -239,60 +313,15 @@ std::string MockServer::Shared::completion(const std::string& body, bool chat, b
           {{"name", options.tool}, {"arguments", broken ? "{\"text\": " : options.arguments}}}});
   Ids sampled;
   if (ids_wanted) {
-    append_text(sampled, text, kByte + kSampled);
+    append_text(sampled, whole.text, kByte + kSampled);
     sampled.push_back(kClose);
-    choice["token_ids"] = as_json(sampled);
-    if (!chat) choice["prompt_token_ids"] = as_json(prompt);
-    json::array content, plain;
-    for (std::size_t i = 0; i < sampled.size(); ++i) {
-      const double logprob = -0.25 * static_cast<double>(1 + sampled[i] % 4);
-      content.push_back({{"token", "x"}, {"logprob", logprob}});
-      plain.push_back(logprob);
-    }
-    if (chat)
-      choice["logprobs"] = json::object{{"content", content}};
-    else
-      choice["logprobs"] = json::object{{"token_logprobs", plain}};
+    whole.choice["token_ids"] = as_json(sampled);
+    whole.choice["logprobs"] = sampled_logprobs(sampled, chat);
+    (chat ? whole.root : whole.choice)["prompt_token_ids"] = as_json(prompt);
   }
-  const char* reason = native ? "tool_calls" : "stop";
-  const json::value usage = {{"prompt_tokens", prompt.size()},
+  whole.usage = json::object{{"prompt_tokens", prompt.size()},
                              {"completion_tokens", std::max<std::size_t>(1, sampled.size())}};
-  json::object root = {{"id", "x"}, {"object", "chat.completion"}, {"model", options.model}};
-  if (chat && ids_wanted) root["prompt_token_ids"] = as_json(prompt);
-  if (!stream) {
-    if (chat) {
-      json::object message = {{"role", "assistant"}, {"content", text}};
-      if (native) message["tool_calls"] = tool_calls;
-      choice["message"] = std::move(message);
-    } else {
-      choice["text"] = text;
-    }
-    choice["finish_reason"] = reason;
-    root["choices"] = json::array{std::move(choice)};
-    root["usage"] = usage;
-    return reply(200, json::serialize(root));
-  }
-  // Ids and log-probabilities come with the first piece, the rest of the text in halves.
-  const std::size_t middle = text.size() / 2;
-  json::object first = choice, second = {{"index", 0}, {"finish_reason", reason}};
-  if (chat) {
-    json::object delta = {{"role", "assistant"}, {"content", text.substr(0, middle)}};
-    if (native) delta["tool_calls"] = tool_calls;
-    first["delta"] = std::move(delta);
-    second["delta"] = json::object{{"content", text.substr(middle)}};
-  } else {
-    first["text"] = text.substr(0, middle);
-    second["text"] = text.substr(middle);
-  }
-  root["choices"] = json::array{std::move(first)};
-  std::string events = event(root);
-  root.erase("prompt_token_ids");
-  root["choices"] = json::array{std::move(second)};
-  events += event(root);
-  root["choices"] = json::array{};
-  root["usage"] = usage;
-  events += event(root) + "data: [DONE]\n\n";
-  return std::string(kStreamHead) + chunk(events) + "0\r\n\r\n";
+  return stream ? in_pieces(std::move(whole)) : in_one(std::move(whole));
 }
 
 std::string MockServer::Shared::tokenize(std::string_view body) {
@@ -360,7 +389,7 @@ asio::awaitable<bool> MockServer::Shared::generate(std::shared_ptr<Stream> strea
                                   (renamed ? " Use 'max_completion_tokens' instead." : ""));
   } else if (fault != "bad_arguments" && takes_fault()) {
     keep = !fault.starts_with("half") && fault != "close" && fault != "silent";
-    auto failed = fault_answer(fault, streamed);
+    auto failed = fault_answer(fault);
     if (fault == "silent") {
       asio::steady_timer timer(co_await asio::this_coro::executor, std::chrono::minutes(10));
       co_await timer.async_wait(asio::use_awaitable);

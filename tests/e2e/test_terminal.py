@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import resource
 import signal
 import struct
 import subprocess
@@ -103,6 +104,29 @@ def pages(scratch):
         labelled = proctor("label", source, "--supervise", "groundedprm:check=tool", "--out", "l.jsonl",
                            cwd=scratch.path)
         check("labelled 6 of 6 trajectories" in labelled.stderr, f"label {source}: {labelled.stderr}")
+    # For machines both have one shape, cut only where --limit says so, and totals only of the whole.
+    of_file = json.loads(proctor("show", "done/trajectories.jsonl", "--json", cwd=scratch.path).stdout)
+    key = lambda entry: (entry["label"], entry["level"])  # noqa: E731
+    timeless = [[{name: value for name, value in entry.items() if name not in ("wall_ms", "mean")}
+                 for entry in sorted(page["labels"], key=key)] for page in (from_store, of_file)]
+    check_equal(timeless[0], timeless[1], "labels of directory and file")
+    check_equal(set(from_store["labels"][0]), set(of_file["labels"][0]), "keys of directory and file")
+    check_equal(set(from_store), set(of_file), "keys of both pages")
+    for source in ("done", "done/trajectories.jsonl"):
+        few = json.loads(proctor("show", source, "--json", "--limit", "2", cwd=scratch.path).stdout)
+        check_equal((len(few["trajectories"]), len(from_store["trajectories"])), (2, 6), f"--limit of {source}")
+        some = json.loads(proctor("show", source, "--json", "--filter", "turns>=0", cwd=scratch.path).stdout)
+        check_equal(some["labels"], None, f"no totals beside a filter: {source}")
+
+    # --full cuts nothing; without it long texts are cut, and it is said.
+    long = "\n".join(f"line {i}" for i in range(60))
+    scratch.write("long.jsonl", [{"content": long + "<answer>4</answer>"}])
+    proctor("run", config, "--model", "policy=script:long.jsonl", "--limit", "1", "--out", "long", cwd=scratch.path)
+    cut, whole = (proctor("show", "long", "long-t0", *full, cwd=scratch.path) for full in ((), ("--full",)))
+    check("--full shows them" in cut.stdout and "line 59" not in cut.stdout, "cut: " + cut.stdout + cut.stderr)
+    check_equal(whole.returncode, 0, "--full: " + whole.stderr)
+    check("line 59" in whole.stdout and "more lines" not in whole.stdout, "whole: " + whole.stdout)
+
     # A whole task name goes before other names that begin with it, and means all its samples.
     scratch.write("names.jsonl", [{"id": name, "prompt": "x"} for name in ("t1", "t10", "t11")])
     proctor("run", config, "--tasks", "names.jsonl", "--set", "samples=2", "--out", "two", cwd=scratch.path)
@@ -125,6 +149,13 @@ def pages(scratch):
     check_equal((rows.returncode, os.path.getsize(scratch("none.jsonl"))), (0, 0), "export of nothing: " + rows.stderr)
     check("empty.jsonl: there is no trajectory" in rows.stderr, "why: " + rows.stderr)
     os.remove(scratch("none.jsonl"))
+
+    # A reader that went away gets no remark.
+    closed = subprocess.Popen([BINARY, "export", "done", "--format", "proctor"], cwd=scratch.path,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    closed.stdout.close()
+    told = closed.stderr.read()
+    check_equal((closed.wait(timeout=60), told), (1, ""), "export | true")
 
     one = proctor("run", config, "--limit", "1", "--out", "one", cwd=scratch.path)
     check("one: 1 trajectory (" in one.stderr, "one is one: " + one.stderr)
@@ -158,6 +189,11 @@ def hostile(scratch):
     shown = proctor("show", "bidi", "bidi-t0", cwd=scratch.path).stdout
     check("answer: <U+202E>4<U+200B><U+2066><U+E0041>" in shown, "unseen characters are written out: " + shown)
     record = lines(scratch("bidi/trajectories.jsonl"))[0]
+    record["prefix"][0]["role"] = "us\u202e\u001ber"
+    scratch.write("role.jsonl", [record])
+    shown = proctor("show", "role.jsonl", "bidi-t0", "--full", cwd=scratch.path).stdout
+    check("us<U+202E>^[er" in shown and "\u202e" not in shown, "so are those of a role: " + shown)
+    record["prefix"][0]["role"] = "user"
     record["labels"][0]["verdict"] = "\u202e no word"
     scratch.write("bad.jsonl", [record])
     for arguments in ((), ("--all",)):
@@ -207,7 +243,13 @@ def command_line(scratch):
     said, told = bench.communicate(timeout=30)
     check(bench.returncode == 130 and not said, f"bench interrupted: {bench.returncode} {said} {told}")
     result = proctor("bench", "search", "--documents", "50", "--queries", "5")
-    check("bottleneck: " in result.stderr, "bench search: " + result.stderr)
+    check("bottleneck: not measured" in result.stderr, "bench search: " + result.stderr)
+    refused(proctor("bench", "search", env={"TMPDIR": "/proc"}), 2, "TMPDIR /proc")
+    result = proctor("bench", "sandbox", "--executions", "2", "--parallel", "1")
+    check("bottleneck: not measured" in result.stderr, "bench sandbox of one at once: " + result.stderr)
+    check_equal(json.loads(result.stdout)["runs"][0]["failures"], 0, "nothing failed")
+    result = proctor("bench", "loop", "--rollouts", "16", "--delay-ms", "20")
+    check("bottleneck: the model" in result.stderr, "bench loop: " + result.stderr)
     dry = proctor("run", config, "--dry-run", cwd=scratch.path)
     check("the policy alone" in dry.stdout and "groundedprm" in dry.stdout, "dry run: " + dry.stdout)
     check_equal(proctor("run", config, "--json", cwd=scratch.path).returncode, 2, "--json is of --dry-run")
@@ -234,8 +276,35 @@ def command_line(scratch):
     refused(proctor("run", bad, "--dry-run", cwd=scratch.path), 2, "index.yaml:3: ", "nowhere")
 
 
+def no_more_processes(scratch):
+    """`bench loop` that may not start its server says so, and ends no process but its own."""
+    # Processes and threads are counted by user, root's are not: somebody who has no others stands in.
+    root = os.geteuid() == 0
+    somebody = {"user": 54321, "group": 54321, "extra_groups": []} if root else {}
+    others = 0
+    for pid in () if root else filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if os.stat(f"/proc/{pid}").st_uid == os.geteuid():
+                others += len(os.listdir(f"/proc/{pid}/task"))
+        except OSError:
+            pass
+    bystander = subprocess.Popen(["sleep", "100"], **somebody)
+    os.chmod(scratch.path, 0o777)
+    told = []
+    for most in range(2, 9):
+        limit = lambda: resource.setrlimit(resource.RLIMIT_NPROC, (others + most,) * 2)  # noqa: E731
+        result = subprocess.run([BINARY, "bench", "loop", "--rollouts", "2"], capture_output=True, text=True,
+                                timeout=60, preexec_fn=limit, cwd=scratch.path,
+                                env={**os.environ, "TMPDIR": scratch.path}, **somebody)
+        told.append((result.returncode, result.stderr))
+        check(bystander.poll() is None, f"somebody else's process lives on: {told}")
+    bystander.kill()
+    bystander.wait()
+    check(any("model server did not start: Resource" in said for _, said in told), f"it is said: {told}")
+
+
 if __name__ == "__main__":
-    for test in (progress, pages, unfinished, hostile, folded, command_line):
+    for test in (progress, pages, unfinished, hostile, folded, command_line, no_more_processes):
         with Scratch() as folder:
             test(folder)
     finish()
