@@ -29,8 +29,7 @@ struct RunArguments {
   bool quiet = false;
 };
 
-// Config paths are relative to the working directory; an output directory not given is the next
-// free one of runs/NAME, runs/NAME-2, ...
+// An output directory not given is the next free one of runs/NAME, runs/NAME-2, ...
 std::string free_directory(const std::string& config) {
   const std::string stem = "runs/" + fs::path(config).stem().string();
   std::string candidate = stem;
@@ -92,17 +91,16 @@ Result<int> play(Assembly& assembly, const std::string& out, Start start, bool q
   return exit_code_of(*result);
 }
 
-// Writes down where relative paths begin, so that the run can be gone on with from anywhere, and
-// goes there.
-Status settle_paths(RunConfig& config) {
+std::string absolute(const std::string& path) {
+  return fs::absolute(path).lexically_normal().string();
+}
+
+// Goes where relative paths begin, or writes down that it is here, so that the run can be gone on
+// with from anywhere.
+Status go_to_directory(RunConfig& config) {
   std::error_code error;
-  json::object& source = config.source.get_object();
-  if (!config.out.empty()) {
-    config.out = fs::absolute(config.out).lexically_normal().string();
-    source["out"] = json::string(config.out);
-  }
   if (config.directory.empty()) {
-    source["directory"] = json::string(fs::current_path(error).string());
+    config.source.get_object()["directory"] = json::string(fs::current_path(error).string());
     return {};
   }
   fs::current_path(config.directory, error);
@@ -112,22 +110,30 @@ Status settle_paths(RunConfig& config) {
   return {};
 }
 
+void set_out(RunConfig& config, const std::string& out) {
+  config.out = absolute(out);
+  config.source.get_object()["out"] = json::string(config.out);
+  if (config.name.empty()) config.name = fs::path(config.out).filename().string();
+}
+
 Result<int> run(RunArguments arguments) {
+  // --out is the shell's; all other paths begin in `directory`.
+  std::string shown = arguments.overrides.out;
+  if (!shown.empty()) arguments.overrides.out = absolute(shown);
   auto config = load_run_config(arguments.config, arguments.overrides);
   if (!config) return std::move(config).error();
-  if (config->out.empty() && !arguments.dry_run) {
-    arguments.overrides.out = free_directory(arguments.config);
-    config = load_run_config(arguments.config, arguments.overrides);
-    if (!config) return std::move(config).error();
-  }
   // What resume needs beyond the file: which of the tasks were chosen.
   if (arguments.limit > 0) config->source.get_object()["limit"] = arguments.limit;
   if (!arguments.filter.empty())
     config->source.get_object()["filter"] = json::string(arguments.filter);
   config->limit = arguments.limit > 0 ? arguments.limit : config->limit;
   if (!arguments.filter.empty()) config->filter = arguments.filter;
-  const std::string shown = config->out;
-  if (auto settled = settle_paths(*config); !settled) return std::move(settled).error();
+  const bool elsewhere = !config->directory.empty();
+  if (auto there = go_to_directory(*config); !there) return std::move(there).error();
+  if (config->out.empty() && !arguments.dry_run) config->out = free_directory(arguments.config);
+  const std::string out = config->out;
+  if (!out.empty()) set_out(*config, out);
+  if (shown.empty()) shown = elsewhere ? config->out : out;
   auto assembly = Assembly::build(std::move(*config));
   if (!assembly) return std::move(assembly).error();
   if (arguments.dry_run) {
@@ -157,8 +163,8 @@ Result<int> resume(const std::string& directory, Start start, bool quiet) {
   auto config = read_run_config(file);
   if (!config) return std::move(config).error();
   // The directory may have been moved since; its name as a run stays.
-  config->out = directory;
-  if (auto settled = settle_paths(*config); !settled) return std::move(settled).error();
+  set_out(*config, directory);
+  if (auto there = go_to_directory(*config); !there) return std::move(there).error();
   auto assembly = Assembly::build(std::move(*config));
   if (!assembly) return std::move(assembly).error();
   return play(**assembly, directory, start, quiet);
@@ -169,7 +175,9 @@ Result<int> resume(const std::string& directory, Start start, bool quiet) {
 std::function<Result<int>()> set_up_run(CLI::App& command) {
   auto arguments = std::make_shared<RunArguments>();
   command.add_option("CONFIG", arguments->config, "the run configuration (YAML)")->required();
-  command.add_option("--out", arguments->overrides.out, "run directory (default: runs/CONFIG)")
+  command
+      .add_option("--out", arguments->overrides.out,
+                  "run directory (default: runs/CONFIG, or the next free of runs/CONFIG-2, ...)")
       ->check(not_empty());
   command.add_option("--set", arguments->overrides.set, "KEY=VALUE: overrides a setting")
       ->allow_extra_args(false)

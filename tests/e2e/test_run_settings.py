@@ -85,6 +85,29 @@ def resume_from_anywhere(scratch):
     refused(proctor("resume", scratch("piped"), cwd="/"), 2, "not those that the run began with")
 
 
+def places(scratch):
+    """Relative paths of the file begin in its `directory`, --out in the shell's; without either the next free."""
+    config = write_inputs(scratch, f"directory: {scratch.path}\nout: mine/first\n")
+    os.mkdir(scratch("elsewhere"))
+    result = proctor("run", config, "--set", "name=first", cwd=scratch("elsewhere"))
+    check_equal(result.returncode, 0, "a run from elsewhere: " + result.stderr)
+    check(os.path.exists(scratch("mine/first/trajectories.db")), "out follows directory: " + result.stderr)
+    check(f"proctor show {scratch('mine/first')}" in result.stderr, "the hint works from here: " + result.stderr)
+    result = proctor("run", config, "--out", "second", cwd=scratch("elsewhere"))
+    check_equal(result.returncode, 0, "--out: " + result.stderr)
+    check(os.path.exists(scratch("elsewhere/second/trajectories.db")), "--out follows the shell: " + result.stderr)
+    check("proctor show second" in result.stderr, "as it was typed: " + result.stderr)
+    config = write_inputs(scratch)
+    with open(config, encoding="utf-8") as file:
+        text = file.read()
+    for name in ("runs/-", "runs/--2"):
+        result = proctor("run", "-", stdin=text, cwd=scratch.path)
+        check_equal(result.returncode, 0, "a configuration from stdin: " + result.stderr)
+        check(f"proctor show {name})" in result.stderr, "the next free directory: " + result.stderr)
+    record = lines(scratch("runs/--2/trajectories.jsonl"))[0]
+    check_equal(record["run_id"], "--2", "the run's name")
+
+
 def full_disk(scratch):
     config = write_inputs(scratch)
     proctor("run", config, "--out", "shown", cwd=scratch.path)
@@ -132,7 +155,7 @@ def small_things(scratch):
 
 
 if __name__ == "__main__":
-    for test in (bounds, complaints, renamed_tools, resume_from_anywhere, full_disk, deep_calls, small_things):
+    for test in (bounds, complaints, renamed_tools, resume_from_anywhere, places, full_disk, deep_calls, small_things):
         with Scratch() as folder:
             test(folder)
     finish()
