@@ -14,11 +14,6 @@ namespace {
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_letter(char c) { return std::isalpha(static_cast<unsigned char>(c)) != 0; }
 
-void replace_all(std::string& text, std::string_view from, std::string_view to) {
-  for (std::size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size())
-    text.replace(at, from.size(), to);
-}
-
 // The end of the brace group that opens at `open`, one past it; npos when it never closes.
 std::size_t group_end(const std::string& text, std::size_t open) {
   int depth = 0;
@@ -301,6 +296,11 @@ std::optional<WrittenNumber> number_at(std::string_view text, std::size_t& at) {
 }
 
 }  // namespace
+
+void replace_all(std::string& text, std::string_view from, std::string_view to) {
+  for (std::size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size())
+    text.replace(at, from.size(), to);
+}
 
 std::optional<double> evaluate(std::string_view text, const std::function<double(char)>& variable) {
   if (text.size() > 4096) return std::nullopt;

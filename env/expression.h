@@ -27,6 +27,8 @@ std::optional<WrittenNumber> read_number(std::string_view text);
 // The last number in a text.
 std::optional<WrittenNumber> last_number(std::string_view text);
 
+void replace_all(std::string& text, std::string_view from, std::string_view to);
+
 // |a - b| <= tolerance * max(1, |b|).
 bool close(double a, double b, double tolerance);
 

@@ -8,6 +8,7 @@
 #include <numeric>
 #include <string_view>
 
+#include "env/expression.h"
 #include "env/suite.h"
 
 namespace proctor {
@@ -28,6 +29,9 @@ std::optional<std::int64_t> times(std::int64_t a, std::int64_t b) {
 std::optional<Rational> quotient(std::optional<std::int64_t> top,
                                  std::optional<std::int64_t> bottom) {
   if (!top || !bottom || *bottom == 0) return std::nullopt;
+  // Its opposite is beyond 64 bits: neither gcd nor division may meet it.
+  constexpr std::int64_t kLeast = std::numeric_limits<std::int64_t>::min();
+  if (*top == kLeast || *bottom == kLeast) return std::nullopt;
   const std::int64_t shared = std::gcd(*top, *bottom) * (*bottom < 0 ? -1 : 1);
   return Rational{*top / shared, *bottom / shared};
 }
@@ -107,11 +111,6 @@ class Expression {
   std::string_view text_;
   std::size_t at_ = 0;
 };
-
-void replace_all(std::string& text, std::string_view from, std::string_view to) {
-  for (std::size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size())
-    text.replace(at, from.size(), to);
-}
 
 // The expression of an answer: its last line with a digit, without what is before ":", and without
 // "= 24" behind it.

@@ -127,16 +127,39 @@ bool matches(const std::string& statement, const std::string& gold, double toler
                          tolerance);
 }
 
-// The gold text stands in the statement, and no other number or fraction behind it.
+// The text as it is compared by its spelling: without "$", and without spaces but those between two
+// digits, which make a number of two ("1 1/2").
+std::string spelling_of(const std::string& text) {
+  const auto digit = [](char c) { return std::isdigit(static_cast<unsigned char>(c)) != 0; };
+  std::string spelling;
+  bool space = false;
+  for (const char c : text) {
+    if (c == ' ' || c == '$') {
+      space = space || c == ' ';
+      continue;
+    }
+    if (space && !spelling.empty() && digit(spelling.back()) && digit(c)) spelling += ' ';
+    space = false;
+    spelling += c;
+  }
+  return spelling;
+}
+
+// The statement is the gold text, or ends in it with no part of a number right before.
 bool matches_exactly(const std::string& statement, const std::string& gold) {
-  std::string clean;
-  for (const char c : without_final_dot(statement))
-    if (c != ' ' && c != '$') clean += c;
-  clean = clean.substr(clean.rfind('=') + 1);
-  if (!clean.ends_with(gold)) return false;
-  const char before = clean.size() == gold.size() ? ' ' : clean[clean.size() - gold.size() - 1];
-  return !std::isdigit(static_cast<unsigned char>(before)) && before != '/' && before != '-' &&
-         before != '.';
+  std::string given = spelling_of(without_final_dot(statement));
+  std::string wanted = spelling_of(without_final_dot(gold));
+  if (given == wanted) return true;
+  // "x = 5" and "6/8 = 3/4" end in the value; several equations are compared whole.
+  if (std::count(wanted.begin(), wanted.end(), '=') <= 1) {
+    given = given.substr(given.rfind('=') + 1);
+    wanted = wanted.substr(wanted.rfind('=') + 1);
+  }
+  if (wanted.empty() || !given.ends_with(wanted)) return false;
+  if (given.size() == wanted.size()) return true;
+  const char before = given[given.size() - wanted.size() - 1];
+  return !std::isdigit(static_cast<unsigned char>(before)) &&
+         std::string_view("/-. ").find(before) == std::string_view::npos;
 }
 
 std::string text_of(const json::value& value) {

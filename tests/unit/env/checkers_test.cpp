@@ -109,6 +109,23 @@ TEST(Numeric, WantsLowestTermsWhereTheSpellingCounts) {
   EXPECT_FALSE(grade("numeric", gold, "6/8").correct.value());
   EXPECT_FALSE(grade("numeric", gold, "13/4").correct.value());
   EXPECT_FALSE(grade("numeric", gold, "-3/4").correct.value());
+  EXPECT_FALSE(grade("numeric", gold, "1 3/4").correct.value());
+}
+
+TEST(Numeric, ReadsTheSpellingOfGoldAsThatOfAnswers) {
+  const auto exact = [](const char* gold, const char* answer) {
+    return grade("numeric", {{"answers", {gold}}, {"exact", true}}, answer).correct.value();
+  };
+  EXPECT_TRUE(exact("1 1/2", "1 1/2"));
+  EXPECT_TRUE(exact("x=5", "x=5"));
+  EXPECT_TRUE(exact("x = 5", "5"));
+  EXPECT_TRUE(exact("$12", "12"));
+  EXPECT_TRUE(exact("3 / 4", "3/4"));
+  EXPECT_TRUE(exact("x = 1, y = 2", "x=1, y=2"));
+  EXPECT_FALSE(exact("1 1/2", "11/2"));
+  EXPECT_FALSE(exact("1/2", "1 1/2"));
+  EXPECT_FALSE(exact("x = 1, y = 2", "2"));
+  EXPECT_FALSE(exact("x = 5", "x = 15"));
 }
 
 TEST(Numeric, HasNoGradeWithoutGold) {
@@ -139,6 +156,9 @@ TEST(Game24, IsNotFooled) {
   EXPECT_FALSE(game24("24 + 0 / (4 - 4)", {24, 0, 4, 4}));
   EXPECT_FALSE(game24("4 ** 2 + 4 + 4", {4, 2, 4, 4}));
   EXPECT_FALSE(game24(std::string(5000, '(')));
+  // The least number of 64 bits, whose opposite is none.
+  EXPECT_FALSE(game24("(0-32768)*65536*65536*65536/(0-1)", {0, 0, 1, 32768, 65536, 65536, 65536}));
+  EXPECT_FALSE(game24("1/((0-32768)*65536*65536*65536)", {0, 1, 32768, 65536, 65536, 65536}));
   EXPECT_FALSE(game24("999999999999999999999 * 4 * 9 * 10 * 13"));
 }
 
