@@ -292,14 +292,14 @@ def compile_failed(frame, ending):
 
 
 def drain(child, stdout, seconds):
-    """What a script printed and its last frames, or "late"."""
+    """What a script printed, or None when that took too long, and its last frames."""
     until, pieces, size = time.monotonic() + seconds, [], 0
     frames = []
     while True:
         left = until - time.monotonic()
         ready = select.select([stdout], [], [], max(0.0, left))[0] if left > 0 else []
         if not ready:
-            return "late", frames
+            return None, frames
         data = os.read(stdout, 1 << 16)
         if not data:
             break
@@ -324,7 +324,7 @@ def run_scripts(number, start):
         child = start(index, stdin, theirs)
         os.close(theirs)
         text, frames = drain(child, ours, job["limits"][index])
-        ending = child.end(patience=0.0 if text == "late" else 1.0)
+        ending = child.end(patience=0.0 if text is None else 1.0)
         os.close(ours)
         os.close(stdin)
         ms = (time.monotonic() - started) * 1000
@@ -336,7 +336,7 @@ def run_scripts(number, start):
                 emit(number, frame)
         if compile_failed(None, ending):
             return
-        if text == "late":
+        if text is None:
             emit(number, {"run": index, "timeout": True, "ms": ms})
             late += 1
             if late == job["most_timeouts"]:

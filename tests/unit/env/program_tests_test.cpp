@@ -199,6 +199,15 @@ TEST(RunPrograms, FeedsScriptsThroughStandardInput) {
   EXPECT_EQ(runs[1].error, "ValueError");
 }
 
+TEST(RunPrograms, TakesNoWordOfAScriptForATimeOut) {
+  ProgramJob job;
+  job.programs = {"print('late', end='')"};
+  job.inputs = {{.args = {}, .input = ""}};
+  const auto runs = run(job)[0].runs;
+  ASSERT_EQ(runs.size(), 1u);
+  EXPECT_TRUE(passes({.given = {}, .expect = {}, .output = "late"}, runs[0]));
+}
+
 TEST(RunPrograms, CallsCppFunctionsWithValuesFromJson) {
   ProgramJob job;
   job.language = Language::cpp;
