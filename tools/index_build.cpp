@@ -14,6 +14,7 @@
 #include <limits>
 #include <optional>
 #include <queue>
+#include <span>
 #include <utility>
 
 #include "runtime/core/json.h"
@@ -26,6 +27,8 @@ namespace {
 
 namespace fs = std::filesystem;
 using namespace index_file;
+
+constexpr std::size_t kMostOpenRuns = 64;  // files at once while runs are merged
 
 std::string reason(int error) { return std::strerror(error); }
 
@@ -84,27 +87,45 @@ class Writer {
   Checksum sum_;
 };
 
-// A run or a part file being read back, in order.
+// A run or a part file being read back, in order. A file that cannot be opened or read is never
+// taken for one that has ended.
 class Reader {
  public:
-  explicit Reader(const fs::path& path) : file_(std::fopen(path.c_str(), "rb")) {}
+  explicit Reader(fs::path path) : path_(std::move(path)), file_(std::fopen(path_.c_str(), "rb")) {
+    if (!file_) error_ = errno;
+  }
   Reader(const Reader&) = delete;
   Reader& operator=(const Reader&) = delete;
-  Reader(Reader&& other) noexcept : file_(std::exchange(other.file_, nullptr)) {}
+  Reader(Reader&& other) noexcept
+      : path_(std::move(other.path_)),
+        file_(std::exchange(other.file_, nullptr)),
+        error_(other.error_) {}
   Reader& operator=(Reader&&) = delete;
   ~Reader() {
     if (file_) std::fclose(file_);
   }
 
-  bool read(void* into, std::size_t bytes) {
-    return file_ && std::fread(into, 1, bytes, file_) == bytes;
+  Status read(void* into, std::size_t bytes) {
+    if (!file_) return unreadable();
+    if (std::fread(into, 1, bytes, file_) == bytes) return {};
+    if (std::feof(file_)) return internal_error(path_.string() + ": was cut short");
+    error_ = errno;
+    return unreadable();
   }
-  bool skip_to(std::uint64_t at) {
-    return file_ && fseeko(file_, static_cast<off_t>(at), SEEK_SET) == 0;
+  Status skip_to(std::uint64_t at) {
+    if (file_ && fseeko(file_, static_cast<off_t>(at), SEEK_SET) == 0) return {};
+    if (file_) error_ = errno;
+    return unreadable();
   }
 
  private:
+  Status unreadable() const {
+    return internal_error(path_.string() + ": cannot read: " + reason(error_));
+  }
+
+  fs::path path_;
   std::FILE* file_;
+  int error_ = 0;
 };
 
 // The folder while it is being made; gone again unless it was moved to its name.
@@ -167,6 +188,14 @@ struct RunHead {  // in front of each term of a run, whose text and postings fol
   std::int64_t last = 0;
   std::uint64_t posting_bytes = 0;
 };
+
+void write_term(Writer& out, std::string_view term, std::uint32_t documents, std::int64_t last,
+                std::string_view postings) {
+  out.write_plain(
+      RunHead{static_cast<std::uint32_t>(term.size()), documents, last, postings.size()});
+  out.write(term);
+  out.write(postings);
+}
 
 // Numbers texts in the order they are first seen. Flat, since indexing is little else than looking
 // words up and every step through a node is a cache miss.
@@ -248,7 +277,7 @@ class Inverter {
     return bytes_ + words_.bytes() + stems_.bytes() + postings_.capacity() * sizeof(Postings) +
            stem_of_word_.capacity() * sizeof(std::uint32_t);
   }
-  bool empty() const { return postings_.empty(); }
+  std::size_t terms() const { return postings_.size(); }
 
   void write_run(Writer& out) {
     std::vector<std::uint32_t> sorted(postings_.size());
@@ -259,10 +288,7 @@ class Inverter {
     for (const std::uint32_t stem : sorted) {
       Postings& postings = postings_[stem];
       postings.close_pending();
-      out.write_plain(RunHead{static_cast<std::uint32_t>(stems_[stem].size()), postings.documents,
-                              postings.last, postings.bytes.size()});
-      out.write(stems_[stem]);
-      out.write(postings.bytes);
+      write_term(out, stems_[stem], postings.documents, postings.last, postings.bytes);
     }
     words_ = {}, stems_ = {}, stem_of_word_ = {}, postings_ = {};
     bytes_ = 0;
@@ -349,8 +375,14 @@ class Builder {
     if (id.size() + title.size() + text.size() > std::numeric_limits<std::uint32_t>::max())
       return bad_input("a document is at most 4 GB");
     const auto number = static_cast<std::uint32_t>(count_);
-    const auto twin = ids_.add({hash64(id), number, static_cast<std::uint32_t>(line)},
-                               [&](std::uint32_t other) { return has_id(other, id); });
+    Status looked_up;
+    const auto is_twin = [&](std::uint32_t other) {
+      auto same = has_id(other, id);
+      if (!same) looked_up = std::move(same).error();
+      return same && *same;
+    };
+    const auto twin = ids_.add({hash64(id), number, static_cast<std::uint32_t>(line)}, is_twin);
+    if (!looked_up) return looked_up;
     if (twin)
       return bad_input("the id '" + id + "' is there already, on line " +
                        std::to_string(twin->line));
@@ -377,7 +409,7 @@ class Builder {
   }
 
   Result<IndexFacts> finish() {
-    if (!inverter_.empty()) {
+    if (inverter_.terms() > 0) {
       if (auto wrote = write_run(); !wrote) return std::move(wrote).error();
     }
     if (auto closed = documents_->close(true); !closed) return std::move(closed).error();
@@ -408,8 +440,8 @@ class Builder {
     out.overwrite_front(&header, sizeof header);
     if (auto closed = out.close(true); !closed) return std::move(closed).error();
 
+    remove_runs(runs_);
     std::error_code ignored;
-    for (std::size_t run = 0; run < runs_; ++run) fs::remove(run_path(run), ignored);
     fs::remove(folder_ / "entries.part", ignored);
     if (auto named = folder_.take_name(); !named) return std::move(named).error();
     return IndexFacts{header.documents,           header.terms,       header.postings,
@@ -417,24 +449,35 @@ class Builder {
   }
 
  private:
-  fs::path run_path(std::size_t run) const { return folder_ / ("run-" + std::to_string(run)); }
-
   // Looks the other document's id up on disk: equal hashes are rare, so that this is.
-  bool has_id(std::uint32_t document, const std::string& id) {
+  Result<bool> has_id(std::uint32_t document, const std::string& id) {
     documents_->flush();
     entries_->flush();
     DocumentEntry entry;
     Reader entries(folder_ / "entries.part");
     Reader documents(folder_ / kDocumentsName);
     std::string found(id.size(), '\0');
-    return entries.skip_to(std::uint64_t{document} * (sizeof(DocumentEntry) + sizeof(Lengths))) &&
-           entries.read(&entry, sizeof entry) && entry.id_bytes == id.size() &&
-           documents.skip_to(entry.at) && documents.read(found.data(), found.size()) && found == id;
+    Status read =
+        entries.skip_to(std::uint64_t{document} * (sizeof(DocumentEntry) + sizeof(Lengths)));
+    if (read) read = entries.read(&entry, sizeof entry);
+    if (read && entry.id_bytes != id.size()) return false;
+    if (read) read = documents.skip_to(entry.at);
+    if (read) read = documents.read(found.data(), found.size());
+    if (!read) return std::move(read).error();
+    return found == id;
   }
 
+  // Terms in order, each with its postings, of documents that follow one another.
+  struct Run {
+    fs::path path;
+    std::uint64_t terms = 0;
+  };
+
   Status write_run() {
-    Writer out(run_path(runs_++));
+    Run run{folder_ / ("run-" + std::to_string(runs_made_++)), inverter_.terms()};
+    Writer out(run.path);
     inverter_.write_run(out);
+    runs_.push_back(std::move(run));
     return out.close(false);
   }
 
@@ -448,17 +491,31 @@ class Builder {
   // One run's place in the merge.
   struct Source {
     Reader reader;
+    std::uint64_t left;  // terms
     RunHead head{};
     std::string term, bytes;
 
+    // False behind the last term.
     Result<bool> next() {
-      if (!reader.read(&head, sizeof head)) return false;
-      term.resize(head.term_bytes);
-      bytes.resize(head.posting_bytes);
-      if (!reader.read(term.data(), term.size()) || !reader.read(bytes.data(), bytes.size()))
-        return internal_error("a temporary file of the index build was cut short");
+      if (left == 0) return false;
+      --left;
+      Status read = reader.read(&head, sizeof head);
+      if (read) {
+        term.resize(head.term_bytes);
+        bytes.resize(head.posting_bytes);
+        read = reader.read(term.data(), term.size());
+      }
+      if (read) read = reader.read(bytes.data(), bytes.size());
+      if (!read) return std::move(read).error();
       return true;
     }
+  };
+
+  // A term of several runs.
+  struct Merged {
+    std::string term, postings;
+    std::uint32_t documents = 0;
+    std::int64_t last = -1;
   };
 
   // A later run's postings count from -1 too: its first step is put right.
@@ -472,10 +529,11 @@ class Builder {
     merged.append(bytes.substr(static_cast<std::size_t>(at - begin)));
   }
 
-  Status write_postings(Writer& out, Header& header) {
+  // Each term of these runs, in order, to `take`, which gives a Status.
+  template <class Take>
+  static Status merge(std::span<const Run> runs, Take take) {
     std::vector<Source> sources;
-    for (std::size_t run = 0; run < runs_; ++run)
-      sources.push_back({Reader(run_path(run)), {}, {}, {}});
+    for (const Run& run : runs) sources.push_back({Reader(run.path), run.terms, {}, {}, {}});
     const auto later = [&](std::size_t left, std::size_t right) {
       return std::tie(sources[left].term, left) > std::tie(sources[right].term, right);
     };
@@ -486,37 +544,76 @@ class Builder {
       if (*more) queue.push(source);
       return {};
     };
-    for (std::size_t run = 0; run < runs_; ++run)
-      if (auto read = advance(run); !read) return read;
+    for (std::size_t source = 0; source < sources.size(); ++source)
+      if (auto read = advance(source); !read) return read;
 
-    const std::uint64_t begin = out.written();
-    std::string term, merged;
+    Merged merged;
     while (!queue.empty()) {
-      term = sources[queue.top()].term;
-      merged.clear();
-      std::int64_t last = -1;
-      std::uint32_t documents = 0;
-      while (!queue.empty() && sources[queue.top()].term == term) {
+      merged.term = sources[queue.top()].term;
+      merged.postings.clear();
+      merged.documents = 0;
+      merged.last = -1;
+      while (!queue.empty() && sources[queue.top()].term == merged.term) {
         const std::size_t source = queue.top();
         queue.pop();
-        append_run(merged, last, sources[source].bytes);
-        last = sources[source].head.last;
-        documents += sources[source].head.documents;
+        append_run(merged.postings, merged.last, sources[source].bytes);
+        merged.last = sources[source].head.last;
+        merged.documents += sources[source].head.documents;
         if (auto read = advance(source); !read) return read;
       }
-      if (term_text_.size() + term.size() > kNoTerm || terms_.size() >= kNoTerm - 1 ||
-          merged.size() > kNoTerm)
+      if (auto taken = take(merged); !taken) return taken;
+    }
+    return {};
+  }
+
+  // Until so few runs are left that all can be open at once: neighbours become one.
+  Status join_runs() {
+    while (runs_.size() > kMostOpenRuns) {
+      std::vector<Run> joined;
+      for (std::size_t first = 0; first < runs_.size(); first += kMostOpenRuns) {
+        const auto group =
+            std::span(runs_).subspan(first, std::min(kMostOpenRuns, runs_.size() - first));
+        Run run{folder_ / ("run-" + std::to_string(runs_made_++)), 0};
+        Writer out(run.path);
+        Status merged = merge(group, [&](const Merged& term) -> Status {
+          ++run.terms;
+          write_term(out, term.term, term.documents, term.last, term.postings);
+          return {};
+        });
+        if (merged) merged = out.close(false);
+        if (!merged) return merged;
+        remove_runs(group);
+        joined.push_back(std::move(run));
+      }
+      runs_ = std::move(joined);
+    }
+    return {};
+  }
+
+  static void remove_runs(std::span<const Run> runs) {
+    std::error_code ignored;
+    for (const Run& run : runs) fs::remove(run.path, ignored);
+  }
+
+  Status write_postings(Writer& out, Header& header) {
+    if (auto joined = join_runs(); !joined) return joined;
+    const std::uint64_t begin = out.written();
+    Status merged = merge(runs_, [&](const Merged& term) -> Status {
+      if (term_text_.size() + term.term.size() > kNoTerm || terms_.size() >= kNoTerm - 1 ||
+          term.postings.size() > kNoTerm)
         return bad_input("the corpus is too large for one index");
       TermEntry entry;
       entry.postings_at = out.written() - begin;
       entry.text_at = static_cast<std::uint32_t>(term_text_.size());
-      entry.document_frequency = documents;
-      look_over(entry, merged);
+      entry.document_frequency = term.documents;
+      look_over(entry, term.postings);
       terms_.push_back(entry);
-      term_text_ += term;
-      header.postings += documents;
-      out.write(merged);
-    }
+      term_text_ += term.term;
+      header.postings += term.documents;
+      out.write(term.postings);
+      return {};
+    });
+    if (!merged) return merged;
     TermEntry past;
     past.postings_at = out.written() - begin;
     past.text_at = static_cast<std::uint32_t>(term_text_.size());
@@ -589,8 +686,8 @@ class Builder {
     DocumentEntry entry;
     Lengths lengths;
     for (std::uint64_t document = 0; document < count_; ++document) {
-      if (!entries.read(&entry, sizeof entry) || !entries.read(&lengths, sizeof lengths))
-        return internal_error("a temporary file of the index build was cut short");
+      if (auto read = entries.read(&entry, sizeof entry); !read) return read;
+      if (auto read = entries.read(&lengths, sizeof lengths); !read) return read;
       each(entry, lengths);
     }
     return {};
@@ -620,7 +717,8 @@ class Builder {
   IdTable ids_;
   std::string whole_;
   std::uint64_t count_ = 0, body_words_ = 0, title_words_ = 0;
-  std::size_t runs_ = 0;
+  std::vector<Run> runs_;
+  std::size_t runs_made_ = 0;
   std::vector<Norms> norms_;
   std::vector<TermEntry> terms_;
   std::vector<Skip> skips_;

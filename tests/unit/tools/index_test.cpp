@@ -1,7 +1,9 @@
 // The index against a brute-force reference, and against files that are not whole.
 #include "tools/index.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -267,6 +269,49 @@ TEST_F(IndexTest, GivesTheSameBytesWhateverTheRuns) {
   ASSERT_TRUE(whole && merged);
   EXPECT_TRUE(*whole == *merged);
   EXPECT_FALSE(fs::exists(path("index/run-0")));
+}
+
+// So many files, and no more, can be opened while it lives.
+class FewFiles {
+ public:
+  explicit FewFiles(rlim_t more) {
+    getrlimit(RLIMIT_NOFILE, &before_);
+    const int next = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    close(next);
+    rlimit few = before_;
+    few.rlim_cur = static_cast<rlim_t>(next) + more;
+    setrlimit(RLIMIT_NOFILE, &few);
+  }
+  ~FewFiles() { setrlimit(RLIMIT_NOFILE, &before_); }
+  FewFiles(const FewFiles&) = delete;
+  FewFiles& operator=(const FewFiles&) = delete;
+
+ private:
+  rlimit before_{};
+};
+
+TEST_F(IndexTest, LosesNoRunWhereFewFilesCanBeOpen) {
+  Rng rng(4);
+  const auto corpus = random_corpus(rng, 200, true);
+  make(corpus);
+  const auto whole = read_file(path("index/index.bin"));
+  IndexBuild how;
+  how.run_bytes = 1;  // every document a run of its own
+  {
+    const FewFiles enough(100);
+    make(corpus, how);
+  }
+  const auto merged = read_file(path("index/index.bin"));
+  ASSERT_TRUE(whole && merged);
+  EXPECT_TRUE(*whole == *merged);
+  EXPECT_EQ(std::distance(fs::directory_iterator(path("index")), {}), 2) << "no run is left";
+
+  const std::string lines = write_corpus(corpus);
+  const FewFiles too_few(8);
+  auto refused = build_index(lines, path("refused"), how);
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message.find("cannot read: Too many open files"), std::string::npos)
+      << refused.error().message;
 }
 
 TEST_F(IndexTest, FindsDocumentsInManyWindows) {
