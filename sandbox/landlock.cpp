@@ -58,10 +58,10 @@ int make_landlock_ruleset(const std::vector<std::string>& readable, const std::s
   Ruleset ruleset;
   ruleset.files = (1ULL << 13) - 1;
   if (abi >= 2) ruleset.files |= kRefer;
-  if (abi >= 3) ruleset.files |= kTruncate;
+  if (abi >= kLandlockTruncate) ruleset.files |= kTruncate;
   if (abi >= 4 && refuse_tcp) ruleset.network = kBindTcp | kConnectTcp;
-  if (abi >= 6) ruleset.scopes = kScopeAbstractSockets | kScopeSignals;
-  const std::size_t size = abi >= 6 ? sizeof ruleset : abi >= 4 ? 16 : 8;
+  if (abi >= kLandlockScopes) ruleset.scopes = kScopeAbstractSockets | kScopeSignals;
+  const std::size_t size = abi >= kLandlockScopes ? sizeof ruleset : abi >= 4 ? 16 : 8;
   const int fd = static_cast<int>(syscall(SYS_landlock_create_ruleset, &ruleset, size, 0));
   if (fd < 0) return -1;
   const std::uint64_t read = kExecute | kReadFile | kReadDirectory;

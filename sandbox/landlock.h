@@ -10,6 +10,8 @@ int landlock_abi();  // 0: the kernel has none
 // From this one on it keeps signals and abstract sockets in, which nothing else does in the reduced
 // world.
 inline constexpr int kLandlockScopes = 6;
+// From this one on it has a say in cutting files short.
+inline constexpr int kLandlockTruncate = 3;
 
 // A ruleset descriptor: the trees readable and executable, the box writable, a few devices usable;
 // TCP refused when `refuse_tcp`; no signals and no abstract sockets out of the guest's own

@@ -15,6 +15,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <vector>
 
 #include "sandbox/filter.h"
 
@@ -27,12 +28,11 @@ constexpr const char* kAllowed[] = {
     "read", "write", "readv", "writev", "pread64", "pwrite64", "preadv", "pwritev", "preadv2",
     "pwritev2", "close", "close_range", "stat", "fstat", "lstat", "newfstatat", "statx", "statfs",
     "fstatfs", "lseek", "access", "faccessat", "faccessat2", "dup", "dup2", "dup3", "fcntl",
-    "flock", "fsync", "fdatasync", "sync_file_range", "truncate", "ftruncate", "fallocate",
-    "fadvise64", "readahead", "getdents", "getdents64", "getcwd", "chdir", "fchdir", "rename",
-    "renameat", "renameat2", "mkdir", "mkdirat", "rmdir", "link", "linkat", "symlink", "symlinkat",
-    "unlink", "unlinkat", "readlink", "readlinkat", "umask", "sendfile", "copy_file_range",
-    "splice", "tee", "vmsplice", "getxattr", "lgetxattr", "fgetxattr", "listxattr", "llistxattr",
-    "flistxattr", "inotify_init", "inotify_init1", "inotify_add_watch", "inotify_rm_watch",
+    "flock", "fsync", "fdatasync", "sync_file_range", "ftruncate", "fallocate", "fadvise64",
+    "readahead", "getdents", "getdents64", "getcwd", "chdir", "fchdir", "rename", "renameat",
+    "renameat2", "mkdir", "mkdirat", "rmdir", "link", "linkat", "symlink", "symlinkat", "unlink",
+    "unlinkat", "readlink", "readlinkat", "umask", "sendfile", "copy_file_range", "splice", "tee",
+    "vmsplice", "getxattr", "lgetxattr", "fgetxattr", "listxattr", "llistxattr", "flistxattr",
     // memory
     "mmap", "munmap", "mprotect", "mremap", "madvise", "brk", "msync", "mincore", "mlock", "mlock2",
     "munlock", "mlockall", "munlockall", "memfd_create", "membarrier", "pkey_alloc", "pkey_free",
@@ -66,6 +66,10 @@ constexpr const char* kIpc[] = {
     "shmget",  "shmat",      "shmctl",       "shmdt",           "semget",    "semop",
     "semctl",  "semtimedop", "msgget",       "msgsnd",          "msgrcv",    "msgctl",
     "mq_open", "mq_unlink",  "mq_timedsend", "mq_timedreceive", "mq_notify", "mq_getsetattr"};
+
+// Tells of files that nothing but permissions keeps from view: for a view of their own.
+constexpr const char* kWatching[] = {"inotify_init", "inotify_init1", "inotify_add_watch",
+                                     "inotify_rm_watch"};
 
 // Of the process named first; 0 is the caller.
 constexpr const char* kOfProcesses[] = {"prlimit64", "sched_setaffinity", "sched_setparam",
@@ -190,7 +194,8 @@ class Filter {
 };
 
 // The host's sockets that have a path can be reached wherever that path can be seen, or Landlock is
-// old: without a network of their own guests get none at all.
+// old: without a network of their own guests get none but pairs whose ends reach nobody else, as
+// one of datagrams would.
 void add_sockets(Filter& filter, bool own_network) {
   for (unsigned family = 0; family <= AF_INET6; ++family) {
     const bool allowed =
@@ -199,7 +204,17 @@ void add_sockets(Filter& filter, bool own_network) {
                 SCMP_A0_32(SCMP_CMP_EQ, family));
   }
   filter.rule(SCMP_ACT_ERRNO(EAFNOSUPPORT), "socket", SCMP_A0_32(SCMP_CMP_GT, AF_INET6));
-  filter.allow("socketpair", SCMP_A0_32(SCMP_CMP_EQ, AF_UNIX));
+  if (own_network) {
+    filter.allow("socketpair", SCMP_A0_32(SCMP_CMP_EQ, AF_UNIX));
+    return;
+  }
+  constexpr std::uint32_t kType = 0xf;  // beside it there are flags
+  for (const std::uint32_t type : {SOCK_STREAM, SOCK_SEQPACKET})
+    filter.allow("socketpair", SCMP_A0_32(SCMP_CMP_EQ, AF_UNIX),
+                 SCMP_A1_32(SCMP_CMP_MASKED_EQ, kType, type));
+  for (const std::uint32_t type : {SOCK_DGRAM, SOCK_RAW})
+    filter.rule(SCMP_ACT_ERRNO(EPERM), "socketpair", SCMP_A0_32(SCMP_CMP_EQ, AF_UNIX),
+                SCMP_A1_32(SCMP_CMP_MASKED_EQ, kType, type));
 }
 
 // Programs that would run as somebody else cannot be made anywhere.
@@ -217,20 +232,36 @@ void add_without_set_ids(Filter& filter, const char* name, Compare mode_has) {
     return SCMP_A##n##_64(SCMP_CMP_MASKED_EQ, mask, value); \
   }
 
-void add_files(Filter& filter, bool own_uid) {
+// The flags of open(2) under a mask.
+struct Flags {
+  std::uint64_t mask, value;
+};
+
+void add_files(Filter& filter, bool own_uid, bool truncation_held) {
   add_without_set_ids(filter, "creat", PROCTOR_ARGUMENT(1));
   add_without_set_ids(filter, "mknod", PROCTOR_ARGUMENT(1));  // fifos; devices need a capability
   add_without_set_ids(filter, "mknodat", PROCTOR_ARGUMENT(2));
   // The mode counts only where a file is made (O_TMPFILE holds O_DIRECTORY, hence the odd bit).
   constexpr std::uint64_t kMakes = O_CREAT | (O_TMPFILE & ~O_DIRECTORY);
-  filter.allow("open", SCMP_A1_64(SCMP_CMP_MASKED_EQ, kMakes, 0));
-  filter.allow("openat", SCMP_A2_64(SCMP_CMP_MASKED_EQ, kMakes, 0));
-  for (std::uint64_t making = 1; making <= kMakes; making <<= 1) {
-    if (!(making & kMakes)) continue;
-    filter.allow("open", SCMP_A1_64(SCMP_CMP_MASKED_EQ, making, making),
-                 SCMP_A2_64(SCMP_CMP_MASKED_EQ, kSetIds, 0));
-    filter.allow("openat", SCMP_A2_64(SCMP_CMP_MASKED_EQ, making, making),
-                 SCMP_A3_64(SCMP_CMP_MASKED_EQ, kSetIds, 0));
+  std::vector<Flags> ways = {{0, 0}};
+  if (truncation_held) {
+    filter.allow("truncate");
+  } else {
+    filter.rule(SCMP_ACT_ERRNO(EPERM), "truncate");
+    ways = {{O_TRUNC, 0},
+            {O_TRUNC | O_ACCMODE, O_TRUNC | O_WRONLY},
+            {O_TRUNC | O_ACCMODE, O_TRUNC | O_RDWR}};
+  }
+  for (const auto [mask, value] : ways) {
+    filter.allow("open", SCMP_A1_64(SCMP_CMP_MASKED_EQ, kMakes | mask, value));
+    filter.allow("openat", SCMP_A2_64(SCMP_CMP_MASKED_EQ, kMakes | mask, value));
+    for (std::uint64_t making = 1; making <= kMakes; making <<= 1) {
+      if (!(making & kMakes)) continue;
+      filter.allow("open", SCMP_A1_64(SCMP_CMP_MASKED_EQ, making | mask, making | value),
+                   SCMP_A2_64(SCMP_CMP_MASKED_EQ, kSetIds, 0));
+      filter.allow("openat", SCMP_A2_64(SCMP_CMP_MASKED_EQ, making | mask, making | value),
+                   SCMP_A3_64(SCMP_CMP_MASKED_EQ, kSetIds, 0));
+    }
   }
   if (own_uid) {
     add_without_set_ids(filter, "chmod", PROCTOR_ARGUMENT(1));
@@ -306,20 +337,24 @@ Result<std::string> build_filter(const FilterOptions& options) {
   (void)seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_OPTIMIZE, 2);  // binary search
   for (const char* name : kAllowed) filter.allow(name);
   for (const char* name : kRefused) filter.rule(SCMP_ACT_ERRNO(EPERM), name);
-  constexpr std::uint64_t kNewSpaces = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET |
-                                       CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
-  filter.allow("clone", SCMP_A0_64(SCMP_CMP_MASKED_EQ, kNewSpaces, 0));
-  for (std::uint64_t bit = 1; bit <= kNewSpaces; bit <<= 1)
-    if (bit & kNewSpaces)
+  // A sibling would be a child of the slot or zygote: no watcher of the tree would know it.
+  constexpr std::uint64_t kRefusedFlags = CLONE_PARENT | CLONE_NEWUSER | CLONE_NEWNS |
+                                          CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC |
+                                          CLONE_NEWUTS | CLONE_NEWCGROUP;
+  filter.allow("clone", SCMP_A0_64(SCMP_CMP_MASKED_EQ, kRefusedFlags, 0));
+  for (std::uint64_t bit = 1; bit <= kRefusedFlags; bit <<= 1)
+    if (bit & kRefusedFlags)
       filter.rule(SCMP_ACT_ERRNO(EPERM), "clone", SCMP_A0_64(SCMP_CMP_MASKED_EQ, bit, bit));
   // 0xffffffff only asks; ADDR_NO_RANDOMIZE and the like weaken the guest itself, and are refused.
   filter.allow("personality", SCMP_A0_32(SCMP_CMP_EQ, 0));
   filter.allow("personality", SCMP_A0_32(SCMP_CMP_EQ, 0xffffffff));
-  add_files(filter, options.own_uid);
+  add_files(filter, options.own_uid, options.truncation_held);
   add_processes(filter, options.namespaces);
   add_sockets(filter, options.namespaces);
   if (options.namespaces)
     for (const char* name : kIpc) filter.allow(name);
+  for (const char* name : kWatching)
+    filter.rule(options.namespaces ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EPERM), name);
   // Nothing a guest writes is worth the host's disks waiting for.
   for (const char* name : {"sync", "syncfs"}) filter.rule(SCMP_ACT_ERRNO(0), name);
   add_signals(filter);

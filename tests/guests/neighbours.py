@@ -13,7 +13,14 @@ def connect():
     sock = socket.socket(socket.AF_UNIX)
     sock.connect(path)
     return True
+def send():
+    socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)[0].sendto(b"x", path + "-datagrams")
+    return True
+def watch():
+    return libc.inotify_add_watch(libc.inotify_init1(0), os.path.dirname(file).encode(), 0xfff)
 attempt("socket", connect)
+attempt("datagrams", send)
+attempt("watching", watch)
 attempt("limits", lambda: resource.prlimit(victim, resource.RLIMIT_NOFILE, (3, 3)))
 attempt("priority", lambda: libc.setpriority(0, victim, 19))
 attempt("scheduler", lambda: os.sched_setscheduler(victim, os.SCHED_IDLE, os.sched_param(0)) or True)

@@ -6,6 +6,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sched.h>
+#include <sys/inotify.h>
 #include <sys/msg.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -249,6 +250,60 @@ TEST_F(Filters, WithoutANetworkThereAreSocketPairsOnly) {
   EXPECT_EQ(errno_of(reduced_, internet), EAFNOSUPPORT);
   EXPECT_EQ(errno_of(reduced_, local), EAFNOSUPPORT);
   EXPECT_EQ(errno_of(reduced_, pair), 0);
+  // An end of a pair of datagrams can send to any socket that has a path.
+  const auto pair_of = [](int type) {
+    return [type] {
+      int both[2];
+      return socketpair(AF_UNIX, type, 0, both);
+    };
+  };
+  EXPECT_EQ(errno_of(reduced_, pair_of(SOCK_SEQPACKET | SOCK_CLOEXEC)), 0);
+  for (const int type : {int{SOCK_DGRAM}, int{SOCK_RAW}, SOCK_DGRAM | SOCK_NONBLOCK}) {
+    EXPECT_EQ(errno_of(reduced_, pair_of(type)), EPERM);
+    EXPECT_EQ(errno_of(full_, pair_of(type)), 0);
+  }
+}
+
+TEST_F(Filters, NoFileIsWatchedWhereNothingElseHidesIt) {
+  EXPECT_EQ(errno_of(full_, [] { return inotify_init1(0); }), 0);
+  EXPECT_EQ(errno_of(reduced_, [] { return inotify_init1(0); }), EPERM);
+}
+
+TEST_F(Filters, NoProcessIsMadeAsASibling) {
+  for (const auto& options : {full_, reduced_, shared_uid_})
+    EXPECT_EQ(errno_of(options,
+                       [] {
+                         const long pid = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
+                         if (pid == 0) _exit(0);
+                         return pid;
+                       }),
+              EPERM);
+}
+
+// What Landlock leaves to others before its version 3.
+TEST_F(Filters, AFileThatIsOnlyReadIsNotCutWhereLandlockIsOld) {
+  const std::string path = testing::TempDir() + "/cut-" + std::to_string(getpid());
+  close(open(path.c_str(), O_CREAT | O_WRONLY, 0600));
+  FilterOptions old = shared_uid_;
+  old.truncation_held = false;
+  const auto opened = [&](int flags) {
+    return [&path, flags] { return open(path.c_str(), flags, 0600); };
+  };
+  const auto cut = [&] { return truncate(path.c_str(), 0); };
+  EXPECT_EQ(errno_of(shared_uid_, cut), 0);
+  EXPECT_EQ(errno_of(old, cut), EPERM);
+  for (const int also : {0, O_CREAT}) {
+    EXPECT_EQ(errno_of(shared_uid_, opened(O_RDONLY | O_TRUNC | also)), 0);
+    EXPECT_NE(errno_of(old, opened(O_RDONLY | O_TRUNC | also)), 0);
+    EXPECT_NE(errno_of(old, opened(O_ACCMODE | O_TRUNC | also)), 0);
+    EXPECT_EQ(errno_of(old, opened(O_RDONLY | also)), 0);
+    EXPECT_EQ(errno_of(old, opened(O_WRONLY | O_TRUNC | also)), 0);
+    EXPECT_EQ(errno_of(old, opened(O_RDWR | O_TRUNC | O_CLOEXEC | also)), 0);
+  }
+  EXPECT_EQ(errno_of(old, [&] { return ftruncate(open(path.c_str(), O_RDWR), 0); }), 0);
+  EXPECT_NE(errno_of(old, [&] { return open(path.c_str(), O_CREAT | O_WRONLY | O_TRUNC, 04755); }),
+            0);
+  unlink(path.c_str());
 }
 
 TEST_F(Filters, WithoutNamespacesOthersAreOutOfReach) {
