@@ -90,7 +90,6 @@ class CgroupV1 final : public Cgroup {
         folders_(std::move(pids)),
         limit_(memory + "/memory.limit_in_bytes", O_RDWR),
         swap_limit_(memory + "/memory.memsw.limit_in_bytes", O_RDWR),
-        used_(memory + "/memory.usage_in_bytes", O_RDONLY),
         peak_(memory + "/memory.max_usage_in_bytes", O_RDWR),
         oom_(memory + "/memory.oom_control", O_RDONLY),
         cpu_(cpu + "/cpuacct.usage", O_RDWR) {
@@ -107,7 +106,6 @@ class CgroupV1 final : public Cgroup {
     const std::string pids = folders_.next();
     if (pids.empty()) return false;
     most_ = CounterFile(pids + "/pids.max", O_RDWR);
-    tasks_ = CounterFile(pids + "/pids.current", O_RDONLY);
     peak_tasks_ = CounterFile(pids + "/pids.peak", O_RDONLY);
     refused_ = CounterFile(pids + "/pids.events", O_RDONLY);
     task_limit_ = 0;
@@ -134,9 +132,8 @@ class CgroupV1 final : public Cgroup {
     refused_before_ = refused_.field("max");
     return true;
   }
-  TreeUsage usage() override {
-    return {std::chrono::microseconds((cpu_.number() - cpu_before_) / 1000), used_.number(),
-            static_cast<int>(tasks_.number())};
+  std::chrono::microseconds cpu() override {
+    return std::chrono::microseconds((cpu_.number() - cpu_before_) / 1000);
   }
   std::int64_t peak_memory() override { return peak_.number(); }
   int peak_tasks() override { return static_cast<int>(peak_tasks_.number()); }
@@ -147,7 +144,7 @@ class CgroupV1 final : public Cgroup {
  private:
   std::vector<std::string> directories_;  // memory, cpu
   RunFolders folders_;                    // pids
-  CounterFile limit_, swap_limit_, used_, peak_, oom_, cpu_, most_, tasks_, peak_tasks_, refused_;
+  CounterFile limit_, swap_limit_, peak_, oom_, cpu_, most_, peak_tasks_, refused_;
   std::int64_t memory_limit_ = 0;
   int task_limit_ = 0;
   std::int64_t cpu_before_ = 0, oom_before_ = 0, refused_before_ = 0;
@@ -167,12 +164,10 @@ class CgroupV2 final : public Cgroup {
     const std::string directory = folders_.next();
     if (directory.empty()) return false;
     limit_ = CounterFile(directory + "/memory.max", O_RDWR);
-    used_ = CounterFile(directory + "/memory.current", O_RDONLY);
     peak_ = CounterFile(directory + "/memory.peak", O_RDWR);
     if (!peak_) peak_ = CounterFile(directory + "/memory.peak", O_RDONLY);
     events_ = CounterFile(directory + "/memory.events", O_RDONLY);
     most_ = CounterFile(directory + "/pids.max", O_RDWR);
-    tasks_ = CounterFile(directory + "/pids.current", O_RDONLY);
     peak_tasks_ = CounterFile(directory + "/pids.peak", O_RDONLY);
     refused_ = CounterFile(directory + "/pids.events", O_RDONLY);
     cpu_ = CounterFile(directory + "/cpu.stat", O_RDONLY);
@@ -191,9 +186,8 @@ class CgroupV2 final : public Cgroup {
     refused_before_ = refused_.field("max");
     return true;
   }
-  TreeUsage usage() override {
-    return {std::chrono::microseconds(cpu_.field("usage_usec") - cpu_before_), used_.number(),
-            static_cast<int>(tasks_.number())};
+  std::chrono::microseconds cpu() override {
+    return std::chrono::microseconds(cpu_.field("usage_usec") - cpu_before_);
   }
   std::int64_t peak_memory() override { return peak_.number(); }
   int peak_tasks() override { return static_cast<int>(peak_tasks_.number()); }
@@ -203,7 +197,7 @@ class CgroupV2 final : public Cgroup {
 
  private:
   RunFolders folders_;
-  CounterFile limit_, used_, peak_, events_, most_, tasks_, peak_tasks_, refused_, cpu_, kill_;
+  CounterFile limit_, peak_, events_, most_, peak_tasks_, refused_, cpu_, kill_;
   std::int64_t cpu_before_ = 0, oom_before_ = 0, refused_before_ = 0;
 };
 
@@ -439,12 +433,20 @@ TreeUsage TreeWatch::look() {
   }
   // A tree's time never falls; what vanishes between two looks was reaped by somebody outside.
   most_ticks_ = std::max(most_ticks_, ticks);
-  usage.cpu =
-      std::chrono::microseconds((most_ticks_ - ticks_before_) * 1'000'000 / sysconf(_SC_CLK_TCK));
+  usage.cpu = cpu();
   peak_memory_ = std::max(peak_memory_, usage.memory);
   peak_tasks_ = std::max(peak_tasks_, usage.tasks);
   return usage;
 }
+
+namespace {
+std::chrono::microseconds time_of(std::int64_t ticks) {
+  return std::chrono::microseconds(ticks * 1'000'000 / sysconf(_SC_CLK_TCK));
+}
+}  // namespace
+
+std::chrono::microseconds TreeWatch::cpu() const { return time_of(most_ticks_ - ticks_before_); }
+std::chrono::microseconds TreeWatch::cpu_before() const { return time_of(ticks_before_); }
 
 void TreeWatch::begin() {
   ticks_before_ = most_ticks_;

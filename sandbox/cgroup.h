@@ -11,12 +11,6 @@
 
 namespace proctor {
 
-struct TreeUsage {
-  std::chrono::microseconds cpu{0};
-  std::int64_t memory = 0;  // now, bytes
-  int tasks = 0;            // now; threads count
-};
-
 // One slot's groups, used again by every run in it.
 class Cgroup {
  public:
@@ -26,7 +20,7 @@ class Cgroup {
   virtual bool renew() = 0;
   // Limits, and marks the counters' present state as zero.
   virtual bool begin(std::int64_t memory, int tasks) = 0;
-  virtual TreeUsage usage() = 0;
+  virtual std::chrono::microseconds cpu() = 0;
   virtual std::int64_t peak_memory() = 0;
   virtual int peak_tasks() = 0;  // 0: the kernel does not count it
   virtual bool out_of_memory() = 0;
@@ -59,6 +53,12 @@ class Cgroups {
   std::vector<std::string> directories_;  // v1: memory, pids, cpuacct; v2: one
 };
 
+struct TreeUsage {
+  std::chrono::microseconds cpu{0};
+  std::int64_t memory = 0;  // now, bytes
+  int tasks = 0;            // now; threads count
+};
+
 int tasks_of(std::uint32_t uid);  // processes and threads, on the whole machine
 
 // What a run's processes use, from /proc: all below `roots`, all of `uid` (0: nobody's), and the
@@ -71,6 +71,9 @@ class TreeWatch {
   TreeUsage look();
   void begin();  // what was used until the last look no longer counts
   void add_root(int pid) { roots_.push_back(pid); }
+  // As the last look saw it, since begin(); and until then.
+  std::chrono::microseconds cpu() const;
+  std::chrono::microseconds cpu_before() const;
   std::int64_t peak_memory() const { return peak_memory_; }
   int peak_tasks() const { return peak_tasks_; }
 

@@ -43,17 +43,8 @@ int n_guests = 0;
 int child_events = -1;  // a signalfd
 int own_pidfd = -1;
 
-void report_failure(int socket, std::uint64_t id, Stage stage) {
-  Message message;
-  message.kind = Kind::failed;
-  message.id = id;
-  message.stage = stage;
-  message.error = errno;
-  (void)wire::send_message(socket, message);
-}
-
 [[noreturn]] void die(int socket, std::uint64_t id, Stage stage) {
-  report_failure(socket, id, stage);
+  wire::send_failure(socket, id, stage);
   _exit(127);
 }
 
@@ -170,11 +161,11 @@ bool before_fork(int socket, const Packet& packet) {
   const int needed = (packet.message.flags & wire::kPark) ? 5 : 3;
   if (packet.n_fds < needed || n_guests >= kMostGuests) {
     errno = n_guests >= kMostGuests ? EAGAIN : EPROTO;
-    report_failure(socket, packet.message.id, Stage::protocol);
+    wire::send_failure(socket, packet.message.id, Stage::protocol);
     return false;
   }
   if (is_pidfd_join(packet) && setns(packet.fds[3], CLONE_NEWPID) != 0) {
-    report_failure(socket, packet.message.id, Stage::join);
+    wire::send_failure(socket, packet.message.id, Stage::join);
     return false;
   }
   return true;
@@ -185,7 +176,7 @@ void after_fork(int socket, Packet& packet, long pid) {
   if (is_pidfd_join(packet)) (void)setns(own_pidfd, CLONE_NEWPID);
   if (pid < 0) {
     errno = error;
-    report_failure(socket, packet.message.id, Stage::fork);
+    wire::send_failure(socket, packet.message.id, Stage::fork);
   } else {
     guests[n_guests++] = {static_cast<pid_t>(pid), packet.message.id};
     Message message;
@@ -286,9 +277,8 @@ void proctor_start(const void* filter, unsigned filter_size) {
 void proctor_ready(int socket) {
   proctor::wire::Message message;
   message.kind = proctor::wire::Kind::ready;
-  const int pidfd = static_cast<int>(syscall(SYS_pidfd_open, getpid(), 0));
-  (void)proctor::wire::send_message(socket, message, "{}", 2, &pidfd, pidfd >= 0 ? 1 : 0);
-  close(pidfd);
+  message.value = getpid();
+  (void)proctor::wire::send_message(socket, message);
 }
 
 // 1: fork now; 0: nothing to do; -1: the parent is gone.

@@ -18,7 +18,6 @@ struct Core::Compiled {
   std::uint64_t hash;
   std::string key;  // compared whole: the hash alone could be made to collide
   std::shared_ptr<const std::string> binary;
-  std::string warnings;
 };
 
 Async<Result<Execution>> Core::compile_and_run(ExecutionRequest request) {
@@ -46,29 +45,29 @@ Async<Result<Execution>> Core::compile_and_run(ExecutionRequest request) {
     compiled_.erase(found);
     compiled_.push_front(compiled);
   } else {
-    Stage stage;
-    stage.code = request.code;
-    stage.code_file = c ? "work/main.c" : "work/main.cpp";
-    stage.files = request.files;
-    stage.arguments = {compiler};
-    stage.arguments.insert(stage.arguments.end(), flags.begin(), flags.end());
+    Program program;
+    program.code = request.code;
+    program.code_file = c ? "work/main.c" : "work/main.cpp";
+    program.files = request.files;
+    program.arguments = {compiler};
+    program.arguments.insert(program.arguments.end(), flags.begin(), flags.end());
     for (const char* argument : {"-I.", "-fmax-errors=20", "-o", "../code/main",
                                  c ? "main.c" : "main.cpp", "-lm", "-pthread"})
-      stage.arguments.emplace_back(argument);
-    stage.fetch = "code/main";
+      program.arguments.emplace_back(argument);
+    program.fetch = "code/main";
     // A compiler needs more than most programs may have, and is held to limits all the same.
-    stage.limits = request.limits;
-    stage.limits.cpu = std::max<Milliseconds>(stage.limits.cpu, 30s);
-    stage.limits.wall = std::max<Milliseconds>(stage.limits.wall, 60s);
-    stage.limits.memory = std::max(stage.limits.memory, 1024_MiB);
-    stage.limits.file = std::max(stage.limits.file, 64_MiB);
-    stage.limits.disk = std::max(stage.limits.disk, 256_MiB);
-    stage.limits.inodes = std::max(stage.limits.inodes, 16384);
-    stage.limits.processes = std::max(stage.limits.processes, 32);
-    stage.limits.open_files = std::max(stage.limits.open_files, 256);
-    stage.limits.output = std::max(stage.limits.output, 1_MiB);
+    program.limits = request.limits;
+    program.limits.cpu = std::max<Milliseconds>(program.limits.cpu, 30s);
+    program.limits.wall = std::max<Milliseconds>(program.limits.wall, 60s);
+    program.limits.memory = std::max(program.limits.memory, 1024_MiB);
+    program.limits.file = std::max(program.limits.file, 64_MiB);
+    program.limits.disk = std::max(program.limits.disk, 256_MiB);
+    program.limits.inodes = std::max(program.limits.inodes, 16384);
+    program.limits.processes = std::max(program.limits.processes, 32);
+    program.limits.open_files = std::max(program.limits.open_files, 256);
+    program.limits.output = std::max(program.limits.output, 1_MiB);
     std::string binary;
-    auto work = run_stage(std::move(stage), &binary);
+    auto work = run_program(std::move(program), &binary);
     auto ran = co_await std::move(work);
     if (!ran) co_return std::move(ran).error();
     if (ran->ending == Ending::sandbox_error) co_return ran;
@@ -78,8 +77,7 @@ Async<Result<Execution>> Core::compile_and_run(ExecutionRequest request) {
       ran->ending = Ending::compile_error;
       co_return ran;
     }
-    Compiled fresh{hash, std::move(key), std::make_shared<const std::string>(std::move(binary)),
-                   std::move(ran->err)};
+    Compiled fresh{hash, std::move(key), std::make_shared<const std::string>(std::move(binary))};
     compiled = std::make_shared<const Compiled>(std::move(fresh));
     compiled_.push_front(compiled);
     compiled_bytes_ += compiled->binary->size() + compiled->key.size();
@@ -89,17 +87,18 @@ Async<Result<Execution>> Core::compile_and_run(ExecutionRequest request) {
     }
   }
 
-  Stage stage;
-  stage.code = *compiled->binary;
-  stage.code_file = "code/main";
-  stage.code_executable = true;
-  stage.arguments = {"../code/main"};
-  stage.arguments.insert(stage.arguments.end(), request.arguments.begin(), request.arguments.end());
-  stage.input = std::move(request.input);
-  stage.files = std::move(request.files);
-  stage.get = std::move(request.get);
-  stage.limits = request.limits;
-  auto work = run_stage(std::move(stage), nullptr);
+  Program program;
+  program.code = *compiled->binary;
+  program.code_file = "code/main";
+  program.code_executable = true;
+  program.arguments = {"../code/main"};
+  program.arguments.insert(program.arguments.end(), request.arguments.begin(),
+                           request.arguments.end());
+  program.input = std::move(request.input);
+  program.files = std::move(request.files);
+  program.get = std::move(request.get);
+  program.limits = request.limits;
+  auto work = run_program(std::move(program), nullptr);
   co_return co_await std::move(work);
 }
 

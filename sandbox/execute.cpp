@@ -2,7 +2,6 @@
 // it ended. The answer leaves as soon as the tree is dead; making the slot ready again happens
 // behind.
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
 
@@ -10,6 +9,7 @@
 #include <csignal>
 
 #include "runtime/core/determinism.h"
+#include "sandbox/crossing.h"
 #include "sandbox/files.h"
 #include "sandbox/pool.h"
 
@@ -20,22 +20,6 @@ using Steady = std::chrono::steady_clock;
 
 constexpr Milliseconds kDrain = 2s;  // for the last output of a tree that is being killed
 
-Result<OwnedFd> memory_descriptor(std::string_view bytes, const char* name) {
-  OwnedFd fd(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  const auto fail = [&] {
-    return internal_error(std::string("sandbox: memfd: ") + std::strerror(errno));
-  };
-  if (!fd) return fail();
-  while (!bytes.empty()) {
-    const ssize_t written = write(fd.get(), bytes.data(), bytes.size());
-    if (written <= 0) return fail();
-    bytes.remove_prefix(static_cast<std::size_t>(written));
-  }
-  if (lseek(fd.get(), 0, SEEK_SET) != 0) return fail();
-  (void)fcntl(fd.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
-  return fd;
-}
-
 }  // namespace
 
 // stdin: never ours. Empty input is an end of file.
@@ -45,7 +29,7 @@ Result<OwnedFd> input_descriptor(std::string_view input) {
     if (nothing) return nothing;
     return internal_error(std::string("/dev/null: ") + std::strerror(errno));
   }
-  return memory_descriptor(input, "input");
+  return sealed_memory(input, "input");
 }
 
 // What the kernel holds each process to. The tree's limits are the cgroup's or the watcher's; these
@@ -73,17 +57,6 @@ void Core::add_limits(wire::Message& message, const Limits& limits, bool with_cp
   if (!tree_is_counted) add(RLIMIT_DATA, static_cast<std::uint64_t>(count(limits.memory)) * 4);
 }
 
-struct Core::Lodging {
-  Core* core;
-  SlotRef slot;
-  Lodging(Core* owner, SlotRef taken) : core(owner), slot(std::move(taken)) {}
-  Lodging(const Lodging&) = delete;
-  Lodging& operator=(const Lodging&) = delete;
-  ~Lodging() {
-    if (slot) core->put_back(slot);
-  }
-};
-
 int Core::holder_of(const Slot& slot) const {
   return world_ == World::reduced ? slot.pid : slot.init_pid;
 }
@@ -106,8 +79,8 @@ Async<void> Core::read_output(GuestRef guest, bool err) {
 }
 
 // Size of the workspace, files, and the program's own file.
-Async<Status> Core::furnish(SlotRef slot, const Stage& stage) {
-  const Limits& limits = stage.limits;
+Async<Status> Core::furnish(SlotRef slot, const Program& program) {
+  const Limits& limits = program.limits;
   if (count(limits.disk) != slot->box_bytes || limits.inodes != slot->box_inodes) {
     wire::Message message;
     message.kind = wire::Kind::resize;
@@ -128,33 +101,33 @@ Async<Status> Core::furnish(SlotRef slot, const Stage& stage) {
   const std::uint32_t owner = slot->host_uid;
   const ActAs as(file_uid());
   const OwnedFd work(open_directory(slot->box.get(), "work"));
-  for (const auto& [name, bytes] : stage.files) {
+  for (const auto& [name, bytes] : program.files) {
     if (auto checked = check_file_name(name); !checked) co_return checked;
     if (auto put = put_file(work.get(), name, bytes, owner); !put) co_return put;
   }
-  if (!stage.code_file.empty()) {
+  if (!program.code_file.empty()) {
     Status put =
-        put_file(slot->box.get(), stage.code_file, stage.code, owner, stage.code_executable);
+        put_file(slot->box.get(), program.code_file, program.code, owner, program.code_executable);
     if (!put) co_return put;
   }
   co_return Status();
 }
 
-Status Core::send_program(Guest& guest, const Stage& stage, bool with_limits) {
+Status Core::send_program(Guest& guest, const Program& program, bool with_limits) {
   std::string head, body;
-  for (const auto& argument : stage.code_arguments) {
+  for (const auto& argument : program.code_arguments) {
     head += std::to_string(argument.size()) + " ";
     body += argument;
   }
-  head += std::to_string(stage.code.size()) + "\n";
-  auto program = memory_descriptor(head + body + stage.code, "program");
-  if (!program) return std::move(program).error();
-  auto input = input_descriptor(stage.input);
+  head += std::to_string(program.code.size()) + "\n";
+  auto text = sealed_memory(head + body + program.code, "program");
+  if (!text) return std::move(text).error();
+  auto input = input_descriptor(program.input);
   if (!input) return std::move(input).error();
   wire::Message message;
   message.kind = wire::Kind::go;
-  if (with_limits) add_limits(message, stage.limits);
-  const int fds[2] = {input->get(), program->get()};
+  if (with_limits) add_limits(message, program.limits);
+  const int fds[2] = {input->get(), text->get()};
   if (wire::send_message(guest.channel.get(), message, nullptr, 0, fds, 2, MSG_DONTWAIT) != 0) {
     if (errno == EPIPE || errno == ECONNRESET) return {};  // it failed before; its reader tells
     return internal_error(std::string("sandbox: ") + std::strerror(errno));
@@ -171,7 +144,6 @@ Async<std::optional<Ending>> Core::watch(SlotRef slot, GuestRef guest, Limits li
   const auto cores = std::max(1U, std::thread::hardware_concurrency());
   auto next_look =
       begin + std::min<std::chrono::nanoseconds>(slot->cgroup ? limits.cpu / cores : 20ms, 50ms);
-  std::chrono::microseconds cpu_before{-1};
   for (;;) {
     if (guest->failed || guest->exited || slot->gone || guest->cells_done > cell)
       co_return std::nullopt;
@@ -180,8 +152,7 @@ Async<std::optional<Ending>> Core::watch(SlotRef slot, GuestRef guest, Limits li
     if (now >= wall_end) co_return Ending::wall_limit;
     if (now >= next_look) {
       if (guest->pid) tree->add_root(std::exchange(guest->pid, 0));
-      const TreeUsage usage = slot->cgroup ? slot->cgroup->usage() : tree->look();
-      if (cpu_before.count() < 0) cpu_before = 0us;
+      const TreeUsage usage = slot->cgroup ? TreeUsage{.cpu = slot->cgroup->cpu()} : tree->look();
       if (usage.cpu >= limits.cpu) co_return Ending::time_limit;
       if (!slot->cgroup && usage.tasks > limits.processes) co_return Ending::process_limit;
       if (slot->cgroup ? slot->cgroup->out_of_memory() : usage.memory > count(limits.memory))
@@ -203,14 +174,17 @@ bool is_full(int box) {
 
 }  // namespace
 
-Execution Core::judge(Slot& slot, const Guest& guest, const Limits& limits, const TreeWatch& tree,
+Execution Core::judge(Slot& slot, Guest& guest, const Limits& limits, const TreeWatch& tree,
                       std::optional<Ending> forced, SteadyTime begin) {
   Execution execution;
   execution.isolation = isolation_;
   execution.usage.wall_ms = to_ms(Steady::now() - begin);
-  std::chrono::microseconds cpu = guest.cpu;
+  execution.out = std::exchange(guest.out.text, {});
+  execution.err = std::exchange(guest.err.text, {});
+  // The guest's own figure comes at its end and is of its whole life.
+  std::chrono::microseconds cpu = std::max(tree.cpu(), guest.cpu - tree.cpu_before());
   if (slot.cgroup) {
-    cpu = std::max(cpu, slot.cgroup->usage().cpu);
+    cpu = slot.cgroup->cpu();
     execution.usage.peak_memory_bytes = slot.cgroup->peak_memory();
     execution.usage.peak_processes = std::max(1, slot.cgroup->peak_tasks());
   } else {
@@ -257,12 +231,27 @@ Execution Core::judge(Slot& slot, const Guest& guest, const Limits& limits, cons
   return execution;
 }
 
-Async<Result<Execution>> Core::run_stage(Stage stage, std::string* fetched) {
+Async<Execution> Core::end_guest(SlotRef slot, GuestRef guest, Limits limits,
+                                 std::shared_ptr<TreeWatch> tree, std::optional<Ending> forced,
+                                 SteadyTime begin) {
+  // What the guest leaves behind counts as well, and is there for one more look.
+  if (!slot->cgroup) (void)tree->look();
+  kill_tree(*slot);
+  // Its status comes a moment later, with what it used.
+  const SteadyTime drained = Steady::now() + kDrain;
+  while (!(guest->out.ended && guest->err.ended && (guest->exited || guest->failed))) {
+    if (slot->gone || Steady::now() >= drained) break;
+    co_await guest->changed.wait(drained);
+  }
+  co_return judge(*slot, *guest, limits, *tree, forced, begin);
+}
+
+Async<Result<Execution>> Core::run_program(Program program, std::string* fetched) {
   auto taken = co_await take_slot();
   if (!taken) co_return std::move(taken).error();
   const SlotRef slot = *taken;
   Lodging lodging(this, slot);
-  const bool python = stage.arguments.empty();
+  const bool python = program.arguments.empty();
   GuestRef guest;
   if (python) {
     park_ahead_ = true;
@@ -272,20 +261,20 @@ Async<Result<Execution>> Core::run_stage(Stage stage, std::string* fetched) {
       if (!parked) co_return std::move(parked).error();
       guest = *parked;
     }
-    guest->out.most = guest->err.most = static_cast<std::size_t>(count(stage.limits.output));
+    guest->out.most = guest->err.most = static_cast<std::size_t>(count(program.limits.output));
   } else {
     co_await unpark(slot);
   }
-  Status furnished = co_await furnish(slot, stage);
+  Status furnished = co_await furnish(slot, program);
   if (!furnished) co_return std::move(furnished).error();
-  if (slot->cgroup && !slot->cgroup->begin(count(stage.limits.memory), stage.limits.processes))
+  if (slot->cgroup && !slot->cgroup->begin(count(program.limits.memory), program.limits.processes))
     co_return internal_error("sandbox: cgroup limits: " + std::string(std::strerror(errno)));
 
   const SteadyTime begin = Steady::now();
   if (python) {
-    if (auto sent = send_program(*guest, stage, true); !sent) co_return std::move(sent).error();
+    if (auto sent = send_program(*guest, program, true); !sent) co_return std::move(sent).error();
   } else {
-    auto spawned = spawn(slot, stage);
+    auto spawned = spawn(slot, program);
     if (!spawned) co_return std::move(spawned).error();
     guest = *spawned;
   }
@@ -293,39 +282,23 @@ Async<Result<Execution>> Core::run_stage(Stage stage, std::string* fetched) {
   set_going(read_output(guest, true));
   auto tree = std::make_shared<TreeWatch>(holder_of(*slot), std::vector<int>{}, slot->host_uid);
   const std::optional<Ending> forced =
-      co_await watch(slot, guest, stage.limits, tree, begin, INT32_MAX);
-  // What the guest leaves behind counts as well, and is there for one more look.
-  if (!slot->cgroup) (void)tree->look();
-  kill_tree(*slot);
-  const SteadyTime drained = Steady::now() + kDrain;
-  while (!(guest->out.ended || guest->out.overflowed) ||
-         !(guest->err.ended || guest->err.overflowed)) {
-    if (slot->gone || Steady::now() >= drained) break;
-    co_await guest->changed.wait(drained);
-  }
-  if (!guest->exited && !guest->failed) {
-    // Killed: its status comes a moment later, with what it used.
-    while (!guest->exited && !guest->failed && !slot->gone && Steady::now() < drained)
-      co_await guest->changed.wait(drained);
-  }
-  Execution execution = judge(*slot, *guest, stage.limits, *tree, forced, begin);
-  execution.out = std::move(guest->out.text);
-  execution.err = std::move(guest->err.text);
+      co_await watch(slot, guest, program.limits, tree, begin, INT32_MAX);
+  Execution execution = co_await end_guest(slot, guest, program.limits, tree, forced, begin);
   boost::system::error_code ignored;
   guest->out.fd.close(ignored);
   guest->err.fd.close(ignored);
   if (slot->gone) co_return execution;
-  if (!stage.get.empty() || fetched || world_ == World::reduced) {
+  if (!program.get.empty() || fetched || world_ == World::reduced) {
     // Files are read when nobody can change them any more.
     Status dead = co_await all_dead(slot);
     if (!dead) co_return std::move(dead).error().in("sandbox");
   }
   const ActAs as(file_uid());
   const OwnedFd work(open_directory(slot->box.get(), "work"));
-  std::int64_t room = count(stage.limits.disk);
-  for (const auto& name : stage.get) {
+  std::int64_t room = count(program.limits.disk);
+  for (const auto& name : program.get) {
     Status named = check_file_name(name);
-    auto bytes = named ? get_file(work.get(), name, std::min(room, count(stage.limits.file)))
+    auto bytes = named ? get_file(work.get(), name, std::min(room, count(program.limits.file)))
                        : Result<std::string>(std::move(named).error());
     if (!bytes) {
       execution.error += (execution.error.empty() ? "" : "; ") + bytes.error().message;
@@ -335,7 +308,7 @@ Async<Result<Execution>> Core::run_stage(Stage stage, std::string* fetched) {
     execution.files[name] = std::move(*bytes);
   }
   if (fetched && execution.ending == Ending::ok) {
-    auto bytes = get_file(slot->box.get(), stage.fetch, 256 << 20);
+    auto bytes = get_file(slot->box.get(), program.fetch, 256 << 20);
     if (!bytes) co_return std::move(bytes).error().in("sandbox");
     *fetched = std::move(*bytes);
   }
@@ -347,32 +320,32 @@ Async<Result<Execution>> Core::execute(ExecutionRequest request) {
     if (auto checked = check_file_name(name); !checked) co_return std::move(checked).error();
   if (request.language == Language::c || request.language == Language::cpp)
     co_return co_await compile_and_run(std::move(request));
-  Stage stage;
-  stage.code = std::move(request.code);
-  stage.input = std::move(request.input);
-  stage.files = std::move(request.files);
-  stage.get = std::move(request.get);
-  stage.limits = request.limits;
+  Program program;
+  program.code = std::move(request.code);
+  program.input = std::move(request.input);
+  program.files = std::move(request.files);
+  program.get = std::move(request.get);
+  program.limits = request.limits;
   if (request.language == Language::python) {
-    stage.code_arguments = std::move(request.arguments);
+    program.code_arguments = std::move(request.arguments);
   } else {
     const bool bash = request.language == Language::bash;
     const char* interpreter = bash ? "/bin/bash" : "/usr/bin/node";
     if (access(interpreter, X_OK) != 0)
       co_return missing(std::string(interpreter) + " is not there: install " +
                         (bash ? "bash" : "nodejs"));
-    stage.code_file = bash ? "code/main.sh" : "work/main.js";
-    stage.arguments = bash ? std::vector<std::string>{interpreter, "../code/main.sh"}
-                           : std::vector<std::string>{
-                                 interpreter,
-                                 "--max-old-space-size=" +
-                                     std::to_string(std::max<std::int64_t>(
-                                         16, count(request.limits.memory) / (1 << 20) * 3 / 4)),
-                                 "main.js"};
-    stage.arguments.insert(stage.arguments.end(), request.arguments.begin(),
-                           request.arguments.end());
+    program.code_file = bash ? "code/main.sh" : "work/main.js";
+    program.arguments = bash ? std::vector<std::string>{interpreter, "../code/main.sh"}
+                             : std::vector<std::string>{
+                                   interpreter,
+                                   "--max-old-space-size=" +
+                                       std::to_string(std::max<std::int64_t>(
+                                           16, count(request.limits.memory) / (1 << 20) * 3 / 4)),
+                                   "main.js"};
+    program.arguments.insert(program.arguments.end(), request.arguments.begin(),
+                             request.arguments.end());
   }
-  auto work = run_stage(std::move(stage), nullptr);
+  auto work = run_program(std::move(program), nullptr);
   co_return co_await std::move(work);
 }
 
@@ -381,7 +354,8 @@ Async<Result<Execution>> Core::run(ExecutionRequest request) {
   if (!lease) co_return std::move(lease).error();
   if (request.started) request.started();
   auto work = execute(std::move(request));
-  co_return co_await asio::co_spawn(context_, std::move(work), asio::use_awaitable);
+  auto there = run_on(&context_, std::move(work));
+  co_return co_await std::move(there);
 }
 
 }  // namespace proctor

@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -17,24 +18,6 @@
 
 namespace proctor {
 namespace {
-
-class Fd {
- public:
-  explicit Fd(int fd) : fd_(fd) {}
-  ~Fd() {
-    if (fd_ >= 0) close(fd_);
-  }
-  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Fd& operator=(Fd&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  int get() const { return fd_; }
-  explicit operator bool() const { return fd_ >= 0; }
-
- private:
-  int fd_;
-};
 
 int open_beneath(int directory, const std::string& name, std::uint64_t flags, mode_t mode = 0) {
   open_how how{};
@@ -54,7 +37,7 @@ bool same_file(const struct stat& one, const struct stat& other) {
 
 // A folder below another, whatever its mode; never through a link.
 int open_to_remove(int directory, const char* name) {
-  const Fd found(openat(directory, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  const OwnedFd found(openat(directory, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!found) return -1;
   const std::string itself = "/proc/self/fd/" + std::to_string(found.get());
   (void)chmod(itself.c_str(), 0700);
@@ -83,7 +66,7 @@ std::vector<std::string> remove_files(int directory) {
 
 // A guest's tree may be deeper than our stack or our table of open files: one folder is open at a
 // time, and the way back leads through "..", which must be where we came from.
-void remove_entries(Fd at) {
+void remove_entries(OwnedFd at) {
   struct Level {
     struct stat itself{};
     std::vector<std::string> folders;  // still to be emptied; the last is being emptied
@@ -93,7 +76,7 @@ void remove_entries(Fd at) {
   levels[0].folders = remove_files(at.get());
   for (;;) {
     if (!levels.back().folders.empty()) {
-      Fd below(open_to_remove(at.get(), levels.back().folders.back().c_str()));
+      OwnedFd below(open_to_remove(at.get(), levels.back().folders.back().c_str()));
       Level level;
       if (!below || fstat(below.get(), &level.itself) != 0) {
         levels.back().folders.pop_back();
@@ -106,7 +89,7 @@ void remove_entries(Fd at) {
     }
     levels.pop_back();
     if (levels.empty()) return;
-    Fd above(openat(at.get(), "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    OwnedFd above(openat(at.get(), "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     struct stat found{};
     if (!above || fstat(above.get(), &found) != 0 || !same_file(found, levels.back().itself))
       return;
@@ -148,7 +131,7 @@ Status put_file(int directory, const std::string& name, std::string_view bytes, 
     }
     if (owner != 0) (void)!fchownat(directory, parent.c_str(), owner, owner, AT_SYMLINK_NOFOLLOW);
   }
-  const Fd file(open_beneath(directory, name, O_WRONLY | O_CREAT | O_TRUNC, 0600));
+  const OwnedFd file(open_beneath(directory, name, O_WRONLY | O_CREAT | O_TRUNC, 0600));
   if (!file) return bad_input("file " + why(name, "cannot write"));
   while (!bytes.empty()) {
     const ssize_t written = write(file.get(), bytes.data(), bytes.size());
@@ -175,7 +158,7 @@ ActAs::~ActAs() {
 
 Result<std::string> get_file(int directory, const std::string& name, std::int64_t most) {
   if (auto checked = check_file_name(name); !checked) return std::move(checked).error();
-  const Fd file(open_beneath(directory, name, O_RDONLY));
+  const OwnedFd file(open_beneath(directory, name, O_RDONLY));
   if (!file) {
     if (errno == ELOOP) return bad_input("file '" + name + "': is or lies behind a link");
     return bad_input("file " + why(name, "cannot read"));
@@ -197,8 +180,24 @@ Result<std::string> get_file(int directory, const std::string& name, std::int64_
   return bytes;
 }
 
+Result<OwnedFd> sealed_memory(std::string_view bytes, const char* name) {
+  OwnedFd fd(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  const auto fail = [&] {
+    return internal_error(std::string("sandbox: memfd: ") + std::strerror(errno));
+  };
+  if (!fd) return fail();
+  while (!bytes.empty()) {
+    const ssize_t written = write(fd.get(), bytes.data(), bytes.size());
+    if (written <= 0) return fail();
+    bytes.remove_prefix(static_cast<std::size_t>(written));
+  }
+  if (lseek(fd.get(), 0, SEEK_SET) != 0) return fail();
+  (void)fcntl(fd.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+  return fd;
+}
+
 void remove_below(const std::string& directory) {
-  Fd top(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  OwnedFd top(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (top) remove_entries(std::move(top));
 }
 
@@ -208,14 +207,14 @@ int open_directory(int directory, const std::string& name) {
 
 bool anybody_lives_as(std::uint32_t uid) {
   DIR* proc = opendir("/proc");
-  if (!proc) return false;
+  if (!proc) return true;
   bool found = false;
   while (const dirent* entry = readdir(proc)) {
     const pid_t pid = std::atoi(entry->d_name);
     if (pid <= 0) continue;
     char path[64], text[1024];
     std::snprintf(path, sizeof path, "/proc/%d/status", pid);
-    const Fd file(open(path, O_RDONLY | O_CLOEXEC));
+    const OwnedFd file(open(path, O_RDONLY | O_CLOEXEC));
     const ssize_t n = file ? read(file.get(), text, sizeof text - 1) : -1;
     if (n <= 0) continue;
     text[n] = 0;
@@ -231,7 +230,7 @@ bool anybody_lives_as(std::uint32_t uid) {
 pid_t parent_of(pid_t pid) {
   char path[64], text[512];
   std::snprintf(path, sizeof path, "/proc/%d/stat", pid);
-  const Fd file(open(path, O_RDONLY | O_CLOEXEC));
+  const OwnedFd file(open(path, O_RDONLY | O_CLOEXEC));
   if (!file) return 0;
   const ssize_t n = read(file.get(), text, sizeof text - 1);
   if (n <= 0) return 0;

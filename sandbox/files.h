@@ -1,5 +1,5 @@
-// Files in and out of a workspace that a guest has written to, and the little that is read of
-// /proc.
+// Files in and out of a workspace that a guest has written to, files in memory, and the little that
+// is read of /proc.
 #pragma once
 
 #include <sys/types.h>
@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "runtime/core/result.h"
+#include "sandbox/owned_fd.h"
 
 namespace proctor {
 
@@ -35,11 +36,14 @@ class ActAs {
   bool acts_;
 };
 
+// A file in memory that holds the bytes and can never be changed, to be read from its beginning.
+Result<OwnedFd> sealed_memory(std::string_view bytes, const char* name);
+
 // Removes everything below the directory, whatever its modes, without following links.
 void remove_below(const std::string& directory);
 
-pid_t parent_of(pid_t pid);  // 0: no such process
-bool anybody_lives_as(std::uint32_t uid);
+pid_t parent_of(pid_t pid);                // 0: no such process
+bool anybody_lives_as(std::uint32_t uid);  // true also where it cannot be told
 // A directory right below another, through no link; the caller owns it. -1 with errno.
 int open_directory(int directory, const std::string& name);
 

@@ -41,14 +41,6 @@ pid_t launcher_parent = 0;  // a fork of ours that exits leaves the launcher alo
 // The launcher's side.
 int userns_socket = -1;  // to the launcher's twin inside a user namespace, once there is one
 
-void send_failure(int socket, wire::Stage stage) {
-  Message message;
-  message.kind = Kind::failed;
-  message.stage = stage;
-  message.error = errno;
-  (void)wire::send_message(socket, message);
-}
-
 bool write_file(const char* path, const std::string& text) {
   const int fd = open(path, O_WRONLY | O_CLOEXEC);
   if (fd < 0) return false;
@@ -82,7 +74,7 @@ void remove_tree(const std::string& directory) {
 void start(Packet& packet) {
   const int socket = packet.take(0), filter = packet.take(1);
   const pid_t pid = fork();
-  if (pid < 0) send_failure(socket, wire::Stage::fork);
+  if (pid < 0) wire::send_failure(socket, 0, wire::Stage::fork);
   if (pid == 0) {
     (void)signal(SIGCHLD, SIG_DFL);
     if (launcher_socket >= 0) close(launcher_socket);
@@ -102,10 +94,16 @@ void pass_on(Packet& packet) {
   if (userns_socket < 0) {
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
-      send_failure(packet.fds[0], wire::Stage::fork);
+      wire::send_failure(packet.fds[0], 0, wire::Stage::fork);
       return;
     }
     const pid_t twin = fork();
+    if (twin < 0) {
+      wire::send_failure(packet.fds[0], 0, wire::Stage::fork);
+      close(pair[0]);
+      close(pair[1]);
+      return;
+    }
     if (twin == 0) {
       close(launcher_socket);
       close(pair[0]);
@@ -149,7 +147,7 @@ void serve(int socket, bool in_user_namespace) {
       const World world = read_plan(text).world;
       if (!entered) {
         errno = why_not;
-        send_failure(packet.fds[0], wire::Stage::user_namespace);
+        wire::send_failure(packet.fds[0], 0, wire::Stage::user_namespace);
       } else if (world == World::userns && !in_user_namespace) {
         pass_on(packet);
       } else {
@@ -162,7 +160,10 @@ void serve(int socket, bool in_user_namespace) {
   // they leave empty can be removed a moment later.
   if (userns_socket >= 0) close(userns_socket);
   // Our death would be theirs, half-way through. With SIGCHLD ignored this returns when all have
-  // ended; the alarm ends us where one does not.
+  // ended; where one does not, the alarm interrupts it.
+  struct sigaction interrupt{};
+  interrupt.sa_handler = [](int) {};
+  (void)sigaction(SIGALRM, &interrupt, nullptr);
   (void)alarm(5);
   (void)waitpid(-1, nullptr, 0);
   for (int round = 0; round < 100 && !to_remove.empty(); ++round) {

@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -54,7 +53,7 @@ class Indices {
     std::lock_guard lock(mutex_);
     std::erase_if(leaving_, [](const auto& each) {
       pollfd ended{each.second.get(), POLLIN, 0};
-      return ended.fd < 0 || poll(&ended, 1, 0) == 1;
+      return ended.fd >= 0 && poll(&ended, 1, 0) == 1;
     });
     for (int index = 0; index < kMostSlots; ++index)
       if (!taken_.count(index) && !leaving_.count(index)) {
@@ -63,9 +62,10 @@ class Indices {
       }
     return std::nullopt;
   }
-  void give_back(int index, OwnedFd process) {
+  // A process that was never heard of may be there for good, and keeps its number.
+  void give_back(int index, bool has_process, OwnedFd process) {
     std::lock_guard lock(mutex_);
-    if (taken_.erase(index) > 0) leaving_[index] = std::move(process);
+    if (taken_.erase(index) > 0 && has_process) leaving_[index] = std::move(process);
   }
 
  private:
@@ -87,14 +87,6 @@ Status receive_within(int socket, wire::Packet& packet, Milliseconds limit) {
   return {};
 }
 
-OwnedFd sealed_memory(std::string_view bytes, const char* name) {
-  OwnedFd fd(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!fd || write(fd.get(), bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size()))
-    return {};
-  (void)fcntl(fd.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
-  return fd;
-}
-
 // What came with proctor and what it was given to work with: the hidden tests of suites are there.
 std::vector<std::string> hidden_directories() {
   std::vector<std::string> hidden;
@@ -110,7 +102,7 @@ constexpr std::array kNamespaces = {"user", "mount", "pid", "net", "ipc", "uts"}
 
 }  // namespace
 
-Slot::~Slot() { Indices::instance().give_back(index, std::move(process)); }
+Slot::~Slot() { Indices::instance().give_back(index, asked, std::move(process)); }
 
 Core::Core(SandboxConfig config)
     : config_(std::move(config)),
@@ -206,10 +198,12 @@ Status Core::try_world(World world) {
   FilterOptions options;
   options.namespaces = world != World::reduced;
   options.own_uid = world != World::reduced || geteuid() == 0;
+  options.truncation_held = options.own_uid || landlock_abi() >= kLandlockTruncate;
   auto filter = build_filter(options);
   if (!filter) return std::move(filter).error();
-  filter_ = sealed_memory(*filter, "filter");
-  if (!filter_) return internal_error(std::string("memfd: ") + std::strerror(errno));
+  auto sealed = sealed_memory(*filter, "filter");
+  if (!sealed) return std::move(sealed).error();
+  filter_ = std::move(*sealed);
   if (world == World::reduced && boxes_.empty()) {
     const char* base = std::getenv("TMPDIR");
     std::string path = std::string(base && *base ? base : "/tmp") + "/proctor-XXXXXX";
@@ -279,6 +273,7 @@ Result<SlotRef> Core::request_slot() {
   }
   auto socket = ask_for_slot(plan, filter_.get());
   if (!socket) return std::move(socket).error();
+  slot->asked = true;
   slot->socket.assign(*socket);
   return slot;
 }
@@ -356,9 +351,9 @@ void Core::describe_isolation() {
     isolation_.active.push_back("landlock");
   if (slots_.front()->host_uid != 0)
     isolation_.active.push_back("uid");
-  else if (world_ == World::reduced)
-    missing_.push_back({"uid", "not started as root: guests run as the same user",
-                        "run as root, or allow user namespaces"});
+  else
+    missing_.push_back(
+        {"uid", "not started as root: guests are the same user outside", "run as root"});
   isolation_.missing = missing_;
 }
 

@@ -1,5 +1,5 @@
 // The inside of a SandboxPool: slots, the zygote, and executions on one thread of their own.
-// Nothing here is called from outside that thread but `run` and `open_session`.
+// Other threads call `start`, `stop`, `run`, `open_session`, `isolation` and `limiter` only.
 #pragma once
 
 #include <array>
@@ -11,9 +11,11 @@
 #include <thread>
 
 #include "sandbox/cgroup.h"
-#include "sandbox/line.h"
+#include "sandbox/owned_fd.h"
 #include "sandbox/plan.h"
 #include "sandbox/sandbox.h"
+#include "sandbox/waiting.h"
+#include "sandbox/wire.h"
 
 namespace proctor {
 
@@ -53,12 +55,14 @@ struct Slot {
   Bell changed;
   OwnedFd process;  // the slot's pidfd
   int pid = 0;
+  bool asked = false;  // there is such a process, though its pidfd may still be on the way
   bool gone = false;
   std::unique_ptr<Cgroup> cgroup;
 
   // The prepared run.
   std::uint64_t prepared = 0, resized = 0, killed = 0;  // the last answer's id
   std::uint64_t failed = 0;
+  std::uint64_t kill_asked = 0;  // reduced: the last request's id
   wire::Stage stage{};
   int error = 0;
   OwnedFd init;  // pidfd of the run's init (full mode)
@@ -72,7 +76,7 @@ struct Slot {
 using SlotRef = std::shared_ptr<Slot>;
 
 // One program to start in a slot.
-struct Stage {
+struct Program {
   std::vector<std::string> arguments;  // empty: the parked Python runs `code`
   std::string code;
   std::vector<std::string> code_arguments;
@@ -106,7 +110,8 @@ class Core : public std::enable_shared_from_this<Core> {
  private:
   friend class PythonSession;
   Async<Result<std::shared_ptr<SandboxSession>>> open_here(Limits limits);
-  struct Lodging;  // a slot in use; its end kills the tree and makes the slot ready again
+  struct Lodging;
+  struct Place;
 
   // pool.cpp: the world
   Status choose_world();
@@ -124,10 +129,11 @@ class Core : public std::enable_shared_from_this<Core> {
   Async<void> read_slot(SlotRef slot);
   Async<void> read_zygote();
   Async<bool> zygote_ready();
+  void bound_zygote_start();
   // With `session` the limits of a live one, else it is for a single program.
   Async<Result<GuestRef>> park(SlotRef slot, const Limits* session);
   Async<void> unpark(SlotRef slot);
-  Result<GuestRef> spawn(SlotRef slot, const Stage& stage);
+  Result<GuestRef> spawn(SlotRef slot, const Program& program);
   Result<GuestRef> new_guest(std::array<int, 2>& theirs, std::size_t most);
   void dispatch(const wire::Packet& packet);
   void give_up(SlotRef slot);
@@ -140,19 +146,24 @@ class Core : public std::enable_shared_from_this<Core> {
   // execute.cpp
   Async<Result<Execution>> execute(ExecutionRequest request);
   Async<Result<Execution>> compile_and_run(ExecutionRequest request);
-  Async<Result<Execution>> run_stage(Stage stage, std::string* fetched);
+  Async<Result<Execution>> run_program(Program program, std::string* fetched);
   // Whom file work in a workspace is done as; 0: as ourselves.
   std::uint32_t file_uid() const;
-  Async<Status> furnish(SlotRef slot, const Stage& stage);
+  Async<Status> furnish(SlotRef slot, const Program& program);
   Async<std::optional<Ending>> watch(SlotRef slot, GuestRef guest, Limits limits,
                                      std::shared_ptr<TreeWatch> tree, SteadyTime begin, int cell);
   Async<void> read_output(GuestRef guest, bool err);
-  Status send_program(Guest& guest, const Stage& stage, bool with_cpu_limit);
+  Status send_program(Guest& guest, const Program& program, bool with_limits);
   // Whose orphans a run's are: its init's, or in the reduced world the slot's.
   int holder_of(const Slot& slot) const;
   // The limits of each process, for a spawn, park or go message.
   void add_limits(wire::Message& message, const Limits& limits, bool with_cpu = true) const;
-  Execution judge(Slot& slot, const Guest& guest, const Limits& limits, const TreeWatch& tree,
+  // Kills the tree, takes what it still wrote, and judges.
+  Async<Execution> end_guest(SlotRef slot, GuestRef guest, Limits limits,
+                             std::shared_ptr<TreeWatch> tree, std::optional<Ending> forced,
+                             SteadyTime begin);
+  // How it ended and what it used, with its output, which is taken from the guest.
+  Execution judge(Slot& slot, Guest& guest, const Limits& limits, const TreeWatch& tree,
                   std::optional<Ending> forced, SteadyTime begin);
 
   const SandboxConfig config_;
@@ -185,11 +196,25 @@ class Core : public std::enable_shared_from_this<Core> {
   WatchedFd zygote_{context_};
   OwnedFd zygote_process_;
   Bell zygote_changed_{context_};
+  asio::steady_timer zygote_deadline_{context_};
   int zygote_deaths_ = 0;
 
   struct Compiled;
   std::deque<std::shared_ptr<const Compiled>> compiled_;  // most recent first
   std::size_t compiled_bytes_ = 0;
+};
+
+// A slot that somebody uses or waits for. Unless it is taken away again, its end kills what runs in
+// the slot and makes that ready for others: every wait may be called off, and throws then.
+struct Core::Lodging {
+  Core* core;
+  SlotRef slot;
+  Lodging(Core* owner, SlotRef taken) : core(owner), slot(std::move(taken)) {}
+  Lodging(const Lodging&) = delete;
+  Lodging& operator=(const Lodging&) = delete;
+  ~Lodging() {
+    if (slot) core->put_back(slot);
+  }
 };
 
 }  // namespace proctor

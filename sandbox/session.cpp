@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/wait.h>
 
+#include "sandbox/crossing.h"
 #include "sandbox/files.h"
 #include "sandbox/pool.h"
 
@@ -27,7 +28,8 @@ class PythonSession final : public SandboxSession {
     if (!lease) co_return std::move(lease).error();
     if (started) started();
     auto work = run_cell(core_, live_, std::move(code), limits);
-    co_return co_await asio::co_spawn(core_->context(), std::move(work), asio::use_awaitable);
+    auto there = run_on(&core_->context(), std::move(work));
+    co_return co_await std::move(there);
   }
   bool alive() const override { return live_->alive; }
 
@@ -38,7 +40,7 @@ class PythonSession final : public SandboxSession {
         : slot(std::move(its_slot)), guest(std::move(its_guest)), channel(std::move(its_channel)) {}
     // The interpreter may be nobody's child that the tree is known by.
     TreeUsage usage() {
-      if (slot->cgroup) return slot->cgroup->usage();
+      if (slot->cgroup) return {.cpu = slot->cgroup->cpu()};
       if (guest->pid) tree->add_root(std::exchange(guest->pid, 0));
       return tree->look();
     }
@@ -51,6 +53,7 @@ class PythonSession final : public SandboxSession {
     Ending ended_by = Ending::sandbox_error;
     bool began = false;
     bool in_cell = false;
+    int cells_begun = 0;
     bool closed = false;
   };
   using LiveRef = std::shared_ptr<Live>;
@@ -96,7 +99,8 @@ class PythonSession final : public SandboxSession {
       if (received < 0 && (errno == EAGAIN || errno == EPROTO)) continue;
       if (received <= 0) co_return;
       packet->close_fds();
-      if (packet->message.kind != wire::Kind::done) continue;
+      // The guest's word counts while a cell runs: in between it would only ask for a new account.
+      if (packet->message.kind != wire::Kind::done || !live->in_cell) continue;
       live->guest->raised = packet->message.value != 0;
       ++live->guest->cells_done;
       live->guest->changed.ring();
@@ -107,7 +111,7 @@ class PythonSession final : public SandboxSession {
   // use what one cell may; then the session is over.
   static Async<void> watch_between_cells(Core* core, LiveRef live, Limits limits) {
     asio::steady_timer timer(core->context());
-    int cell = -1;
+    int last_cell = -1;
     std::chrono::microseconds before{0};
     while (!live->closed && !live->slot->gone && !core->stopping_) {
       timer.expires_after(100ms + 10ms * static_cast<int>(core->sessions_));
@@ -115,7 +119,7 @@ class PythonSession final : public SandboxSession {
       co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
       if (live->closed || live->in_cell) continue;
       const TreeUsage usage = live->usage();
-      if (std::exchange(cell, live->guest->cells_done) != live->guest->cells_done) {
+      if (std::exchange(last_cell, live->cells_begun) != live->cells_begun) {
         before = usage.cpu;
         continue;
       }
@@ -145,15 +149,16 @@ class PythonSession final : public SandboxSession {
     const SlotRef slot = live->slot;
     const GuestRef guest = live->guest;
     Guard guard(core.get(), live);
-    Stage stage;
-    stage.code = std::move(code);
-    stage.limits = limits;
-    guest->out.text.clear();
-    guest->err.text.clear();
-    guest->out.most = guest->err.most = static_cast<std::size_t>(count(limits.output));
+    Program program;
+    program.code = std::move(code);
+    program.limits = limits;
+    // What was written since the last cell comes with this one.
+    for (Output* output : {&guest->out, &guest->err})
+      output->keep(static_cast<std::size_t>(count(limits.output)));
     if (slot->cgroup && !slot->cgroup->begin(count(limits.memory), limits.processes))
       co_return internal_error("sandbox: cgroup limits: " + std::string(std::strerror(errno)));
     live->in_cell = true;
+    ++live->cells_begun;
     (void)live->usage();
     live->tree->begin();
     const SteadyTime begin = std::chrono::steady_clock::now();
@@ -164,36 +169,29 @@ class PythonSession final : public SandboxSession {
       core->set_going(core->read_output(guest, false));
       core->set_going(core->read_output(guest, true));
     }
-    if (auto sent = core->send_program(*guest, stage, false); !sent)
+    if (auto sent = core->send_program(*guest, program, false); !sent)
       co_return std::move(sent).error();
     const auto tree = live->tree;
     const std::optional<Ending> forced =
         co_await core->watch(slot, guest, limits, tree, begin, cell);
     live->in_cell = false;
     const bool goes_on = !forced && guest->cells_done > cell;
+    Execution execution;
     if (!goes_on) {
-      core->kill_tree(*slot);
-      const auto drained = std::chrono::steady_clock::now() + 2s;
-      while ((!guest->out.ended || !guest->err.ended || !(guest->exited || guest->failed)) &&
-             std::chrono::steady_clock::now() < drained)
-        co_await guest->changed.wait(drained);
-    }
-    // The cell flushed before it answered: what it wrote is in the pipes by now.
-    guest->out.drain();
-    guest->err.drain();
-    Execution execution = core->judge(*slot, *guest, limits, *tree, forced, begin);
-    if (goes_on) {
+      execution = co_await core->end_guest(slot, guest, limits, tree, forced, begin);
+      execution.error += std::string(execution.error.empty() ? "" : "; ") + "the session is over";
+    } else {
+      // The cell flushed before it answered: what it wrote is in the pipes by now.
+      guest->out.drain();
+      guest->err.drain();
+      (void)live->usage();
+      execution = core->judge(*slot, *guest, limits, *tree, forced, begin);
       if (execution.ending != Ending::memory_limit && execution.ending != Ending::process_limit &&
           execution.ending != Ending::output_limit && execution.ending != Ending::time_limit)
         execution.ending = guest->raised ? Ending::nonzero_exit : Ending::ok;
       execution.exit_code = guest->raised ? 1 : 0;
-    }
-    execution.out = guest->out.text;
-    execution.err = guest->err.text;
-    if (goes_on)
       guard.live = nullptr;
-    else
-      execution.error += std::string(execution.error.empty() ? "" : "; ") + "the session is over";
+    }
     co_return execution;
   }
 
@@ -204,36 +202,44 @@ class PythonSession final : public SandboxSession {
 
 Async<Result<std::shared_ptr<SandboxSession>>> Core::open_session(Limits limits) {
   auto work = open_here(limits);
-  co_return co_await asio::co_spawn(context_, std::move(work), asio::use_awaitable);
+  auto there = run_on(&context_, std::move(work));
+  co_return co_await std::move(there);
 }
+
+// One of the sessions there may be, until the session itself counts.
+struct Core::Place {
+  Core* core;
+  explicit Place(Core* owner) : core(owner) { ++core->sessions_; }
+  Place(const Place&) = delete;
+  Place& operator=(const Place&) = delete;
+  ~Place() {
+    if (core) --core->sessions_;
+  }
+};
 
 Async<Result<std::shared_ptr<SandboxSession>>> Core::open_here(Limits limits) {
   if (sessions_ >= config_.most_sessions)
     co_return unavailable("there are " + std::to_string(sessions_) + " live sessions already");
-  ++sessions_;
+  Place place(this);
   auto taken = co_await take_slot();
-  if (!taken) {
-    --sessions_;
-    co_return std::move(taken).error();
-  }
+  if (!taken) co_return std::move(taken).error();
   const SlotRef slot = *taken;
+  Lodging lodging(this, slot);
   co_await unpark(slot);
-  Stage stage;
-  stage.limits = limits;
-  Status furnished = co_await furnish(slot, stage);
+  Program program;
+  program.limits = limits;
+  Status furnished = co_await furnish(slot, program);
   if (furnished && slot->cgroup && !slot->cgroup->begin(count(limits.memory), limits.processes))
     furnished = internal_error("sandbox: cgroup limits: " + std::string(std::strerror(errno)));
+  if (!furnished) co_return std::move(furnished).error();
   auto parked = co_await park(slot, &limits);
-  if (!furnished || !parked) {
-    --sessions_;
-    put_back(slot);
-    if (!furnished) co_return std::move(furnished).error();
-    co_return std::move(parked).error();
-  }
+  if (!parked) co_return std::move(parked).error();
   const GuestRef guest = *parked;
   WatchedFd channel(context_, dup(guest->channel.get()));
   std::shared_ptr<SandboxSession> session =
       std::make_shared<PythonSession>(shared_from_this(), slot, guest, std::move(channel), limits);
+  lodging.slot = nullptr;
+  place.core = nullptr;
   co_return session;
 }
 

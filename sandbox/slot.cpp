@@ -39,18 +39,20 @@ namespace {
 using wire::Kind;
 using wire::Message;
 using wire::Packet;
+using wire::send_failure;
 using wire::Stage;
 
-void send_failure(int socket, std::uint64_t id, Stage stage) {
-  Message message;
-  message.kind = Kind::failed;
-  message.id = id;
-  message.stage = stage;
-  message.error = errno;
-  (void)wire::send_message(socket, message);
-}
-
 int open_pidfd(pid_t pid) { return static_cast<int>(syscall(SYS_pidfd_open, pid, 0)); }
+
+// Says on the socket what this process is, with a pidfd of it.
+void announce(int socket, Kind kind) {
+  Message message;
+  message.kind = kind;
+  message.value = getpid();
+  const int self = open_pidfd(getpid());
+  (void)wire::send_message(socket, message, nullptr, 0, &self, self >= 0 ? 1 : 0);
+  close(self);
+}
 
 void bring_up_loopback() {
   const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -143,22 +145,21 @@ std::vector<std::string> readable(const SlotPlan& plan) {
   return trees;
 }
 
-class Slot {
+class SlotProcess {
  public:
-  Slot(const SlotPlan& plan, int socket, std::string filter)
+  SlotProcess(const SlotPlan& plan, int socket, std::string filter)
       : plan_(plan), socket_(socket), filter_(std::move(filter)), readable_(readable(plan)) {}
 
   [[noreturn]] void serve();
 
  private:
   bool reduced() const { return plan_.world == World::reduced; }
-  void announce();
   void send_answer(Kind kind, std::uint64_t id);
   void prepare(const Message& request);
   Stage start_init();
   bool write_maps(pid_t pid) const;
-  void end_run();
-  void hunt_down();
+  bool end_run();
+  bool hunt_down();
   void spawn(Packet& packet);
 
   const SlotPlan plan_;
@@ -173,23 +174,14 @@ class Slot {
   int ruleset_ = -1;
 };
 
-void Slot::announce() {
-  Message message;
-  message.kind = Kind::ready;
-  message.value = getpid();
-  const int self = open_pidfd(getpid());
-  (void)wire::send_message(socket_, message, nullptr, 0, &self, 1);
-  close(self);
-}
-
-void Slot::send_answer(Kind kind, std::uint64_t id) {
+void SlotProcess::send_answer(Kind kind, std::uint64_t id) {
   Message answer;
   answer.kind = kind;
   answer.id = id;
   (void)wire::send_message(socket_, answer);
 }
 
-bool Slot::write_maps(pid_t pid) const {
+bool SlotProcess::write_maps(pid_t pid) const {
   const std::string directory = std::to_string(pid) + "/";
   const auto write_file = [&](const char* name, const std::string& text) {
     const int fd = openat(host_proc_, (directory + name).c_str(), O_WRONLY | O_CLOEXEC);
@@ -203,7 +195,7 @@ bool Slot::write_maps(pid_t pid) const {
   return write_file("uid_map", map) && write_file("gid_map", map);
 }
 
-Stage Slot::start_init() {
+Stage SlotProcess::start_init() {
   int report[2], mapped[2];
   if (pipe2(report, O_CLOEXEC) != 0) return Stage::descriptors;
   if (pipe2(mapped, O_CLOEXEC) != 0) {
@@ -239,13 +231,11 @@ Stage Slot::start_init() {
   return stage;
 }
 
-// Ends the run and waits until all of it is gone. The pid namespace is gone only when those of its
-// processes that somebody outside started are reaped too, hence the loop.
-void Slot::end_run() {
-  if (reduced()) {
-    hunt_down();
-    return;
-  }
+// Ends the run and waits until all of it is gone; false when it does not go. The pid namespace is
+// gone only when those of its processes that somebody outside started are reaped too, hence the
+// loop.
+bool SlotProcess::end_run() {
+  if (reduced()) return hunt_down();
   if (init_ > 0) {
     (void)kill(init_, SIGKILL);
     // reap() may be the one that reaps it; then there is no such child any more.
@@ -259,12 +249,13 @@ void Slot::end_run() {
     init_pidfd_ = -1;
   }
   child::reap(socket_);
+  return true;
 }
 
 // Kills by uid where the slot has one of its own: one call reaches them all at once, and a fork in
 // flight dies with its parent. Otherwise stops, then kills, everything below this process, again
 // and again until nothing is left.
-void Slot::hunt_down() {
+bool SlotProcess::hunt_down() {
   if (plan_.host_uid != 0) {
     for (int round = 0; round < 2000; ++round) {
       const pid_t killer = fork();
@@ -274,13 +265,14 @@ void Slot::hunt_down() {
           (void)kill(-1, SIGKILL);
         _exit(0);
       }
-      (void)waitpid(killer, nullptr, 0);
+      if (killer > 0) (void)waitpid(killer, nullptr, 0);
       child::reap(socket_);
-      if (!anybody_lives_as(plan_.host_uid)) return;
+      if (!anybody_lives_as(plan_.host_uid)) return true;
       const timespec moment{0, 500'000};
       (void)nanosleep(&moment, nullptr);
     }
-    return;
+    errno = ETIMEDOUT;
+    return false;
   }
   for (int round = 0; round < 2000; ++round) {
     std::map<pid_t, pid_t> parents;
@@ -306,15 +298,17 @@ void Slot::hunt_down() {
     for (pid_t pid : below) (void)kill(pid, SIGSTOP);
     for (pid_t pid : below) (void)kill(pid, SIGKILL);
     child::reap(socket_);
-    if (below.empty()) return;
+    if (below.empty()) return true;
     const timespec moment{0, 500'000};
     (void)nanosleep(&moment, nullptr);
   }
+  errno = ETIMEDOUT;
+  return false;
 }
 
-void Slot::prepare(const Message& request) {
+void SlotProcess::prepare(const Message& request) {
   const auto fail = [&](Stage stage) { send_failure(socket_, request.id, stage); };
-  end_run();
+  if (!end_run()) return fail(Stage::ending);
   int box = -1;
   if (reduced()) {
     remove_below(plan_.box);
@@ -353,7 +347,7 @@ void Slot::prepare(const Message& request) {
   close(box);
 }
 
-void Slot::spawn(Packet& packet) {
+void SlotProcess::spawn(Packet& packet) {
   if (!child::before_fork(socket_, packet)) {
     packet.close_fds();
     return;
@@ -370,7 +364,7 @@ void Slot::spawn(Packet& packet) {
   child::after_fork(socket_, packet, pid);
 }
 
-void Slot::serve() {
+void SlotProcess::serve() {
   child::watch_children();
   if (reduced()) (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
   host_proc_ = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -378,12 +372,12 @@ void Slot::serve() {
     send_failure(socket_, 0, stage);
     _exit(1);
   }
-  announce();
+  announce(socket_, Kind::ready);
   static Packet packet;
   for (;;) {
     switch (child::serve_one(socket_, packet)) {
       case child::Turn::gone:
-        end_run();
+        (void)end_run();
         _exit(0);
       case child::Turn::fork:
         spawn(packet);
@@ -400,8 +394,10 @@ void Slot::serve() {
           else
             send_answer(Kind::resized, message.id);
         } else if (message.kind == Kind::kill) {
-          end_run();
-          send_answer(Kind::killed, message.id);
+          if (end_run())
+            send_answer(Kind::killed, message.id);
+          else
+            send_failure(socket_, message.id, Stage::ending);
         }
         break;
       }
@@ -435,7 +431,7 @@ void become_slot(const SlotPlan& plan, int socket, int filter) {
   (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   (void)prctl(PR_SET_NAME, "proctor-slot", 0, 0, 0);
   if (plan.world == World::reduced) (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-  Slot slot(plan, socket, std::move(program));
+  SlotProcess slot(plan, socket, std::move(program));
   slot.serve();
 }
 
@@ -450,12 +446,13 @@ void become_zygote(const SlotPlan& plan, int socket, int filter) {
     send_failure(socket, 0, stage);
     _exit(1);
   }
+  announce(socket, Kind::started);
   (void)fcntl(socket, F_SETFD, 0);
   (void)fcntl(filter, F_SETFD, 0);
   const std::string socket_text = std::to_string(socket), filter_text = std::to_string(filter);
   const std::string source(zygote_source());
   const char* arguments[] = {plan.python.c_str(),
-                             "-I",
+                             "-s",
                              "-c",
                              source.c_str(),
                              socket_text.c_str(),

@@ -171,7 +171,7 @@ void Core::kill_tree(Slot& slot) {
   if (world_ == World::reduced && !slot.gone && slot.killed != UINT64_MAX) {
     Message message;
     message.kind = Kind::kill;
-    message.id = ++last_id_;
+    message.id = slot.kill_asked = ++last_id_;
     slot.killed = 0;
     if (!send(slot.socket, message)) slot.killed = UINT64_MAX;
   }
@@ -181,7 +181,8 @@ void Core::kill_tree(Slot& slot) {
 Async<Status> Core::all_dead(SlotRef slot) {
   const auto deadline = std::chrono::steady_clock::now() + kPatience;
   if (world_ == World::reduced) {
-    while (slot->killed == 0 && !slot->gone && std::chrono::steady_clock::now() < deadline)
+    while (slot->killed == 0 && slot->failed != slot->kill_asked && !slot->gone &&
+           std::chrono::steady_clock::now() < deadline)
       co_await slot->changed.wait(deadline);
     if (slot->killed != 0 && !slot->gone) co_return Status();
     give_up(slot);
@@ -277,14 +278,14 @@ Async<Result<SlotRef>> Core::take_slot() {
   if (!requested) co_return std::move(requested).error().in("sandbox");
   SlotRef slot = *requested;
   slots_.push_back(slot);
+  Lodging lodging(this, slot);
   (void)fcntl(slot->socket.native_handle(), F_SETFL, O_NONBLOCK);
   set_going(read_slot(slot));
   Status prepared = co_await prepare(slot);
-  if (!prepared) {
-    give_up(slot);
-    co_return std::move(prepared).error().in("sandbox");
-  }
-  co_return slot;
+  lodging.slot = nullptr;
+  if (prepared) co_return slot;
+  give_up(slot);
+  co_return std::move(prepared).error().in("sandbox");
 }
 
 // The zygote -----------------------------------------------------------------------------------
@@ -299,9 +300,11 @@ Async<void> Core::read_zygote() {
     const int received = wire::receive_message(zygote_.native_handle(), *packet, MSG_DONTWAIT);
     if (received < 0 && (errno == EAGAIN || errno == EPROTO)) continue;
     if (received <= 0) break;
-    if (packet->message.kind == Kind::ready) {
+    if (packet->message.kind == Kind::started) {
       zygote_process_ = OwnedFd(packet->take(0));
+    } else if (packet->message.kind == Kind::ready) {
       zygote_state_ = ZygoteState::ready;
+      zygote_deadline_.cancel();
     } else if (packet->message.kind == Kind::failed && !guests_.count(packet->message.id)) {
       break;
     } else {
@@ -313,10 +316,12 @@ Async<void> Core::read_zygote() {
   // Its guests are told as failed; they die with their runs. It is started again a few times.
   boost::system::error_code ignored;
   zygote_.close(ignored);
+  zygote_deadline_.cancel();
   if (zygote_process_)
     (void)syscall(SYS_pidfd_send_signal, zygote_process_.get(), SIGKILL, nullptr, 0);
   zygote_process_.reset();
-  zygote_state_ = ++zygote_deaths_ < 5 && !stopping_ ? ZygoteState::none : ZygoteState::unusable;
+  const bool again = zygote_state_ != ZygoteState::unusable && ++zygote_deaths_ < 5 && !stopping_;
+  zygote_state_ = again ? ZygoteState::none : ZygoteState::unusable;
   for (const auto& [id, weak] : guests_) {
     const GuestRef guest = weak.lock();
     if (!guest || !guest->channel || guest->exited) continue;
@@ -344,9 +349,22 @@ Async<bool> Core::zygote_ready() {
     (void)fcntl(*socket, F_SETFL, O_NONBLOCK);
     zygote_.assign(*socket);
     set_going(read_zygote());
+    bound_zygote_start();
   }
   while (zygote_state_ == ZygoteState::starting) co_await zygote_changed_.wait();
   co_return zygote_state_ == ZygoteState::ready;
+}
+
+// One that does not get ready is killed, by the end of its reader, and not tried again: runs then
+// start an interpreter of their own.
+void Core::bound_zygote_start() {
+  zygote_deadline_.expires_after(kPatience);
+  zygote_deadline_.async_wait([this](boost::system::error_code cancelled) {
+    if (cancelled || zygote_state_ != ZygoteState::starting) return;
+    zygote_state_ = ZygoteState::unusable;
+    boost::system::error_code ignored;
+    zygote_.cancel(ignored);
+  });
 }
 
 // A guest with pipes of its own; `theirs` are the ends it writes to.
@@ -411,13 +429,13 @@ Async<Result<GuestRef>> Core::park(SlotRef slot, const Limits* session) {
     message.n_arguments = 6;
     const SlotPlan plan = plan_for(slot->index);
     for (const std::string_view part :
-         {std::string_view(plan.python), std::string_view("-I"), std::string_view("-c"),
+         {std::string_view(plan.python), std::string_view("-s"), std::string_view("-c"),
           zygote_source(), std::string_view(session ? "session" : "once"),
           std::string_view(plan.child_object)})
       append(text, part);
-    message.n_environment = 4;
+    message.n_environment = 5;
     for (const char* part : {"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8",
-                             "OMP_NUM_THREADS=1", "OPENBLAS_NUM_THREADS=1"})
+                             "PYTHONHASHSEED=0", "OMP_NUM_THREADS=1", "OPENBLAS_NUM_THREADS=1"})
       append(text, part);
   }
   if (slot->cgroup)
@@ -440,23 +458,23 @@ Async<void> Core::unpark(SlotRef slot) {
 }
 
 // A program of the system's or the guest's own, started by the slot.
-Result<GuestRef> Core::spawn(SlotRef slot, const Stage& stage) {
+Result<GuestRef> Core::spawn(SlotRef slot, const Program& program) {
   std::array<int, 2> theirs{};
-  auto made = new_guest(theirs, static_cast<std::size_t>(count(stage.limits.output)));
+  auto made = new_guest(theirs, static_cast<std::size_t>(count(program.limits.output)));
   if (!made) return std::move(made).error();
   const GuestRef guest = *made;
   const OwnedFd out(theirs[0]), err(theirs[1]);
-  auto input = input_descriptor(stage.input);
+  auto input = input_descriptor(program.input);
   if (!input) return std::move(input).error();
 
   Message message = spawn_message(*slot);
   message.id = guest->id;
-  add_limits(message, stage.limits);
+  add_limits(message, program.limits);
   std::string text;
   const std::string work = work_directory(*slot);
   append(text, work);
-  message.n_arguments = static_cast<std::uint32_t>(stage.arguments.size());
-  for (const auto& argument : stage.arguments) append(text, argument);
+  message.n_arguments = static_cast<std::uint32_t>(program.arguments.size());
+  for (const auto& argument : program.arguments) append(text, argument);
   const std::string box = work.substr(0, work.size() - 5);
   const std::vector<std::string> environment = {
       "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",

@@ -23,9 +23,11 @@ enum class Kind : std::uint32_t {
   make_slot = 1,  // parent ─▶ launcher: text = the slot's plan in JSON; fds: the slot's socket
   make_zygote,    // parent ─▶ launcher: the same for the zygote
   sweep,          // parent ─▶ launcher: text = directories to remove when the parent is gone
-  ready,          // slot, zygote ─▶ parent: set up, text = report in JSON; fds: own pidfd
+  started,        // zygote ─▶ parent: its interpreter is being loaded; fds: own pidfd
+  ready,          // slot, zygote ─▶ parent: set up, value = own pid; fds: the slot's pidfd
   prepare,        // parent ─▶ slot: forget the last run, make room for the next
-  prepared,       // slot ─▶ parent; fds: pidfd of the run's init (full mode), the box directory
+  prepared,       // slot ─▶ parent; fds: the box directory, pidfd of the run's init (full mode),
+                  // the Landlock ruleset
   spawn,          // parent ─▶ slot, zygote: start a guest; text = cwd, arguments, environment
   spawned,        // back: value = pid
   exited,         // back: value = wait status, usage
@@ -62,16 +64,17 @@ enum class Stage : std::uint32_t {
   proc,
   box,
   protocol,
-  interpreter
+  interpreter,
+  ending
 };
 
 inline const char* to_string(Stage stage) {
   static const char* const names[] = {
-      "none",          "fork",          "cgroup",     "joining namespaces", "directory",
-      "uid",           "descriptors",   "rlimits",    "capabilities",       "no_new_privs",
-      "landlock",      "seccomp",       "exec",       "user namespace",     "mount namespace",
-      "net namespace", "pid namespace", "root view",  "pivot_root",         "mounting proc",
-      "workspace",     "protocol",      "interpreter"};
+      "none",          "fork",          "cgroup",      "joining namespaces", "directory",
+      "uid",           "descriptors",   "rlimits",     "capabilities",       "no_new_privs",
+      "landlock",      "seccomp",       "exec",        "user namespace",     "mount namespace",
+      "net namespace", "pid namespace", "root view",   "pivot_root",         "mounting proc",
+      "workspace",     "protocol",      "interpreter", "ending the run"};
   const auto index = static_cast<std::uint32_t>(stage);
   return index < sizeof names / sizeof *names ? names[index] : "unknown";
 }
@@ -88,7 +91,6 @@ enum : std::uint32_t {
   kSetIdentity = 4,  // become uid/gid
   kPark = 8,         // fds[4] is the channel: wait there for `go` (after exec when given arguments)
   kSession = 16,     // the channel stays open: one `go` a cell
-  kNewCgroup = 32,   // the last n_cgroups fds are cgroup.procs files to enter
 };
 
 struct Message {
@@ -104,7 +106,7 @@ struct Message {
   // spawn, go
   std::uint32_t flags = 0;
   std::uint32_t uid = 0, gid = 0;
-  std::uint32_t n_cgroups = 0;
+  std::uint32_t n_cgroups = 0;  // so many of the fds, the last, are cgroup.procs files to enter
   std::uint32_t n_limits = 0;
   ResourceLimit limits[kMostLimits] = {};
   std::uint32_t n_arguments = 0, n_environment = 0;
@@ -160,6 +162,16 @@ inline int send_message(int socket, Message message, const char* text = nullptr,
   do sent = sendmsg(socket, &header, MSG_NOSIGNAL | flags);
   while (sent < 0 && errno == EINTR);
   return sent < 0 ? -1 : 0;
+}
+
+// Says that a step went wrong, with the present errno.
+inline void send_failure(int socket, std::uint64_t id, Stage stage) {
+  Message message;
+  message.kind = Kind::failed;
+  message.id = id;
+  message.stage = stage;
+  message.error = errno;
+  (void)send_message(socket, message);
 }
 
 // Whether a received packet of `size` bytes is one message as its sender must have built it.

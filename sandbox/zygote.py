@@ -3,6 +3,11 @@
 # Started with "once" or "session" instead of a socket it is itself the guest, confined already, where
 # no zygote can be had.
 def main():
+    import sys
+    # Python's own "" for the working directory, where a guest's files lie: none of them is a module of
+    # ours. (-I would do the same, but make Python ignore the hash seed it is given; -P is of 3.11.)
+    if sys.path and sys.path[0] == "":
+        del sys.path[0]
     import ctypes
     import gc
     import io  # noqa: F401  (warm: what most programs want; the heap stays thin)
@@ -10,7 +15,6 @@ def main():
     import os
     import random
     import signal
-    import sys
     import traceback
     import types
 

@@ -3,6 +3,7 @@ import base64
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -208,6 +209,42 @@ def nothing_is_left_after_kill_9():
         assert not groups, (world, groups, left)
 
 
+def a_slot_that_does_not_end_is_not_waited_for():
+    """What it used is removed all the same, by a launcher that outlives the alarm of its patience."""
+    if os.geteuid() != 0:
+        print("skipped: a slot that is stopped (needs root)")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        mark = "419%d" % os.getpid()
+        process = subprocess.Popen([BINARY, "exec", "--lang", "bash", "-"], stdin=subprocess.PIPE,
+                                   stdout=subprocess.DEVNULL,
+                                   env={**os.environ, "PROCTOR_SANDBOX_WORLD": "reduced", "TMPDIR": folder})
+        process.stdin.write(("exec sleep %s" % mark).encode())
+        process.stdin.close()
+        for _ in range(100):
+            if processes_with(mark):
+                break
+            time.sleep(0.05)
+        children = lambda pid: open("/proc/%s/task/%s/children" % (pid, pid)).read().split()
+        slots = [slot for launcher in children(process.pid) for slot in children(launcher)]
+        assert slots and os.listdir(folder), (slots, os.listdir(folder))
+        for slot in slots:
+            os.kill(int(slot), signal.SIGSTOP)
+        process.kill()
+        process.wait()
+        for _ in range(200):
+            if not os.listdir(folder):
+                break
+            time.sleep(0.05)
+        assert not os.listdir(folder), os.listdir(folder)
+        for _ in range(100):
+            if not processes_with(mark):
+                break
+            time.sleep(0.05)
+        assert not processes_with(mark), processes_with(mark)
+
+
 def a_killed_launcher_is_noticed():
     for world in ("root", "userns") if os.geteuid() == 0 else ("userns",):
         mark = "418%d" % os.getpid()
@@ -322,6 +359,7 @@ def as_an_ordinary_user():
             value = record("--lang", "python", "--processes", "8", stdin=(
                 "import os, time\nfor _ in range(50):\n  if os.fork() == 0: time.sleep(9)\n"), **options)
             assert value["status"] == "process_limit", (world, value)
+            assert any(layer["layer"] == "uid" for layer in value["isolation"]["missing"]), value
             mark = "829%d" % os.getpid()
             value = record("--lang", "bash", stdin="setsid sleep %s & echo x" % mark, **options)
             assert value["stdout"] == "x\n", value
@@ -333,6 +371,7 @@ one_program()
 refusals()
 batches()
 nothing_is_left_after_kill_9()
+a_slot_that_does_not_end_is_not_waited_for()
 a_killed_launcher_is_noticed()
 nothing_is_left_after_many_short_runs()
 hidden_tests_stay_hidden()

@@ -109,11 +109,17 @@ TEST_P(Escapes, WhatLiesOutsideOfNamespaces) {
   ASSERT_EQ(bind(local, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
   ASSERT_EQ(listen(local, 8), 0);
   chmod(path.c_str(), 0777);
+  const std::string datagrams = path + "-datagrams";
+  const int receiver = socket(AF_UNIX, SOCK_DGRAM, 0);
+  std::copy(datagrams.begin(), datagrams.end(), address.sun_path);
+  ASSERT_EQ(bind(receiver, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  chmod(datagrams.c_str(), 0777);
   close(open(file.c_str(), O_CREAT | O_WRONLY, 0644));
   // Twice: what the first leaves behind, the second must not find.
   for (int run = 0; run < 2; ++run)
     expect_contained("neighbours.py", {path, file, std::to_string(getpid())});
   close(local);
+  close(receiver);
   std::filesystem::remove_all(folder);
 }
 
@@ -234,7 +240,7 @@ TEST_P(Escapes, AForkBombLeavesNothing) {
 TEST_P(Escapes, TheReportIsHonest) {
   const Execution ran = python("print(1)");
   for (const char* name : {"user", "mount", "pid", "net", "ipc", "uts", "cgroup", "seccomp",
-                           "landlock", "rlimits", "no_new_privs", "capabilities"}) {
+                           "landlock", "rlimits", "no_new_privs", "capabilities", "uid"}) {
     bool named_missing = false;
     for (const auto& layer : ran.isolation.missing) {
       named_missing = named_missing || layer.layer == name;

@@ -1,7 +1,10 @@
 // Languages, files in and out, live sessions, cancellation and caps.
 #include <gmock/gmock.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <cstdlib>
+#include <filesystem>
 #include <set>
 
 #include "tests/integration/sandbox/world.h"
@@ -175,6 +178,144 @@ TEST_P(Languages, ASessionIsHeldToLimitsInAndBetweenItsCells) {
   EXPECT_EQ(python("print(1)").out, "1\n");
 }
 
+// Where a session finds what its interpreter speaks to us with.
+constexpr const char* kFindLibrary =
+    "import ctypes, os\n"
+    "lib = ctypes.CDLL('/proctor/child.so' if os.path.exists('/proctor/child.so')\n"
+    "                  else os.getcwd() + '/../../child.so')\n";
+
+TEST_P(Languages, ASessionCannotClaimThatACellHasRun) {
+  Limits limits;
+  limits.cpu = 500ms;
+  auto opened = await(pool->open_session(Language::python, limits));
+  ASSERT_TRUE(opened) << opened.error().message;
+  auto session = *opened;
+  const Execution claims = *await(
+      session->run(std::string(kFindLibrary) + "import threading, time\n"
+                                               "def spin():\n"
+                                               "  while True:\n"
+                                               "    end = time.monotonic() + 0.02\n"
+                                               "    while time.monotonic() < end: pass\n"
+                                               "    lib.proctor_done(0)\n"
+                                               "threading.Thread(target=spin, daemon=True).start()",
+                   limits));
+  EXPECT_EQ(claims.ending, Ending::ok) << claims.err;
+  for (int i = 0; i < 100 && session->alive(); ++i) usleep(100'000);
+  EXPECT_FALSE(session->alive());
+}
+
+TEST_P(Languages, ACellAccountsForItselfAlone) {
+  Limits limits;
+  limits.cpu = 1s;
+  auto opened = await(pool->open_session(Language::python, limits));
+  ASSERT_TRUE(opened) << opened.error().message;
+  auto session = *opened;
+  auto cell = [&](std::string code) { return *await(session->run(std::move(code), limits)); };
+  for (int i = 0; i < 3; ++i) {
+    const Execution busy =
+        cell("import time\nend = time.process_time() + 0.4\nwhile time.process_time() < end: pass");
+    EXPECT_EQ(busy.ending, Ending::ok);
+    EXPECT_GE(busy.usage.cpu_ms, 300);
+  }
+  EXPECT_LT(cell("1").usage.cpu_ms, 300);
+  const Execution last = cell("import os\nos._exit(3)");
+  EXPECT_EQ(last.ending, Ending::nonzero_exit) << last.usage.cpu_ms;
+  EXPECT_EQ(last.exit_code, 3);
+  EXPECT_LT(last.usage.cpu_ms, 300);
+}
+
+TEST_P(Languages, WhatIsPrintedBetweenCellsComesWithTheNext) {
+  auto opened = await(pool->open_session(Language::python, Limits{}));
+  ASSERT_TRUE(opened) << opened.error().message;
+  auto cell = [&](std::string code) { return *await((*opened)->run(std::move(code), Limits{})); };
+  EXPECT_EQ(cell("import threading\n"
+                 "threading.Timer(0.2, lambda: print('late', flush=True)).start()\nprint('soon')")
+                .out,
+            "soon\n");
+  usleep(1'000'000);
+  EXPECT_EQ(cell("print('next')").out, "late\nnext\n");
+  EXPECT_EQ(cell("print('last')").out, "last\n");
+}
+
+Async<std::vector<Result<Execution>>> run_many(SandboxPool* pool, int n) {
+  std::vector<Async<Result<Execution>>> works;
+  for (int i = 0; i < n; ++i) {
+    ExecutionRequest request;
+    request.language = i % 3 ? Language::python : Language::bash;
+    request.code = i % 3 ? "print(" + std::to_string(i) + ")" : "echo " + std::to_string(i);
+    works.push_back(pool->run(std::move(request)));
+  }
+  co_return co_await gather(std::move(works));
+}
+
+Async<std::vector<Result<Execution>>> run_many_briefly(SandboxPool* pool, int n,
+                                                       Milliseconds each) {
+  std::vector<Async<Result<Execution>>> works;
+  for (int i = 0; i < n; ++i) {
+    ExecutionRequest request;
+    request.language = Language::bash;
+    request.code = ":";
+    works.push_back(with_deadline(pool->run(std::move(request)), each, "run"));
+  }
+  co_return co_await gather(std::move(works));
+}
+
+// Many waits on the way to a session or a run are called off; what they had taken is free again.
+TEST_P(Languages, WhatIsCalledOffHalfWayLeavesNothingTaken) {
+  for (int round = 0; round < 300; ++round) {
+    auto opening = pool->open_session(Language::python, Limits{});
+    auto session = await(with_deadline(std::move(opening), Milliseconds(round % 5), "session"));
+    if (!session) {
+      EXPECT_EQ(session.error().kind, ErrorKind::timeout) << session.error().message;
+    }
+  }
+  for (int round = 0; round < 60; ++round)
+    (void)await(run_many_briefly(pool.get(), 4, Milliseconds(round % 5)));
+  auto opened = await(pool->open_session(Language::python, Limits{}));
+  ASSERT_TRUE(opened) << opened.error().message;
+  for (const auto& each : await(run_many_briefly(pool.get(), 4, 30s)))
+    EXPECT_TRUE(each) << "slots are lost";
+}
+
+TEST_P(Languages, SetsHaveTheSameOrderInEveryProcess) {
+  const std::string code = "import sys; print(hash('text'), [p for p in sys.path if not p])";
+  const std::string first = python(code).out;
+  EXPECT_THAT(first, HasSubstr(" []")) << "no module of ours is looked for in the workspace";
+  pool.reset();
+  SetUp();
+  EXPECT_EQ(python(code).out, first);
+  auto session = await(pool->open_session(Language::python, Limits{}));
+  ASSERT_TRUE(session) << session.error().message;
+  EXPECT_EQ((*await((*session)->run(code, Limits{}))).out, first);
+}
+
+// An interpreter that hangs as the zygote is given up, and hangs as a guest until its limit.
+TEST(Zygote, IsNotWaitedForWithoutEnd) {
+  char folder[] = "/tmp/hanging-XXXXXX";
+  ASSERT_NE(mkdtemp(folder), nullptr);
+  ASSERT_EQ(chmod(folder, 0755), 0);
+  const std::string bin = std::string(folder) + "/bin";
+  ASSERT_EQ(std::system(("mkdir " + bin +
+                         " && echo 'int pause(void);int main(){for(;;)pause();}' | "
+                         "gcc -x c - -o " +
+                         bin + "/python3")
+                            .c_str()),
+            0);
+  SandboxConfig config;
+  config.python = bin + "/python3";
+  auto pool = make_sandbox_pool(config);
+  ASSERT_TRUE(pool) << pool.error().message;
+  ExecutionRequest request;
+  request.code = "print(1)";
+  request.limits.wall = 500ms;
+  auto ran = await(with_deadline((*pool)->run(request), 60s, "run"));
+  ASSERT_TRUE(ran) << ran.error().message;
+  EXPECT_EQ(ran->ending, Ending::wall_limit) << ran->error;
+  const std::string search = "grep -lsa '^" + bin + "' /proc/[0-9]*/cmdline";
+  EXPECT_NE(std::system(search.c_str()), 0) << "it is killed";
+  std::filesystem::remove_all(folder);
+}
+
 TEST_P(Languages, ManySessionsOneAfterTheOtherUseTheSameFewSlots) {
   std::set<std::string> users;
   for (int i = 0; i < 12; ++i) {
@@ -198,17 +339,6 @@ TEST_P(Languages, MoreSessionsThanSlots) {
     EXPECT_EQ((*await(sessions[static_cast<std::size_t>(i)]->run("x", Limits{}))).out,
               std::to_string(i) + "\n");
   EXPECT_EQ(python("print(1)").out, "1\n");
-}
-
-Async<std::vector<Result<Execution>>> run_many(SandboxPool* pool, int n) {
-  std::vector<Async<Result<Execution>>> works;
-  for (int i = 0; i < n; ++i) {
-    ExecutionRequest request;
-    request.language = i % 3 ? Language::python : Language::bash;
-    request.code = i % 3 ? "print(" + std::to_string(i) + ")" : "echo " + std::to_string(i);
-    works.push_back(pool->run(std::move(request)));
-  }
-  co_return co_await gather(std::move(works));
 }
 
 TEST_P(Languages, ManyAtOnceKeepTheCap) {

@@ -1,6 +1,10 @@
 // Waiting for bells and guests' output. Blind spot: a guest that writes without end is read up to
 // its cap only; the pipe then fills, and the deadline or the kill ends it.
-#include "sandbox/line.h"
+#include "sandbox/waiting.h"
+
+#include <unistd.h>
+
+#include <cerrno>
 
 namespace proctor {
 
@@ -15,6 +19,13 @@ Async<void> Bell::wait() {
   const auto state = co_await asio::this_coro::cancellation_state;
   if (state.cancelled() != asio::cancellation_type::none)
     throw boost::system::system_error(asio::error::operation_aborted);
+}
+
+void Output::keep(std::size_t bytes) {
+  most = bytes;
+  if (text.size() <= most) return;
+  text.resize(most);
+  overflowed = true;
 }
 
 void Output::drain() {

@@ -1,38 +1,14 @@
-// The parent's side of the launcher's messages, and of guests' output, as things to wait for. All
-// of it lives on the pool's one thread.
+// What the pool waits for: bells, and guests' output. All of it lives on the pool's one thread.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <chrono>
 #include <string>
 
 #include "runtime/core/async.h"
-#include "sandbox/wire.h"
 
 namespace proctor {
-
-// A descriptor that closes itself.
-class OwnedFd {
- public:
-  OwnedFd() = default;
-  explicit OwnedFd(int fd) : fd_(fd) {}
-  OwnedFd(OwnedFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  OwnedFd& operator=(OwnedFd&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~OwnedFd() { reset(); }
-  void reset() {
-    if (fd_ >= 0) close(fd_);
-    fd_ = -1;
-  }
-  int get() const { return fd_; }
-  int release() { return std::exchange(fd_, -1); }
-  explicit operator bool() const { return fd_ >= 0; }
-
- private:
-  int fd_ = -1;
-};
 
 // Rings whoever waits; rings without a waiter are lost, so a waiter looks before it waits.
 class Bell {
@@ -61,6 +37,8 @@ struct Output {
   bool overflowed = false;
   bool ended = false;
 
+  // How much is kept from now on; what is there beyond it is cut.
+  void keep(std::size_t bytes);
   // Takes what is there now, without waiting.
   void drain();
 };
