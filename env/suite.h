@@ -18,7 +18,6 @@
 namespace proctor {
 
 class SandboxPool;
-class Models;
 
 struct Grade {
   std::optional<double> reward;  // nothing: this task has no gold to check against
@@ -28,8 +27,6 @@ struct Grade {
 
 struct CheckerServices {
   SandboxPool* sandbox = nullptr;
-  asio::thread_pool* pool = nullptr;
-  Models* models = nullptr;
 };
 
 // Decides whether an answer is right. One checker, one file; thread-safe.

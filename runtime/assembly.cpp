@@ -268,8 +268,7 @@ Status Assembly::build_models() {
 }
 
 Status Assembly::build_tools() {
-  const ToolServices tool_services{
-      .sandbox = sandbox_.get(), .pool = &pool_, .models = &models_, .base_directory = "."};
+  const ToolServices tool_services{.sandbox = sandbox_.get(), .pool = &pool_};
   const auto& registry = Registry<ToolMaker>::instance();
   for (std::size_t i = 0; i < config_.tools.size(); ++i) {
     const PluginUse& use = config_.tools[i];
@@ -306,8 +305,7 @@ Status Assembly::build_tools() {
 }
 
 Status Assembly::build_checkers() {
-  const CheckerServices checker_services{
-      .sandbox = sandbox_.get(), .pool = &pool_, .models = &models_};
+  const CheckerServices checker_services{.sandbox = sandbox_.get()};
   for (const auto& [name, suite] : services_.suites) {
     auto limits = limits_with(config_, suite.limits, name);
     if (!limits) return config_.located("suite", std::move(limits).error());

@@ -1,8 +1,10 @@
-// Exact BM25 over the memory-mapped index: window by window of documents, each term's postings are
-// added into a small table of scores that stays in cache; nothing is pruned.
+// Exact BM25 over the memory-mapped index: window by window of documents, the leading terms'
+// postings are added into a small table of scores that stays in cache. Terms whose largest impact
+// cannot lift a document among the best no longer lead, and are only looked up (MaxScore, with
+// skips).
 //
-// Blind spot: a query reads all postings of its words, so that frequent words in a corpus of
-// millions take milliseconds.
+// Blind spot: a query whose words are all frequent reads most of their postings, which takes
+// milliseconds in a corpus of millions.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -286,7 +288,6 @@ class Bm25Index final : public SearchIndex {
   }
 
   const IndexFacts& facts() const override { return facts_; }
-  const std::string& directory() const override { return directory_; }
 
  private:
   template <class T>

@@ -80,7 +80,6 @@ class SearchIndex {
   // An Error when its bytes are damaged.
   virtual Result<Document> document(std::uint32_t number) const = 0;
   virtual const IndexFacts& facts() const = 0;
-  virtual const std::string& directory() const = 0;
 };
 
 }  // namespace proctor

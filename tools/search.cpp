@@ -132,8 +132,6 @@ Result<ToolRef> make_search(const Options& options, const ToolServices& services
   fs::path path = fs::path(data_directory()) / "foldoc" / "index";
   if (options.given("index")) {
     path = options.text("index");
-    if (path.is_relative() && !services.base_directory.empty())
-      path = fs::path(services.base_directory) / path;
   } else if (std::error_code error; !fs::exists(path, error)) {
     return missing(path.string() +
                    ": the dictionary's index is not there yet; scripts/setup makes it");

@@ -20,8 +20,6 @@ class SandboxPool;  // sandbox/sandbox.h
 struct ToolServices {
   SandboxPool* sandbox = nullptr;
   asio::thread_pool* pool = nullptr;  // for blocking calls and long computation
-  Models* models = nullptr;
-  std::string base_directory;  // relative paths in a config are relative to it
 };
 
 // What belongs to one rollout. Tools with state between calls (a live interpreter) keep it in

@@ -35,9 +35,7 @@ class SearchTool : public testing::Test {
     PROCTOR_CHECK(entry != nullptr);
     auto parsed = Options::parse(options, entry->info.options, "search");
     if (!parsed) return std::move(parsed).error();
-    ToolServices services;
-    services.base_directory = folder_.string();
-    return entry->make(*parsed, services);
+    return entry->make(*parsed, ToolServices{});
   }
 
   static Observation call(const ToolRef& tool, json::object arguments) {
@@ -51,7 +49,7 @@ class SearchTool : public testing::Test {
 };
 
 TEST_F(SearchTool, ShowsNumberedHitsAndRecordsTheirIds) {
-  auto tool = make({{"index", "index"}});
+  auto tool = make({{"index", (folder_ / "index").string()}});
   ASSERT_TRUE(tool) << tool.error().message;
   const Observation seen = call(*tool, {{"query", "Who wrote B? Thompson"}, {"k", 1}});
   EXPECT_EQ(seen.status, ObservationStatus::ok);
@@ -63,7 +61,7 @@ TEST_F(SearchTool, ShowsNumberedHitsAndRecordsTheirIds) {
 }
 
 TEST_F(SearchTool, IsPureAndAnswersAtOnce) {
-  auto tool = make({{"index", "index"}});
+  auto tool = make({{"index", (folder_ / "index").string()}});
   ASSERT_TRUE(tool);
   EXPECT_TRUE((*tool)->pure());
   EXPECT_TRUE((*tool)->instant());
@@ -71,14 +69,14 @@ TEST_F(SearchTool, IsPureAndAnswersAtOnce) {
 }
 
 TEST_F(SearchTool, CutsLongTextsBetweenCharacters) {
-  auto tool = make({{"index", "index"}, {"max_chars", 37}, {"k", 1}});
+  auto tool = make({{"index", (folder_ / "index").string()}, {"max_chars", 37}, {"k", 1}});
   ASSERT_TRUE(tool);
   const Observation seen = call(*tool, {{"query", "title långe"}});
   EXPECT_EQ(seen.content, "Doc 1 Über-långe text without a title, ä ö ...\n");
 }
 
 TEST_F(SearchTool, ReturnsAsManyAsAskedOrAsSet) {
-  auto tool = make({{"index", "index"}, {"k", 2}});
+  auto tool = make({{"index", (folder_ / "index").string()}, {"k", 2}});
   ASSERT_TRUE(tool);
   const auto hits = [&](json::object arguments) {
     return call(*tool, std::move(arguments)).data.at("hits").as_array().size();
@@ -88,7 +86,7 @@ TEST_F(SearchTool, ReturnsAsManyAsAskedOrAsSet) {
 }
 
 TEST_F(SearchTool, TellsThePolicyWhatIsWrongWithItsArguments) {
-  auto tool = make({{"index", "index"}});
+  auto tool = make({{"index", (folder_ / "index").string()}});
   ASSERT_TRUE(tool);
   const auto complaint = [&](json::object arguments) {
     const Observation seen = call(*tool, std::move(arguments));
@@ -113,7 +111,7 @@ TEST_F(SearchTool, FailsWhereItsIndexIsDamagedAndTellsThePolicyNothing) {
     file.seekp(-2, std::ios::end);
     file << "##";
   }
-  auto tool = make({{"index", "index"}, {"k", 3}});
+  auto tool = make({{"index", (folder_ / "index").string()}, {"k", 3}});
   ASSERT_TRUE(tool) << tool.error().message;
   const ToolCall call{"c0", "search", {{"query", "language"}}};
   auto observed = await((*tool)->call(call, std::make_shared<ToolContext>()));
@@ -123,7 +121,7 @@ TEST_F(SearchTool, FailsWhereItsIndexIsDamagedAndTellsThePolicyNothing) {
 }
 
 TEST_F(SearchTool, SaysWhenNothingMatches) {
-  auto tool = make({{"index", "index"}});
+  auto tool = make({{"index", (folder_ / "index").string()}});
   ASSERT_TRUE(tool);
   const Observation seen = call(*tool, {{"query", "zzz"}});
   EXPECT_EQ(seen.status, ObservationStatus::ok);
@@ -132,11 +130,11 @@ TEST_F(SearchTool, SaysWhenNothingMatches) {
 }
 
 TEST_F(SearchTool, IsNotMadeWithoutItsIndex) {
-  auto tool = make({{"index", "nowhere"}});
+  auto tool = make({{"index", (folder_ / "nowhere").string()}});
   ASSERT_FALSE(tool);
   EXPECT_EQ(tool.error().kind, ErrorKind::bad_input);
   EXPECT_NE(tool.error().message.find((folder_ / "nowhere").string()), std::string::npos);
-  EXPECT_FALSE(make({{"index", "index"}, {"k", 0}}));
+  EXPECT_FALSE(make({{"index", (folder_ / "index").string()}, {"k", 0}}));
 }
 
 }  // namespace
