@@ -1,7 +1,5 @@
 // C and C++: compiled in one sandboxed run, executed in another, with the binary kept by content so
 // that the same program is compiled once. Blind spot: a compiler that is upgraded while we run.
-#include <unistd.h>
-
 #include <algorithm>
 
 #include "runtime/core/determinism.h"
@@ -22,12 +20,12 @@ struct Core::Compiled {
 
 Async<Result<Execution>> Core::compile_and_run(ExecutionRequest request) {
   const bool c = request.language == Language::c;
-  const char* compiler = c ? "/usr/bin/gcc" : "/usr/bin/g++";
-  if (access(compiler, X_OK) != 0)
-    co_return missing(std::string(compiler) + " is not there: install " + (c ? "gcc" : "g++"));
+  const LanguageInfo& language = info_of(request.language);
+  if (auto installed = check_installed(language); !installed)
+    co_return std::move(installed).error();
   std::vector<std::string> flags = request.compiler_flags;
   if (flags.empty()) flags = {c ? "-std=gnu17" : "-std=gnu++20", "-O1"};
-  std::string key = compiler;
+  std::string key = language.program;
   for (const auto& flag : flags) key += '\0' + flag;
   key += '\0' + request.code;
   for (const auto& [name, bytes] : request.files) {
@@ -47,13 +45,14 @@ Async<Result<Execution>> Core::compile_and_run(ExecutionRequest request) {
   } else {
     Program program;
     program.code = request.code;
-    program.code_file = c ? "work/main.c" : "work/main.cpp";
+    program.code_file = language.file;
     program.files = request.files;
-    program.arguments = {compiler};
+    program.arguments = {language.program};
     program.arguments.insert(program.arguments.end(), flags.begin(), flags.end());
-    for (const char* argument : {"-I.", "-fmax-errors=20", "-o", "../code/main",
-                                 c ? "main.c" : "main.cpp", "-lm", "-pthread"})
+    for (const char* argument : {"-I.", "-fmax-errors=20", "-o", "../code/main"})
       program.arguments.emplace_back(argument);
+    program.arguments.push_back(from_work(program.code_file));
+    for (const char* argument : {"-lm", "-pthread"}) program.arguments.emplace_back(argument);
     program.fetch = "code/main";
     // A compiler needs more than most programs may have, and is held to limits all the same.
     program.limits = request.limits;

@@ -22,6 +22,11 @@ constexpr Milliseconds kDrain = 2s;  // for the last output of a tree that is be
 
 }  // namespace
 
+std::string from_work(const std::string& file) {
+  constexpr std::string_view kWork = "work/";
+  return file.starts_with(kWork) ? file.substr(kWork.size()) : "../" + file;
+}
+
 // stdin: never ours. Empty input is an end of file.
 Result<OwnedFd> input_descriptor(std::string_view input) {
   if (input.empty()) {
@@ -315,6 +320,11 @@ Async<Result<Execution>> Core::run_program(Program program, std::string* fetched
   co_return execution;
 }
 
+Status Core::check_installed(const LanguageInfo& language) {
+  if (access(language.program, X_OK) == 0) return {};
+  return missing(std::string(language.program) + " is not there: install " + language.package);
+}
+
 Async<Result<Execution>> Core::execute(ExecutionRequest request) {
   for (const auto& name : request.get)
     if (auto checked = check_file_name(name); !checked) co_return std::move(checked).error();
@@ -329,19 +339,17 @@ Async<Result<Execution>> Core::execute(ExecutionRequest request) {
   if (request.language == Language::python) {
     program.code_arguments = std::move(request.arguments);
   } else {
-    const bool bash = request.language == Language::bash;
-    const char* interpreter = bash ? "/bin/bash" : "/usr/bin/node";
-    if (access(interpreter, X_OK) != 0)
-      co_return missing(std::string(interpreter) + " is not there: install " +
-                        (bash ? "bash" : "nodejs"));
-    program.code_file = bash ? "code/main.sh" : "work/main.js";
-    program.arguments = bash ? std::vector<std::string>{interpreter, "../code/main.sh"}
-                             : std::vector<std::string>{
-                                   interpreter,
-                                   "--max-old-space-size=" +
-                                       std::to_string(std::max<std::int64_t>(
-                                           16, count(request.limits.memory) / (1 << 20) * 3 / 4)),
-                                   "main.js"};
+    const LanguageInfo& language = info_of(request.language);
+    if (auto installed = check_installed(language); !installed)
+      co_return std::move(installed).error();
+    program.code_file = language.file;
+    program.arguments = {language.program};
+    if (request.language == Language::js) {
+      const std::int64_t mib = count(request.limits.memory) / (1 << 20) * 3 / 4;
+      program.arguments.push_back("--max-old-space-size=" +
+                                  std::to_string(std::max<std::int64_t>(16, mib)));
+    }
+    program.arguments.push_back(from_work(program.code_file));
     program.arguments.insert(program.arguments.end(), request.arguments.begin(),
                              request.arguments.end());
   }

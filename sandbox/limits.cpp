@@ -13,7 +13,6 @@ namespace {
 constexpr std::array kEndings = {"ok",         "nonzero_exit", "signaled",      "time_limit",
                                  "wall_limit", "memory_limit", "output_limit",  "process_limit",
                                  "file_limit", "denied",       "compile_error", "sandbox_error"};
-constexpr std::array kLanguages = {"python", "c", "cpp", "bash", "js"};
 
 // Inclusive. The floors are what an interpreter needs to start at all.
 struct Range {
@@ -88,13 +87,6 @@ Result<Limits> read_limits(const json::object& options, const Limits& defaults) 
   return limits;
 }
 
-std::optional<Language> parse_language(std::string_view text) {
-  const auto found = std::find(kLanguages.begin(), kLanguages.end(), text);
-  if (found == kLanguages.end()) return std::nullopt;
-  return static_cast<Language>(found - kLanguages.begin());
-}
-
-const char* to_string(Language language) { return kLanguages[static_cast<std::size_t>(language)]; }
 const char* to_string(Ending ending) { return kEndings[static_cast<std::size_t>(ending)]; }
 
 json::object to_json(const Execution& execution) {

@@ -43,6 +43,8 @@ Result<std::optional<World>> forced_world() {
 // folder, so it is free again only when the slot's process, and all below it, has ended.
 constexpr int kMostSlots = 512;
 
+constexpr std::size_t kMostWaiting = 4096;  // executions
+
 class Indices {
  public:
   static Indices& instance() {
@@ -107,7 +109,7 @@ Slot::~Slot() { Indices::instance().give_back(index, asked, std::move(process));
 Core::Core(SandboxConfig config)
     : config_(std::move(config)),
       limiter_(config_.slots ? config_.slots : std::max(1U, std::thread::hardware_concurrency()),
-               config_.most_waiting) {}
+               kMostWaiting) {}
 
 Core::~Core() {
   stop();

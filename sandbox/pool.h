@@ -89,6 +89,9 @@ struct Program {
   Limits limits;
 };
 
+// The name of a file below the box, as its working directory has it.
+std::string from_work(const std::string& file);
+
 // stdin of a guest: a sealed copy, or the null device.
 Result<OwnedFd> input_descriptor(std::string_view input);
 
@@ -146,6 +149,7 @@ class Core : public std::enable_shared_from_this<Core> {
   // execute.cpp
   Async<Result<Execution>> execute(ExecutionRequest request);
   Async<Result<Execution>> compile_and_run(ExecutionRequest request);
+  static Status check_installed(const LanguageInfo& language);
   Async<Result<Execution>> run_program(Program program, std::string* fetched);
   // Whom file work in a workspace is done as; 0: as ourselves.
   std::uint32_t file_uid() const;

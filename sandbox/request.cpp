@@ -62,10 +62,11 @@ Result<ExecutionRequest> read_execution_request(const json::object& object,
   for (const auto& [key, list] : {std::pair{"arguments", &request.arguments},
                                   std::pair{"compiler_flags", &request.compiler_flags}})
     if (auto checked = check_arguments(key, *list); !checked) return std::move(checked).error();
+  std::vector<std::string> known;
+  for (const LanguageInfo& each : languages()) known.emplace_back(each.name);
   const auto parsed = parse_language(language);
   if (!parsed)
-    return bad_input("lang: unknown language '" + language + "'" +
-                     nearest_hint(language, {"python", "c", "cpp", "bash", "js"}));
+    return bad_input("lang: unknown language '" + language + "'" + nearest_hint(language, known));
   request.language = *parsed;
   if (auto allowed = check_network(network); !allowed) return std::move(allowed).error();
   auto limits = read_limits(object, defaults);

@@ -16,6 +16,7 @@
 #include "runtime/core/async.h"
 #include "runtime/core/json.h"
 #include "runtime/core/result.h"
+#include "sandbox/language.h"
 
 namespace proctor {
 
@@ -39,10 +40,6 @@ std::pair<std::int64_t, std::int64_t> limit_range(std::string_view name);
 // Reads the options of `proctor exec` and of requests (time_ms, wall_ms, memory_bytes, ...) over
 // the given defaults.
 Result<Limits> read_limits(const json::object& options, const Limits& defaults = {});
-
-enum class Language { python, c, cpp, bash, js };
-std::optional<Language> parse_language(std::string_view text);
-const char* to_string(Language language);
 
 enum class Ending {
   ok,
@@ -115,17 +112,17 @@ json::object to_json(const Execution& execution);
 class SandboxSession {
  public:
   virtual ~SandboxSession() = default;
-  // One cell; the value of a last expression is shown as a notebook shows it. After a cell that ran
-  // into a limit the session is dead and says so.
+  // One cell; the value of a last expression is shown as a notebook shows it. What was printed
+  // since the last cell comes with it. A cell that had to be ended, or that ended the interpreter,
+  // takes the session along, and `error` says so; one that only was refused a process, or lost a
+  // child for its memory, does not.
   virtual Async<Result<Execution>> run(std::string code, Limits limits,
                                        std::function<void()> started = {}) = 0;
   virtual bool alive() const = 0;
 };
 
 struct SandboxConfig {
-  std::size_t slots = 0;  // executions at once; 0 = one per core
-  std::size_t most_waiting = 4096;
-  std::size_t most_sessions = 256;   // live at once; each keeps a slot of its own
+  std::size_t slots = 0;             // executions at once; 0 = one per core
   bool strict = false;               // any missing layer refuses to start (`missing`)
   std::vector<std::string> require;  // layers below which it refuses
   bool allow_weak = false;           // go on even where guests are nearly as free as we are

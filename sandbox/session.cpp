@@ -218,7 +218,8 @@ struct Core::Place {
 };
 
 Async<Result<std::shared_ptr<SandboxSession>>> Core::open_here(Limits limits) {
-  if (sessions_ >= config_.most_sessions)
+  constexpr std::size_t kMostSessions = 256;  // live at once; each keeps a slot of its own
+  if (sessions_ >= kMostSessions)
     co_return unavailable("there are " + std::to_string(sessions_) + " live sessions already");
   Place place(this);
   auto taken = co_await take_slot();

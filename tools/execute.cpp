@@ -1,8 +1,8 @@
 // python, bash, c, cpp, js: run a program in the sandbox; what it writes is what the policy sees.
 //
 // With `sessions: true`, python keeps a live interpreter for each rollout (and each name in a
-// call's `session`), and shows the value of a last expression. Blind spot: a session that ran into
-// a limit is gone with all it knew; the next call starts a new one and says so.
+// call's `session`), and shows the value of a last expression. Blind spot: a session that had to be
+// ended is gone with all it knew; its last answer says so, and the next call starts a new one.
 #include <fmt/format.h>
 
 #include "sandbox/sandbox.h"
@@ -113,10 +113,9 @@ class Execute final : public Tool {
         pool_(pool) {}
 
   ToolDefinition definition() const override {
-    static constexpr std::array kWords = {"Python 3", "C", "C++20", "bash", "JavaScript (node)"};
     json::object properties{{"code", {{"type", "string"}, {"description", "the whole program"}}}};
-    std::string description = fmt::format("Runs a {} program and returns what it prints.",
-                                          kWords[static_cast<std::size_t>(language_)]);
+    std::string description =
+        fmt::format("Runs a {} program and returns what it prints.", info_of(language_).title);
     if (sessions_) {
       description =
           "Runs Python code in a live interpreter that remembers earlier calls, and returns what "
@@ -247,9 +246,9 @@ Result<ToolRef> make(Language language, const Options& options, const ToolServic
 }
 
 const bool registered = [] {
-  for (const Language language :
-       {Language::python, Language::bash, Language::c, Language::cpp, Language::js}) {
-    const std::string name = to_string(language);
+  for (const LanguageInfo& each : languages()) {
+    const Language language = each.language;
+    const std::string name = each.name;
     Registry<ToolMaker>::instance().add(
         {.name = name,
          .summary = "runs a " + name + " program in the sandbox",

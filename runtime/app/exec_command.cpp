@@ -36,11 +36,8 @@ struct Arguments {
 
 // By the file's ending; "" when it tells nothing.
 std::string language_of(const std::string& file) {
-  static const std::map<std::string, std::string> known{
-      {".py", "python"}, {".c", "c"},   {".cpp", "cpp"}, {".cc", "cpp"},
-      {".cxx", "cpp"},   {".js", "js"}, {".sh", "bash"}, {".bash", "bash"}};
-  const auto found = known.find(std::filesystem::path(file).extension().string());
-  return found == known.end() ? "" : found->second;
+  const auto language = language_of_ending(std::filesystem::path(file).extension().string());
+  return language ? to_string(*language) : "";
 }
 
 json::object limits_object(const Arguments& arguments) {
@@ -65,7 +62,7 @@ Result<ExecutionRequest> request_of(const Arguments& arguments) {
       arguments.language.empty() ? language_of(arguments.file) : arguments.language;
   if (language.empty())
     return bad_input(arguments.file +
-                     ": its name tells no language; --lang does: python, c, cpp, bash or js");
+                     ": its name tells no language; --lang does: " + language_names());
   json::object object = limits_object(arguments);
   object["lang"] = language;
   if (!arguments.network.empty()) object["network"] = arguments.network;
@@ -235,8 +232,7 @@ std::function<Result<int>()> set_up_exec(CLI::App& command) {
   auto arguments = std::make_shared<Arguments>();
   command.add_option("FILE", arguments->file, "the program, or the batch; - is stdin");
   command
-      .add_option("--lang", arguments->language,
-                  "python, c, cpp, bash or js (else by the name's ending)")
+      .add_option("--lang", arguments->language, language_names() + " (else by the name's ending)")
       ->type_name("LANGUAGE");
   // One value each time, so that the program's name is not taken for one more.
   const auto each = [&command](const char* flag, std::vector<std::string>& values, const char* type,
