@@ -369,11 +369,7 @@ struct Process {
 
 std::map<int, Process> all_processes(std::uint32_t uid) {
   std::map<int, Process> all;
-  DIR* stream = opendir("/proc");
-  if (!stream) return all;
-  while (const dirent* entry = readdir(stream)) {
-    const int pid = std::atoi(entry->d_name);
-    if (pid <= 0) continue;
+  for (const pid_t pid : processes()) {
     const std::string directory = "/proc/" + std::to_string(pid);
     const std::string text = CounterFile(directory + "/stat", O_RDONLY).text();
     const auto close = text.rfind(')');  // the name itself may hold spaces and brackets
@@ -395,7 +391,6 @@ std::map<int, Process> all_processes(std::uint32_t uid) {
     }
     all[pid] = process;
   }
-  closedir(stream);
   return all;
 }
 

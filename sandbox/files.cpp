@@ -205,13 +205,19 @@ int open_directory(int directory, const std::string& name) {
   return open_beneath(directory, name, O_RDONLY | O_DIRECTORY);
 }
 
-bool anybody_lives_as(std::uint32_t uid) {
+std::vector<pid_t> processes() {
+  std::vector<pid_t> found;
   DIR* proc = opendir("/proc");
-  if (!proc) return true;
-  bool found = false;
-  while (const dirent* entry = readdir(proc)) {
-    const pid_t pid = std::atoi(entry->d_name);
-    if (pid <= 0) continue;
+  if (!proc) return found;
+  while (const dirent* entry = readdir(proc))
+    if (const pid_t pid = std::atoi(entry->d_name); pid > 0) found.push_back(pid);
+  closedir(proc);
+  return found;
+}
+
+bool anybody_lives_as(std::uint32_t uid) {
+  const auto all = processes();
+  for (const pid_t pid : all) {
     char path[64], text[1024];
     std::snprintf(path, sizeof path, "/proc/%d/status", pid);
     const OwnedFd file(open(path, O_RDONLY | O_CLOEXEC));
@@ -221,10 +227,9 @@ bool anybody_lives_as(std::uint32_t uid) {
     const char* state = std::strstr(text, "\nState:\t");
     const char* owner = std::strstr(text, "\nUid:\t");
     if (!state || !owner || state[8] == 'Z' || state[8] == 'X') continue;
-    if (std::strtoul(owner + 6, nullptr, 10) == uid) found = true;
+    if (std::strtoul(owner + 6, nullptr, 10) == uid) return true;
   }
-  closedir(proc);
-  return found;
+  return all.empty();
 }
 
 pid_t parent_of(pid_t pid) {

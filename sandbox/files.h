@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "runtime/core/result.h"
 #include "sandbox/owned_fd.h"
@@ -42,7 +43,8 @@ Result<OwnedFd> sealed_memory(std::string_view bytes, const char* name);
 // Removes everything below the directory, whatever its modes, without following links.
 void remove_below(const std::string& directory);
 
-pid_t parent_of(pid_t pid);                // 0: no such process
+std::vector<pid_t> processes();  // of this machine, as far as /proc shows them; none: it cannot
+pid_t parent_of(pid_t pid);      // 0: no such process
 bool anybody_lives_as(std::uint32_t uid);  // true also where it cannot be told
 // A directory right below another, through no link; the caller owns it. -1 with errno.
 int open_directory(int directory, const std::string& name);

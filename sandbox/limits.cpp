@@ -1,10 +1,8 @@
-// Names, limits and the Execution record: the sandbox's words as users write and read them.
+// Names of endings, and limits as users write them.
 #include <algorithm>
 #include <array>
 
 #include "runtime/core/config.h"
-#include "runtime/core/unicode.h"
-#include "sandbox/base64.h"
 #include "sandbox/sandbox.h"
 
 namespace proctor {
@@ -29,28 +27,6 @@ constexpr std::array<Range, 9> kRanges = {{{"time_ms", 1, 86'400'000},
                                            {"file_bytes", 0, kTiB},
                                            {"disk_bytes", 4096, kTiB},
                                            {"inodes", 1, 10'000'000}}};
-
-// As the contract has it: bytes that are no UTF-8 become U+FFFD.
-std::string valid_utf8(std::string_view text) {
-  std::string valid;
-  valid.reserve(text.size());
-  for (std::size_t at = 0; at < text.size();) {
-    if (static_cast<unsigned char>(text[at]) < 0x80) {
-      valid += text[at++];
-      continue;
-    }
-    const Character character = decode(text, at);
-    append_utf8(valid, character.point);
-    at += character.bytes;
-  }
-  return valid;
-}
-
-json::array array_of(const std::vector<std::string>& texts) {
-  json::array array;
-  for (const auto& text : texts) array.emplace_back(text);
-  return array;
-}
 
 }  // namespace
 
@@ -88,39 +64,5 @@ Result<Limits> read_limits(const json::object& options, const Limits& defaults) 
 }
 
 const char* to_string(Ending ending) { return kEndings[static_cast<std::size_t>(ending)]; }
-
-json::object to_json(const Execution& execution) {
-  json::object files;
-  for (const auto& [name, bytes] : execution.files) files[name] = to_base64(bytes);
-  json::array missing;
-  for (const auto& layer : execution.isolation.missing)
-    missing.push_back(
-        json::object{{"layer", layer.layer}, {"why", layer.why}, {"remedy", layer.remedy}});
-  json::array denied;
-  for (const auto& [name, count] : execution.denied)
-    denied.push_back(json::object{{"syscall", name}, {"count", count}});
-  json::object record{{"status", to_string(execution.ending)},
-                      {"exit_code", nullptr},
-                      {"signal", nullptr},
-                      {"stdout", valid_utf8(execution.out)},
-                      {"stderr", valid_utf8(execution.err)},
-                      {"stdout_truncated", execution.out_truncated},
-                      {"stderr_truncated", execution.err_truncated},
-                      {"files", std::move(files)},
-                      {"usage",
-                       {{"wall_ms", number_or_null(execution.usage.wall_ms)},
-                        {"cpu_ms", number_or_null(execution.usage.cpu_ms)},
-                        {"peak_memory_bytes", execution.usage.peak_memory_bytes},
-                        {"peak_processes", execution.usage.peak_processes}}},
-                      {"isolation",
-                       {{"level", execution.isolation.level},
-                        {"active", array_of(execution.isolation.active)},
-                        {"missing", std::move(missing)}}},
-                      {"denied", std::move(denied)}};
-  if (execution.exit_code) record["exit_code"] = *execution.exit_code;
-  if (execution.signal) record["signal"] = *execution.signal;
-  if (!execution.error.empty()) record["error"] = execution.error;
-  return record;
-}
 
 }  // namespace proctor

@@ -276,15 +276,8 @@ bool SlotProcess::hunt_down() {
   }
   for (int round = 0; round < 2000; ++round) {
     std::map<pid_t, pid_t> parents;
-    if (DIR* proc = opendir("/proc")) {
-      while (dirent* entry = readdir(proc)) {
-        const pid_t pid = atoi(entry->d_name);
-        if (pid <= 0) continue;
-        const pid_t parent = parent_of(pid);
-        if (parent > 0) parents[pid] = parent;
-      }
-      closedir(proc);
-    }
+    for (const pid_t pid : processes())
+      if (const pid_t parent = parent_of(pid); parent > 0) parents[pid] = parent;
     std::vector<pid_t> below;
     for (const auto& [pid, parent] : parents) {
       pid_t at = pid;

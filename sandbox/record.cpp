@@ -1,0 +1,67 @@
+// The Execution record of the contract.
+#include "runtime/core/unicode.h"
+#include "sandbox/base64.h"
+#include "sandbox/sandbox.h"
+
+namespace proctor {
+namespace {
+
+// As the contract has it: bytes that are no UTF-8 become U+FFFD.
+std::string valid_utf8(std::string_view text) {
+  std::string valid;
+  valid.reserve(text.size());
+  for (std::size_t at = 0; at < text.size();) {
+    if (static_cast<unsigned char>(text[at]) < 0x80) {
+      valid += text[at++];
+      continue;
+    }
+    const Character character = decode(text, at);
+    append_utf8(valid, character.point);
+    at += character.bytes;
+  }
+  return valid;
+}
+
+json::array array_of(const std::vector<std::string>& texts) {
+  json::array array;
+  for (const auto& text : texts) array.emplace_back(text);
+  return array;
+}
+
+}  // namespace
+
+json::object to_json(const Execution& execution) {
+  json::object files;
+  for (const auto& [name, bytes] : execution.files) files[name] = to_base64(bytes);
+  json::array missing;
+  for (const auto& layer : execution.isolation.missing)
+    missing.push_back(
+        json::object{{"layer", layer.layer}, {"why", layer.why}, {"remedy", layer.remedy}});
+  json::array denied;
+  for (const auto& [name, count] : execution.denied)
+    denied.push_back(json::object{{"syscall", name}, {"count", count}});
+  json::object record{{"status", to_string(execution.ending)},
+                      {"exit_code", nullptr},
+                      {"signal", nullptr},
+                      {"stdout", valid_utf8(execution.out)},
+                      {"stderr", valid_utf8(execution.err)},
+                      {"stdout_truncated", execution.out_truncated},
+                      {"stderr_truncated", execution.err_truncated},
+                      {"files", std::move(files)},
+                      {"usage",
+                       {{"wall_ms", number_or_null(execution.usage.wall_ms)},
+                        {"cpu_ms", number_or_null(execution.usage.cpu_ms)},
+                        {"peak_memory_bytes", execution.usage.peak_memory_bytes},
+                        {"peak_processes", execution.usage.peak_processes}}},
+                      {"isolation",
+                       {{"level", execution.isolation.level},
+                        {"active", array_of(execution.isolation.active)},
+                        {"missing", std::move(missing)}}},
+                      {"denied", std::move(denied)}};
+  if (execution.exit_code) record["exit_code"] = *execution.exit_code;
+  if (execution.signal) record["signal"] = *execution.signal;
+  if (!execution.error.empty()) record["error"] = execution.error;
+  return record;
+}
+
+}  // namespace proctor
