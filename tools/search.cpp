@@ -98,7 +98,7 @@ class Search final : public Tool {
       auto work = [index = index_, query, k, max_chars = max_chars_] {
         return answer(*index, query, k, max_chars);
       };
-      observation = co_await on_pool(*pool_, std::move(work));
+      observation = co_await on_pool(pool_, std::move(work));
     }
     if (!observation) co_return observation;
     observation->usage.wall_ms = to_ms(clock_.steady() - began);

@@ -146,11 +146,16 @@ Async<std::vector<T>> gather(std::vector<Async<T>> works) {
 }
 
 // Runs a blocking or long computation on a pool thread and resumes on the caller's executor. The
-// computation itself cannot be cancelled: keep it short, or let it look at a flag of its own.
+// computation itself cannot be cancelled: keep it short, or let it look at a flag of its own. A
+// cancellation of the caller counts from its next wait on: asio's own way of passing one on to
+// another thread may touch a signal that is gone (sandbox/crossing.h).
 template <class F>
-Async<std::invoke_result_t<F>> on_pool(asio::thread_pool& pool, F work) {
+Async<std::invoke_result_t<F>> on_pool(asio::thread_pool* pool, F work) {
   auto task = [](F inner) -> Async<std::invoke_result_t<F>> { co_return inner(); };
-  co_return co_await asio::co_spawn(pool, task(std::move(work)), asio::use_awaitable);
+  auto there =
+      asio::co_spawn(*pool, task(std::move(work)),
+                     asio::bind_cancellation_slot(asio::cancellation_slot(), asio::use_awaitable));
+  co_return co_await std::move(there);
 }
 
 // At most `capacity` leases at a time, handed out first come, first served; safe from any thread.
