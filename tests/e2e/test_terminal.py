@@ -107,9 +107,9 @@ def pages(scratch):
     # For machines both have one shape, cut only where --limit says so, and totals only of the whole.
     of_file = json.loads(proctor("show", "done/trajectories.jsonl", "--json", cwd=scratch.path).stdout)
     key = lambda entry: (entry["label"], entry["level"])  # noqa: E731
-    timeless = [[{name: value for name, value in entry.items() if name not in ("wall_ms", "mean")}
-                 for entry in sorted(page["labels"], key=key)] for page in (from_store, of_file)]
-    check_equal(timeless[0], timeless[1], "labels of directory and file")
+    counts = [[{name: entry[name] for name in ("supervisor", "label", "level", "labels", "failed", "executions")}
+               for entry in sorted(page["labels"], key=key)] for page in (from_store, of_file)]
+    check_equal(counts[0], counts[1], "labels of directory and file")
     check_equal(set(from_store["labels"][0]), set(of_file["labels"][0]), "keys of directory and file")
     check_equal(set(from_store), set(of_file), "keys of both pages")
     for source in ("done", "done/trajectories.jsonl"):
@@ -248,6 +248,18 @@ def command_line(scratch):
     result = proctor("bench", "sandbox", "--executions", "2", "--parallel", "1")
     check("bottleneck: not measured" in result.stderr, "bench sandbox of one at once: " + result.stderr)
     check_equal(json.loads(result.stdout)["runs"][0]["failures"], 0, "nothing failed")
+    # Executions that fail are counted: here the launcher is killed under them.
+    bench = subprocess.Popen([BINARY, "bench", "sandbox", "--executions", "2000", "--parallel", "1"],
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(1)
+    with open(f"/proc/{bench.pid}/task/{bench.pid}/children", encoding="utf-8") as file:
+        for child in file.read().split():
+            os.kill(int(child), signal.SIGKILL)
+    said, told = bench.communicate(timeout=60)
+    check_equal(bench.returncode, 1, "bench sandbox without a launcher: " + told)
+    ran = json.loads(said)["runs"][0]
+    check(ran["failures"] > 0 and ran["executions"] + ran["failures"] == 2000, f"failures are counted: {ran}")
+    check("bottleneck: not measured" in told and "executions failed" in told, "and said: " + told)
     result = proctor("bench", "loop", "--rollouts", "16", "--delay-ms", "20")
     check("bottleneck: the model" in result.stderr, "bench loop: " + result.stderr)
     dry = proctor("run", config, "--dry-run", cwd=scratch.path)
@@ -291,7 +303,7 @@ def no_more_processes(scratch):
     bystander = subprocess.Popen(["sleep", "100"], **somebody)
     os.chmod(scratch.path, 0o777)
     told = []
-    for most in range(2, 9):
+    for most in range(2, 5):  # the launcher, the server, its thread
         limit = lambda: resource.setrlimit(resource.RLIMIT_NPROC, (others + most,) * 2)  # noqa: E731
         result = subprocess.run([BINARY, "bench", "loop", "--rollouts", "2"], capture_output=True, text=True,
                                 timeout=60, preexec_fn=limit, cwd=scratch.path,
