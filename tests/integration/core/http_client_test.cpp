@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 
 #include <boost/asio/connect.hpp>
 #include <boost/asio/detached.hpp>
@@ -342,9 +343,9 @@ class FullQueue {
     for (int i = 0; i < 4; ++i) {
       tcp::socket& socket = waiting_.emplace_back(context_);
       socket.open(tcp::v4());
-      socket.non_blocking(true);
-      boost::system::error_code in_progress;
-      socket.connect(acceptor_.local_endpoint(), in_progress);
+      socket.native_non_blocking(true);
+      const tcp::endpoint place = acceptor_.local_endpoint();
+      (void)!::connect(socket.native_handle(), place.data(), place.size());  // in progress
     }
   }
   unsigned short port() const { return acceptor_.local_endpoint().port(); }
