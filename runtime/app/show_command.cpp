@@ -72,7 +72,8 @@ LabelTotals totals_of(const LabelTotal& sum) {
   return totals;
 }
 
-// As `supervisors` of summary.json has them, which a file's totals come from.
+// As `supervisors` of summary.json has them, which a file's totals come from; but the store counts
+// no verdicts other than these three.
 json::object label_json(const LabelTotal& sum) {
   const LabelTotals totals = totals_of(sum);
   json::object verdicts;
