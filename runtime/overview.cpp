@@ -80,25 +80,6 @@ json::object to_json(const SuiteOverview& suite) {
           {"errors", suite.errors}};
 }
 
-json::object to_json(const LabelTotal& total) {
-  const double valued = static_cast<double>(total.valued);
-  return {{"supervisor", total.supervisor},
-          {"label", total.name},
-          {"level", total.level},
-          {"trajectories", total.trajectories},
-          {"labels", total.count},
-          {"mean", total.valued > 0 ? number_or_null(total.total / valued) : json::value(nullptr)},
-          {"least", optional_json(total.least)},
-          {"most", optional_json(total.most)},
-          {"correct", total.correct},
-          {"incorrect", total.incorrect},
-          {"neutral", total.neutral},
-          {"failed", total.failed},
-          {"model_calls", total.model_calls},
-          {"executions", total.executions},
-          {"wall_ms", number_or_null(total.wall_ms)}};
-}
-
 json::object to_json(const TrajectoryRow& row) {
   return {{"id", row.id},
           {"task_id", row.task_id},

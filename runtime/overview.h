@@ -23,7 +23,6 @@ struct SuiteOverview {
 std::vector<SuiteOverview> overview_of(const std::vector<TrajectoryRow>& rows);
 
 json::object to_json(const SuiteOverview& suite);
-json::object to_json(const LabelTotal& total);
 json::object to_json(const TrajectoryRow& row);
 
 }  // namespace proctor
