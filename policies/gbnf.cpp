@@ -169,7 +169,7 @@ std::string Grammar::object(const std::string& name, const json::object& schema)
                                          [&](const json::value& one) {
                                            return one.is_string() && one.get_string() == key;
                                          });
-      std::string pair = literal(json::serialize(json::value(key)) + ": ");
+      std::string pair = literal(json::serialize(json::value(key)).append(": "));
       pair.append(" ").append(value(name + "-" + key, property.value()));
       (is_needed ? required : optional).push_back(std::move(pair));
     }

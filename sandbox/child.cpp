@@ -32,7 +32,7 @@ constexpr int kMostGuests = 2048;
 constexpr int kMostStrings = 1024;
 constexpr int kChannel = 3;
 constexpr int kReport = 4;
-constexpr int kOutOfTheWay = 64;
+constexpr int kOutOfTheWay = kReport + 1;  // low: the limit of open files may be small
 
 struct Guest {
   pid_t pid;

@@ -36,9 +36,9 @@ def main():
         # "SIZE SIZE ...\n", then the arguments and, last, the code.
         with open(fd, "rb") as stream:
             head = stream.readline()
-            parts = [stream.read(int(size)).decode("utf-8", "surrogateescape")
-                     for size in head.split()]
-        return parts[:-1], parts[-1]
+            parts = [stream.read(int(size)) for size in head.split()]
+        # The code stays bytes: what encoding it is in, and whether it is, is for compile() to say.
+        return [part.decode("utf-8", "surrogateescape") for part in parts[:-1]], parts[-1]
 
     def report_exception():
         kind, value, trace = sys.exc_info()
@@ -48,7 +48,8 @@ def main():
         traceback.print_exception(kind, value.with_traceback(trace), trace)
 
     def remember_lines(name, code):
-        linecache.cache[name] = (len(code), None, code.splitlines(True), name)
+        lines = code.decode("utf-8", "replace").splitlines(True)
+        linecache.cache[name] = (len(code), None, lines, name)
 
     def exit_code_of(exit):
         if exit.code is None:
@@ -126,7 +127,7 @@ def main():
         remember_lines(name, code)
         tree = ast.parse(code, name)
         last = None
-        if tree.body and isinstance(tree.body[-1], ast.Expr) and not code.rstrip().endswith(";"):
+        if tree.body and isinstance(tree.body[-1], ast.Expr) and not code.rstrip().endswith(b";"):
             last = ast.Expression(tree.body.pop().value)
         if tree.body:
             exec(compile(tree, name, "exec", dont_inherit=True), names)

@@ -89,6 +89,12 @@ def refusals():
     assert done.returncode == 2, done
 
 
+def few_open_files():
+    """A small limit of the shell's is enough for one program at a time."""
+    value = record("--lang", "python", "-", stdin="print(1)", prefix=("prlimit", "--nofile=64:64"))
+    assert value["stdout"] == "1\n", value
+
+
 def batches():
     requests = [{"id": i, "lang": "python", "code": "print(%d * 2)" % i} for i in range(12)]
     requests.append({"id": "c", "lang": "c", "code": "int main(){return 5;}"})
@@ -369,6 +375,7 @@ def as_an_ordinary_user():
 
 one_program()
 refusals()
+few_open_files()
 batches()
 nothing_is_left_after_kill_9()
 a_slot_that_does_not_end_is_not_waited_for()

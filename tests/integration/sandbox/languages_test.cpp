@@ -25,6 +25,14 @@ TEST_P(Languages, EachSaysHello) {
             "hi\n");
 }
 
+TEST_P(Languages, PythonSaysWhatIsWrongWithTheBytesOfAProgram) {
+  const Execution none = python("print('\xE9')");
+  EXPECT_EQ(none.ending, Ending::nonzero_exit);
+  EXPECT_THAT(none.err, HasSubstr("SyntaxError"));
+  EXPECT_THAT(none.err, HasSubstr("main.py"));
+  EXPECT_EQ(python("# coding: latin-1\nprint(ord('\xE9'))").out, "233\n") << "it may say which";
+}
+
 TEST_P(Languages, JavaScriptWhereNodeIs) {
   ExecutionRequest request;
   request.language = Language::js;
