@@ -116,7 +116,7 @@ Result<Plan> check_all(const Input& input, const Labeller& labeller) {
   Plan plan;
   std::set<std::string> suites;
   std::unordered_map<std::string, std::string> task_of_group;
-  auto status = input.read([&](Trajectory record) -> Status {
+  auto status = input.read([&](const Trajectory& record) -> Status {
     if (auto accepted = labeller.accepts(record); !accepted) return accepted;
     ++plan.records;
     if (record.task && !record.task->suite.empty()) suites.insert(record.task->suite);
@@ -162,7 +162,7 @@ class Pipeline {
   Async<void> one(Unit unit);
   // False when no more is to be started.
   bool start(Unit unit, bool ordered);
-  void finished(const Unit& unit, Labeller::Labelled labelled);
+  void finished(const Unit& unit, const Labeller::Labelled& labelled);
   void flush(bool all);
   void stop(Status status);
 
@@ -192,7 +192,7 @@ Async<void> Pipeline::one(Unit unit) {
     thrown = std::current_exception();
   }
   if (!thrown) {
-    finished(unit, std::move(labelled));
+    finished(unit, labelled);
   } else if (!is_cancellation(thrown)) {
     try {
       std::rethrow_exception(thrown);
@@ -205,7 +205,7 @@ Async<void> Pipeline::one(Unit unit) {
   changed_.notify_all();
 }
 
-void Pipeline::finished(const Unit& unit, Labeller::Labelled labelled) {
+void Pipeline::finished(const Unit& unit, const Labeller::Labelled& labelled) {
   std::vector<std::string> lines;
   std::size_t labels = 0;
   std::set<std::string> labelled_by;
@@ -315,7 +315,7 @@ Pipeline::Report Pipeline::run(const Input& input, Plan plan) {
   });
   std::promise<void> joined;
   auto join = nursery_.join();
-  asio::co_spawn(strand_, std::move(join), [&](std::exception_ptr) { joined.set_value(); });
+  asio::co_spawn(strand_, std::move(join), [&](const std::exception_ptr&) { joined.set_value(); });
   joined.get_future().wait();
   asio::post(loop_, [&] { signals.cancel(); });
   guard.reset();

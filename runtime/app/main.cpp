@@ -17,6 +17,7 @@
 #include "runtime/core/records.h"
 #include "sandbox/sandbox.h"
 
+namespace proctor {
 namespace {
 
 constexpr const char* kNoStdout = "stdout: cannot be written";
@@ -41,10 +42,7 @@ int ended(int code) {
   return code == 0 ? 1 : code;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  using namespace proctor;
+int run(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   // A closed standard descriptor's number must not become that of something else.
   int nothing = ::open("/dev/null", O_RDWR);
@@ -84,16 +82,28 @@ int main(int argc, char** argv) {
     std::cerr << "proctor: sandbox launcher: " << launcher.error().message << "\n";
     return exit_code(launcher.error().kind);
   }
+  Result<int> result = internal_error("");
   try {
-    const Result<int> result = chosen();
-    if (result) return ended(*result);
-    const Error& error = result.error();
-    // It may quote what a model or a file said.
-    if (error.message.find(kNoStdout) == std::string::npos || !reader_has_gone())
-      std::cerr << "proctor: " << harmless(error.message, true) << "\n";
-    return exit_code(error.kind);
+    result = chosen();
+  } catch (const std::exception& bug) {
+    result = internal_error(bug.what());
+  }
+  if (result) return ended(*result);
+  const Error& error = result.error();
+  // It may quote what a model or a file said.
+  if (error.message.find(kNoStdout) == std::string::npos || !reader_has_gone())
+    std::cerr << "proctor: " << harmless(error.message, true) << "\n";
+  return exit_code(error.kind);
+}
+
+}  // namespace
+}  // namespace proctor
+
+int main(int argc, char** argv) {
+  try {
+    return proctor::run(argc, argv);
   } catch (const std::exception& error) {
-    std::cerr << "proctor: " << harmless(error.what(), true) << "\n";
+    std::fprintf(stderr, "proctor: %s\n", error.what());  // before any command was chosen
     return 1;
   }
 }

@@ -470,7 +470,7 @@ asio::awaitable<void> MockServer::Shared::serve(std::shared_ptr<Stream> stream,
       input.erase(0, head_end + 4 + length);
     }
   } catch (const std::exception&) {
-    // The client went away, or sent what is no JSON: this connection ends.
+    co_return;  // the client went away, or sent what is no JSON: this connection ends
   }
 }
 
