@@ -289,6 +289,7 @@ Status Assembly::build_tools() {
       return config_.located(at, bad_input("tools: two of them are called '" + name + "'"));
   }
   std::vector<std::string> names;
+  names.reserve(services_.tools.size());
   for (const auto& [name, tool] : services_.tools) names.push_back(name);
   for (const auto& [name, suite] : services_.suites)
     for (const auto& tool : suite.tools)

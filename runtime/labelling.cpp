@@ -97,12 +97,14 @@ Async<Labeller::Chain> Labeller::ask_on_turns(SupervisorInstance instance,
 // said of the turns, as at a rollout's end.
 Async<std::vector<Labeller::Chain>> Labeller::ask_all_hooks(TrajectoryRef record) const {
   std::vector<Async<Chain>> of_turns;
+  of_turns.reserve(supervisors_.size());
   for (const auto& instance : supervisors_) of_turns.push_back(ask_on_turns(instance, record));
   std::vector<Chain> chains = co_await gather(std::move(of_turns));
   auto whole = std::make_shared<Trajectory>(*record);
   for (const Chain& chain : chains)
     whole->labels.insert(whole->labels.end(), chain.labels.begin(), chain.labels.end());
   std::vector<Async<SupervisorAnswer>> of_the_end;
+  of_the_end.reserve(supervisors_.size());
   for (const auto& instance : supervisors_)
     of_the_end.push_back(ask_supervisor(instance, Hook::on_finished, whole, deadline_));
   auto answers = co_await gather(std::move(of_the_end));

@@ -124,7 +124,7 @@ bool check_lengths(const Tokens& tokens, Complaints& wrong) {
 void check_each_token(const Tokens& tokens, std::size_t turns, Complaints& wrong) {
   check_logprobs(tokens.logprobs, "tokens.logprobs", wrong);
   for (std::size_t i = 0; i < tokens.ids.size() && !wrong.enough(); ++i) {
-    const int mask = tokens.loss_mask[i];
+    const int mask{tokens.loss_mask[i]};
     if (mask != 0 && mask != 1) wrong.add("tokens.loss_mask[{}] is {}, expected 0 or 1", i, mask);
     if (mask == 0 && tokens.logprobs[i] != 0)
       wrong.add("tokens.logprobs[{}] is {} where loss_mask is 0", i, tokens.logprobs[i]);

@@ -82,6 +82,7 @@ Result<TlsContext> make_tls_context(const std::string& ca_file) {
 TlsSession::TlsSession(SSL_CTX* context, int fd, const std::string& host) : ssl_(SSL_new(context)) {
   PROCTOR_CHECK(ssl_);
   BIO* bio = BIO_new(quiet_socket());
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): what OpenSSL keeps for us is a pointer.
   BIO_set_data(bio, reinterpret_cast<void*>(static_cast<std::intptr_t>(fd)));
   BIO_set_init(bio, 1);
   SSL_set_bio(ssl_, bio, bio);

@@ -56,7 +56,7 @@ void Nursery::spawn(const asio::any_io_executor& where, Async<void> child) {
     state_->children.emplace(id, entry);
     cancelled = state_->cancelled;
   }
-  auto done = [state = state_, id, entry](std::exception_ptr thrown) {
+  auto done = [state = state_, id, entry](const std::exception_ptr& thrown) {
     std::lock_guard lock(state->mutex);
     state->children.erase(id);
     if (thrown && !state->failure && !is_cancellation(thrown)) state->failure = thrown;
