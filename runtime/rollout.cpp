@@ -31,7 +31,7 @@ constexpr const char* kSpent = "spent";
 constexpr const char* kCut = "cut";
 class Rollout {
  public:
-  Rollout(const RolloutServices& services, RolloutPlan plan, asio::any_io_executor strand)
+  Rollout(const RolloutServices& services, RolloutPlan plan, const asio::any_io_executor& strand)
       : services_(services),
         config_(*services.config),
         limits_(limits_of(services, *plan.task)),

@@ -452,7 +452,7 @@ Result<RunResult> Run::execute() {
   // On a strand like the rollouts: with several threads, what it waits for must not be touched by
   // two of them at once.
   asio::co_spawn(asio::make_strand(loop), std::move(body),
-                 [&](std::exception_ptr failure, Status result) {
+                 [&](const std::exception_ptr& failure, Status result) {
                    thrown = failure;
                    status = std::move(result);
                    guard.reset();

@@ -87,6 +87,7 @@ const std::vector<OptionInfo> kSandbox = {number_of("slots", 0, 0)};
 
 std::vector<std::string> names_of(const std::vector<OptionInfo>& options) {
   std::vector<std::string> names;
+  names.reserve(options.size());
   for (const auto& option : options) names.push_back(option.name);
   return names;
 }

@@ -146,7 +146,7 @@ void show_tool_example(const PluginInfo& info) {
 
 std::function<Result<int>()> set_up(
     CLI::App& command, const char* what,
-    std::function<Result<int>(const std::string& name, bool as_json)> run) {
+    const std::function<Result<int>(const std::string& name, bool as_json)>& run) {
   auto name = std::make_shared<std::string>();
   auto as_json = std::make_shared<bool>(false);
   command.add_option("NAME", *name, std::string("one ") + what + ", with its options");

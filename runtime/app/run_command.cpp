@@ -47,8 +47,7 @@ int exit_code_of(const RunResult& result) {
 
 // What another try may mend.
 std::string next_try(const RunResult& result) {
-  const std::string again = "roll out again what ended in error",
-                    grade = "grade what was not graded";
+  std::string again = "roll out again what ended in error", grade = "grade what was not graded";
   if (result.errors == 0) return grade;
   return result.errors < result.summary.errors() ? again + ", and " + grade : again;
 }

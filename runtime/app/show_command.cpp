@@ -39,6 +39,7 @@ std::string number(const std::optional<double>& value) {
 
 std::string suites_text(const std::vector<SuiteOverview>& suites) {
   std::vector<SuiteTotals> totals;
+  totals.reserve(suites.size());
   for (const auto& suite : suites)
     totals.push_back({.suite = harmless(suite.suite, false),
                       .tasks = suite.tasks,

@@ -146,7 +146,7 @@ std::string wrapped(std::string_view text, std::size_t width, std::size_t indent
 }
 
 std::string shortened(std::string_view text, std::size_t width) {
-  const std::string clean = harmless(text, false);
+  std::string clean = harmless(text, false);
   if (display_width(clean) <= width) return clean;
   return clean.substr(0, bytes_within(clean, width > 3 ? width - 3 : 1)) + "...";
 }

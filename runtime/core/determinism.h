@@ -15,7 +15,8 @@ namespace proctor {
 std::uint64_t derive_seed(std::uint64_t parent, std::string_view name);
 std::uint64_t derive_seed(std::uint64_t parent, std::uint64_t index);
 template <class First, class Second, class... Rest>
-std::uint64_t derive_seed(std::uint64_t parent, First first, Second second, Rest... rest) {
+std::uint64_t derive_seed(std::uint64_t parent, const First& first, const Second& second,
+                          const Rest&... rest) {
   return derive_seed(derive_seed(parent, first), second, rest...);
 }
 
