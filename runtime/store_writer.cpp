@@ -79,20 +79,21 @@ Async<Status> StoreWriter::write(Change change) {
 
 void StoreWriter::enqueue(Change change, std::shared_ptr<Waiter> waiter) {
   std::size_t queued = 0;
-  bool closed = false;
+  bool closed = false, refused = false;
   {
     std::lock_guard lock(mutex_);
     closed = closing_;
-    if (!closed && queued_.size() < kMostQueued) {
+    refused = closed || queued_.size() >= kMostQueued;
+    if (!refused) {
       queued_.push_back(std::move(change));
-      waiting_.push_back(std::move(waiter));
+      waiting_.push_back(waiter);
       queued = queued_.size();
       usage_.highest_queued = std::max(usage_.highest_queued, queued);
     }
   }
   // Between the first and a full batch the thread sleeps out its moment undisturbed.
   if (queued == 1 || queued == kFullBatch) wake_.notify_one();
-  if (queued == 0)
+  if (refused)
     waiter->complete(
         internal_error(closed ? "the store is closed" : "the store has too many writes waiting"));
 }

@@ -157,6 +157,7 @@ json::object Summary::to_json() const {
 
 std::string Summary::to_text() const {
   std::vector<SuiteTotals> suites;
+  suites.reserve(suites_.size());
   for (const auto& [name, line] : suites_)
     suites.push_back({.suite = name,
                       .tasks = static_cast<std::int64_t>(line.tasks.size()),
@@ -185,6 +186,7 @@ bool Summary::labelled_by(const std::string& alias) const {
 std::string Summary::labels_text() const {
   if (labels_.empty()) return "";
   std::vector<LabelTotals> labels;
+  labels.reserve(labels_.size());
   for (const auto& [key, line] : labels_)
     labels.push_back({.supervisor = std::get<0>(key),
                       .label = std::get<1>(key),

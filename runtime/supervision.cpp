@@ -32,7 +32,7 @@ struct Supervision::Asked {
 };
 
 Supervision::Supervision(const std::vector<SupervisorInstance>& supervisors, Milliseconds deadline,
-                         asio::any_io_executor strand, std::function<void()> on_stop)
+                         const asio::any_io_executor& strand, std::function<void()> on_stop)
     : supervisors_(supervisors),
       deadline_(deadline),
       strand_(strand),
@@ -40,7 +40,7 @@ Supervision::Supervision(const std::vector<SupervisorInstance>& supervisors, Mil
       nursery_(strand),
       latest_(supervisors.size()) {}
 
-void Supervision::turn_finished(TrajectoryRef so_far) {
+void Supervision::turn_finished(const TrajectoryRef& so_far) {
   auto asked = std::make_shared<Asked>();
   asked->answers.resize(supervisors_.size());
   const int turn = static_cast<int>(so_far->turns.size()) - 1;

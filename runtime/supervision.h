@@ -26,10 +26,10 @@ class Supervision {
  public:
   // The supervisors outlive it. `on_stop` is called once, when a supervisor decides to stop.
   Supervision(const std::vector<SupervisorInstance>& supervisors, Milliseconds deadline,
-              asio::any_io_executor strand, std::function<void()> on_stop);
+              const asio::any_io_executor& strand, std::function<void()> on_stop);
 
   // Starts the hooks for the last turn of `so_far`.
-  void turn_finished(TrajectoryRef so_far);
+  void turn_finished(const TrajectoryRef& so_far);
   // What is known of a turn already, from a journal.
   void restore(int turn, TurnFinding finding);
   // Waits until every supervisor that may decide has spoken on all turns so far.

@@ -24,7 +24,7 @@ Observation refusal(const ToolCall& call, ObservationStatus status, std::string 
 ToolRunner::ToolRunner(const RolloutServices& services, const RolloutLimits& limits,
                        const std::vector<ToolDefinition>& definitions, Budget& budget,
                        Supervision& supervision, StopAlarm& alarm, ToolContext context,
-                       asio::any_io_executor strand)
+                       const asio::any_io_executor& strand)
     : services_(services),
       limits_(limits),
       definitions_(definitions),

@@ -21,7 +21,7 @@ class ToolRunner {
   ToolRunner(const RolloutServices& services, const RolloutLimits& limits,
              const std::vector<ToolDefinition>& definitions, Budget& budget,
              Supervision& supervision, StopAlarm& alarm, ToolContext context,
-             asio::any_io_executor strand);
+             const asio::any_io_executor& strand);
 
   // The observations of a turn's calls, in their order: side by side, but those with state one
   // after another. What leaves a trace waits for the decision on the turns before; a stop calls all

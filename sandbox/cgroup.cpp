@@ -85,7 +85,7 @@ class RunFolders {
 class CgroupV1 final : public Cgroup {
  public:
   // The folders of memory and cpu are there already.
-  CgroupV1(std::string memory, std::string pids, std::string cpu)
+  CgroupV1(const std::string& memory, std::string pids, const std::string& cpu)
       : directories_{memory, cpu},
         folders_(std::move(pids)),
         limit_(memory + "/memory.limit_in_bytes", O_RDWR),

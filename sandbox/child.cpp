@@ -56,9 +56,10 @@ bool is_pidfd_join(const Packet& packet) {
 bool place_descriptors(const Packet& spawn, int& report) {
   int moved[4] = {-1, -1, -1, -1};
   const bool parks = spawn.message.flags & wire::kPark;
-  for (int i = 0; i < 3; ++i)
-    if ((moved[i] = fcntl(spawn.fds[i], F_DUPFD_CLOEXEC, kOutOfTheWay)) < 0) return false;
-  if (parks && (moved[3] = fcntl(spawn.fds[4], F_DUPFD_CLOEXEC, kOutOfTheWay)) < 0) return false;
+  for (int i = 0; i < (parks ? 4 : 3); ++i) {
+    moved[i] = fcntl(spawn.fds[i < 3 ? i : 4], F_DUPFD_CLOEXEC, kOutOfTheWay);
+    if (moved[i] < 0) return false;
+  }
   const int moved_report = fcntl(report, F_DUPFD_CLOEXEC, kOutOfTheWay);
   if (moved_report < 0) return false;
   for (int i = 0; i < 3; ++i)

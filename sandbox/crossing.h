@@ -30,7 +30,7 @@ Async<T> run_on(asio::io_context* context, Async<T> work) {
       });
     auto waits = asio::make_work_guard(handler);
     auto answer = [handler = std::move(handler), waits = std::move(waits), signal](
-                      std::exception_ptr thrown, T value) mutable {
+                      const std::exception_ptr& thrown, T value) mutable {
       const auto here = waits.get_executor();
       asio::post(here, [handler = std::move(handler), waits = std::move(waits), thrown,
                         value = std::move(value)]() mutable {

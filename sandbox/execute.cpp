@@ -58,7 +58,8 @@ void Core::add_limits(wire::Message& message, const Limits& limits, bool with_cp
   // so does everything else that we run.
   int others = tree_is_counted ? 16 : 1;
   if (world_ == World::reduced && geteuid() != 0) others = tasks_of(geteuid());
-  add(RLIMIT_NPROC, static_cast<std::uint64_t>(limits.processes + others));
+  add(RLIMIT_NPROC,
+      static_cast<std::uint64_t>(limits.processes) + static_cast<std::uint64_t>(others));
   if (!tree_is_counted) add(RLIMIT_DATA, static_cast<std::uint64_t>(count(limits.memory)) * 4);
 }
 
@@ -84,8 +85,8 @@ Async<void> Core::read_output(GuestRef guest, bool err) {
 }
 
 // Size of the workspace, files, and the program's own file.
-Async<Status> Core::furnish(SlotRef slot, const Program& program) {
-  const Limits& limits = program.limits;
+Async<Status> Core::furnish(SlotRef slot, const Program* program) {
+  const Limits& limits = program->limits;
   if (count(limits.disk) != slot->box_bytes || limits.inodes != slot->box_inodes) {
     wire::Message message;
     message.kind = wire::Kind::resize;
@@ -106,13 +107,13 @@ Async<Status> Core::furnish(SlotRef slot, const Program& program) {
   const std::uint32_t owner = slot->host_uid;
   const ActAs as(file_uid());
   const OwnedFd work(open_directory(slot->box.get(), "work"));
-  for (const auto& [name, bytes] : program.files) {
+  for (const auto& [name, bytes] : program->files) {
     if (auto checked = check_file_name(name); !checked) co_return checked;
     if (auto put = put_file(work.get(), name, bytes, owner); !put) co_return put;
   }
-  if (!program.code_file.empty()) {
-    Status put =
-        put_file(slot->box.get(), program.code_file, program.code, owner, program.code_executable);
+  if (!program->code_file.empty()) {
+    Status put = put_file(slot->box.get(), program->code_file, program->code, owner,
+                          program->code_executable);
     if (!put) co_return put;
   }
   co_return Status();
@@ -270,7 +271,7 @@ Async<Result<Execution>> Core::run_program(Program program, std::string* fetched
   } else {
     co_await unpark(slot);
   }
-  Status furnished = co_await furnish(slot, program);
+  Status furnished = co_await furnish(slot, &program);
   if (!furnished) co_return std::move(furnished).error();
   if (slot->cgroup && !slot->cgroup->begin(count(program.limits.memory), program.limits.processes))
     co_return internal_error("sandbox: cgroup limits: " + std::string(std::strerror(errno)));

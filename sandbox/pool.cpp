@@ -220,7 +220,7 @@ Status Core::try_world(World world) {
   for (int attempt = 0; attempt < 3; ++attempt) {
     auto slot = request_slot();
     if (!slot) return std::move(slot).error();
-    const Status proved = prove(**slot);
+    Status proved = prove(**slot);
     if (proved) {
       slots_.push_back(*slot);
       return {};

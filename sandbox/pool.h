@@ -153,7 +153,7 @@ class Core : public std::enable_shared_from_this<Core> {
   Async<Result<Execution>> run_program(Program program, std::string* fetched);
   // Whom file work in a workspace is done as; 0: as ourselves.
   std::uint32_t file_uid() const;
-  Async<Status> furnish(SlotRef slot, const Program& program);
+  Async<Status> furnish(SlotRef slot, const Program* program);
   Async<std::optional<Ending>> watch(SlotRef slot, GuestRef guest, Limits limits,
                                      std::shared_ptr<TreeWatch> tree, SteadyTime begin, int cell);
   Async<void> read_output(GuestRef guest, bool err);

@@ -229,7 +229,7 @@ Async<Result<std::shared_ptr<SandboxSession>>> Core::open_here(Limits limits) {
   co_await unpark(slot);
   Program program;
   program.limits = limits;
-  Status furnished = co_await furnish(slot, program);
+  Status furnished = co_await furnish(slot, &program);
   if (furnished && slot->cgroup && !slot->cgroup->begin(count(limits.memory), limits.processes))
     furnished = internal_error("sandbox: cgroup limits: " + std::string(std::strerror(errno)));
   if (!furnished) co_return std::move(furnished).error();

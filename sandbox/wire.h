@@ -14,7 +14,7 @@
 
 namespace proctor::wire {
 
-inline constexpr std::size_t kMostBytes = 64 * 1024;
+inline constexpr std::size_t kMostBytes = std::size_t{64} * 1024;
 inline constexpr int kMostFds = 16;
 inline constexpr std::uint32_t kMostLimits = 12;
 inline constexpr std::uint32_t kMagic = 0x70727431;  // "prt1"

@@ -149,7 +149,7 @@ Result<const json::object*> object_at(const json::value& value, const std::strin
 #define OBJECT_OR_RETURN(name, value, path)       \
   auto name##_found = object_at(value, path);     \
   if (!name##_found) return name##_found.error(); \
-  const json::object&(name) = **name##_found
+  const json::object& name = **name##_found  // NOLINT(bugprone-macro-parentheses): it is declared
 
 json::object to_json(const TurnTokens& tokens) {
   json::object object{{"prompt_ids", numbers_json(tokens.prompt_ids)},
