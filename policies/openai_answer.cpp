@@ -56,10 +56,13 @@ std::optional<std::vector<std::int32_t>> read_ids(const json::object& object,
   return ids;
 }
 
-// -inf comes as a very small number.
-float as_logprob(const json::value& value) {
-  const double number = value.to_number<double>();
-  return static_cast<float>(std::clamp(number, -1e9, 0.0));
+// Nothing for what is no log-probability. Some servers round above 0; -inf comes as a very small
+// number (-9999).
+std::optional<float> as_logprob(const json::value* value) {
+  if (!value || !value->is_number()) return std::nullopt;
+  const auto number = value->to_number<double>();
+  if (!(number >= -1e9 && number <= 1e-3)) return std::nullopt;
+  return static_cast<float>(std::min(number, 0.0));
 }
 
 // What some servers write and JSON does not have: a byte order mark, NaN and Infinity (which become
@@ -174,7 +177,10 @@ void AnswerReader::take_calls(const json::array& calls, bool delta) {
                               [index](const Call& call) { return call.index == index; });
     const bool named = function && !find_text(*function, "name").empty();
     if (!delta || place == calls_.rend() || (named && !id.empty() && place->id != id)) {
-      if (calls_.size() >= kMostCalls) continue;
+      if (calls_.size() >= kMostCalls) {
+        too_many_calls_ = true;
+        continue;
+      }
       calls_.push_back({.index = index});
       place = calls_.rbegin();
     }
@@ -199,9 +205,9 @@ void AnswerReader::take_logprobs(const json::object& logprobs) {
   if (const auto* content = find_array(logprobs, "content")) {
     for (const json::value& item : *content) {
       const auto* object = item.if_object();
-      const auto* value = object ? find(*object, "logprob") : nullptr;
-      if (!value || !value->is_number()) continue;
-      logprobs_.push_back(as_logprob(*value));
+      const auto logprob = as_logprob(object ? find(*object, "logprob") : nullptr);
+      if (!logprob) continue;
+      logprobs_.push_back(*logprob);
       // A token may end within a character: only its bytes say so.
       if (const auto* bytes = find_array(*object, "bytes"))
         for (const json::value& byte : *bytes)
@@ -212,7 +218,7 @@ void AnswerReader::take_logprobs(const json::object& logprobs) {
     }
   } else if (const auto* values = find_array(logprobs, "token_logprobs")) {
     for (const json::value& value : *values)
-      if (value.is_number()) logprobs_.push_back(as_logprob(value));
+      if (const auto logprob = as_logprob(&value)) logprobs_.push_back(*logprob);
     const auto* texts = find_array(logprobs, "tokens");
     if (!texts || texts->size() != values->size()) return;
     for (const json::value& text : *texts) {
@@ -357,6 +363,9 @@ void AnswerReader::close_calls() {
     }
     generation_.tool_calls.push_back(std::move(made));
   }
+  if (too_many_calls_)
+    generation_.parse_error = "the turn makes more than " + std::to_string(kMostCalls) +
+                              " tool calls; make fewer at once";
   if (!broken.empty()) generation_.extra["broken_calls"] = std::move(broken);
 }
 

@@ -82,6 +82,7 @@ class AnswerReader {
   bool done_ = false;
   Generation generation_;
   std::vector<Call> calls_;
+  bool too_many_calls_ = false;
   std::optional<std::vector<std::int32_t>> prompt_ids_;
   std::vector<std::int32_t> ids_;
   std::vector<float> logprobs_;

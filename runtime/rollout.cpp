@@ -353,7 +353,11 @@ Async<Result<Generation>> Rollout::generate_once() {
   auto both = race(std::move(work), wait.timer());
   auto ended = co_await std::move(both);
   if (supervision_.stopped()) co_return Error{ErrorKind::cancelled, "stopped"};
-  if (ended.rang && ended.in_time) co_return no_answer_in(limit, services_.policy->name());
+  if (ended.rang && ended.in_time) {
+    Error late = no_answer_in(limit, services_.policy->name());
+    late.message += ", all that was left of wall_ms: " + std::to_string(limits_.wall.count());
+    co_return late;
+  }
   if (ended.failure) std::rethrow_exception(ended.failure);
   if (ended.result) seen_messages_ = asked_messages_ + 1;
   co_return std::move(ended.result);

@@ -70,6 +70,7 @@ class Run {
   std::mutex mutex_;  // guards all below but the last two
   std::map<std::string, Group> groups_;
   Status failure_;
+  Nursery* work_ = nullptr;         // while it goes on
   RunResult result_;                // of the trajectories added up so far
   std::set<std::string> added_up_;  // their ids
   std::atomic<bool> interrupted_{false};
@@ -168,9 +169,12 @@ bool Run::goes_on(const Trajectory& journal, const Task& task, int sample) {
   return false;
 }
 
+// Ends the run: what is still under way could not be kept, and is not waited for.
 void Run::fail(Status status) {
   std::lock_guard lock(mutex_);
-  if (failure_) failure_ = std::move(status);
+  if (!failure_) return;
+  failure_ = std::move(status);
+  if (work_) work_->cancel();
 }
 
 // Final records are added up as they come, so that a run's end need not read them all again.
@@ -342,7 +346,7 @@ Async<void> Run::progress() {
 }
 
 Async<void> Run::listen_for_interrupt(Nursery* rollouts) {
-  asio::signal_set signals(co_await asio::this_coro::executor, SIGINT, SIGTERM);
+  asio::signal_set signals(co_await asio::this_coro::executor, SIGINT, SIGTERM, SIGHUP);
   co_await signals.async_wait(asio::use_awaitable);
   interrupted_ = true;
   rollouts->cancel();
@@ -366,6 +370,10 @@ Async<Status> Run::play() {
 
   auto executor = co_await asio::this_coro::executor;
   Nursery work(executor), watchers(executor);
+  {
+    std::lock_guard lock(mutex_);
+    work_ = &work;
+  }
   watchers.spawn(executor, progress());
   watchers.spawn(executor, listen_for_interrupt(&work));
   std::exception_ptr thrown;
@@ -382,8 +390,9 @@ Async<Status> Run::play() {
   }
   watchers.cancel();
   co_await watchers.join();
-  if (thrown) std::rethrow_exception(thrown);
   std::lock_guard lock(mutex_);
+  work_ = nullptr;
+  if (thrown) std::rethrow_exception(thrown);
   co_return std::move(failure_);
 }
 

@@ -164,6 +164,7 @@ Status read_models(const YamlFile& file, const json::value& value, RunConfig& co
     const std::string at = "models." + role;
     if (std::find(kRoles.begin(), kRoles.end(), role) == kRoles.end())
       return file.complain(at, unknown_role(role).message);
+    if (pair.value().is_null()) continue;
     auto model = model_config(pair.value());
     if (!model) return file.complain(at, at + ": " + model.error().message);
     for (const char* key : {"price_in", "price_out"})

@@ -19,9 +19,8 @@ struct Field {
     for (const Assistant& candidate : candidates) actions.push_back(action_of(candidate));
     counts.assign(candidates.size(), 1);
     for (int i = 0; i < static_cast<int>(candidates.size()); ++i) {
-      const auto equal = std::find_if(players.begin(), players.end(), [&](int first) {
-        return merge && at(actions, i) && at(actions, first) == at(actions, i);
-      });
+      const auto equal = std::find_if(players.begin(), players.end(),
+                                      [&](int first) { return merge && this->equal(i, first); });
       if (equal == players.end()) {
         players.push_back(i);
       } else {
@@ -35,6 +34,7 @@ struct Field {
   static const T& at(const std::vector<T>& values, int i) {
     return values[static_cast<std::size_t>(i)];
   }
+  bool equal(int i, int j) const { return at(actions, i) && at(actions, i) == at(actions, j); }
   bool has_action(int i) const { return at(actions, i).has_value(); }
   bool any_action() const {
     return std::any_of(actions.begin(), actions.end(), [](const auto& a) { return a.has_value(); });
@@ -220,7 +220,7 @@ Async<Result<Bracket>> play_against(std::vector<Assistant> candidates, int one,
   auto field = std::make_shared<const Field>(candidates, false);
   std::vector<std::pair<int, int>> pairs;
   for (const int other : field->players)
-    if (other != one) pairs.emplace_back(one, other);
+    if (other != one && !field->equal(other, one)) pairs.emplace_back(one, other);
   auto matches = co_await play_all(field, compare, std::move(pairs));
   if (!matches) co_return std::move(matches).error();
   Bracket bracket;

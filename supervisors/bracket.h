@@ -59,7 +59,7 @@ struct Bracket {
 Async<Result<Bracket>> play_knockout(std::vector<Assistant> candidates, ComparePair compare);
 // Everybody against everybody; most wins, same tie rule.
 Async<Result<Bracket>> play_round_robin(std::vector<Assistant> candidates, ComparePair compare);
-// One against each other; nothing is merged and nobody wins.
+// One against each that differs from it; the others are not merged, and nobody wins.
 Async<Result<Bracket>> play_against(std::vector<Assistant> candidates, int one,
                                     ComparePair compare);
 

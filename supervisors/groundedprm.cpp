@@ -75,7 +75,7 @@ std::optional<std::string> read_query(const JudgeReply& reply) {
   if (!object) return std::nullopt;
   const auto& query = object->at("query");
   if (!query.is_string()) return std::nullopt;
-  const std::string text(trimmed(std::string_view(query.get_string())));
+  std::string text(trimmed(std::string_view(query.get_string())));
   if (text.empty() || text.size() > 4096) return std::nullopt;
   return text;
 }
@@ -158,7 +158,7 @@ class GroundedPrm final : public Supervisor {
   }
 
  private:
-  static std::shared_ptr<Judge> usable(std::shared_ptr<Judge> judge) {
+  static std::shared_ptr<Judge> usable(const std::shared_ptr<Judge>& judge) {
     return judge && judge->model() ? judge : nullptr;
   }
 

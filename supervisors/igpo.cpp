@@ -229,9 +229,10 @@ class Igpo final : public Supervisor {
         if (!whole.outcome.reward) return bad_input("igpo:outcome=reward needs outcome.reward");
         label.value = *whole.outcome.reward;
       } else {
-        label.value = 0;
+        double best = 0;
         for (const auto& gold : gold_of(whole))
-          label.value = std::max(*label.value, set_f1(*whole.outcome.answer, gold));
+          best = std::max(best, set_f1(*whole.outcome.answer, gold));
+        label.value = best;
       }
     }
     return label;

@@ -94,7 +94,8 @@ struct Scale {
       if (least == std::nearbyint(least) && most == std::nearbyint(most) && most - least <= 100 &&
           most - least > 1) {
         score.clear();
-        for (auto value = static_cast<std::int64_t>(least); value <= most; ++value)
+        const auto last = static_cast<std::int64_t>(most);
+        for (auto value = static_cast<std::int64_t>(least); value <= last; ++value)
           score += (score.empty() ? "\"" : " | \"") + std::to_string(value) + "\"";
       }
     }
@@ -156,7 +157,7 @@ std::optional<Scored> read_score(const JudgeReply& said, const Scale& scale) {
 class RubricJudge final : public Supervisor {
  public:
   RubricJudge(const Options& options, const SupervisorServices& services, Scale scale,
-              std::string rubric)
+              const std::string& rubric)
       : judge_(services.judge ? services.judge("judge") : nullptr),
         services_(services),
         scale_(scale),

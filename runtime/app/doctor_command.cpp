@@ -138,9 +138,12 @@ Result<bool> look_at_models(const std::vector<std::string>& options,
     auto model = make_model(parsed->second);
     if (!model && model.error().kind == ErrorKind::bad_input) return std::move(model).error();
     Result<Capabilities> can = model ? ask(loop, *model) : Result<Capabilities>(model.error());
-    findings.push_back({"model " + parsed->first, can ? "ok" : "missing",
-                        can ? parsed->second.uri + ": " + abilities(*can) : can.error().message,
-                        ""});
+    findings.push_back(
+        {"model " + parsed->first, can ? "ok" : "missing",
+         can ? parsed->second.uri + ": " + abilities(*can) +
+                   ((*model)->backend() == "openai" ? " (as far as its list of models tells)" : "")
+             : can.error().message,
+         ""});
     all = all && can;
     if (model) (*model)->shut_down();
   }

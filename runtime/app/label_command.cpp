@@ -279,7 +279,7 @@ bool Pipeline::start(Unit unit, bool ordered) {
 Pipeline::Report Pipeline::run(const Input& input, Plan plan) {
   loop_.restart();
   auto guard = asio::make_work_guard(loop_);
-  asio::signal_set signals(loop_, SIGINT, SIGTERM);
+  asio::signal_set signals(loop_, SIGINT, SIGTERM, SIGHUP);
   signals.async_wait([this](const boost::system::error_code& error, int) {
     if (error) return;
     {

@@ -23,7 +23,7 @@ double resident_kib() {
   std::ifstream statm("/proc/self/statm");
   long total = 0, resident = 0;
   statm >> total >> resident;
-  return static_cast<double>(resident * (sysconf(_SC_PAGESIZE) / 1024));
+  return static_cast<double>(resident) * static_cast<double>(sysconf(_SC_PAGESIZE)) / 1024;
 }
 
 struct Totals {

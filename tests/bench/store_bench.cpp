@@ -84,7 +84,7 @@ void measure(const std::string& directory, const char* name, int in_flight, int 
   std::filesystem::remove_all(directory);
   asio::io_context context;
   auto store = Store::create(directory, json::object{{"suite", "bench"}});
-  if (!store) must(std::move(store).error());
+  if (!store) return must(std::move(store).error());
   const auto started = Clock::now();
   const double cpu = cpu_seconds();
   for (int i = 0; i < in_flight; ++i)
@@ -113,10 +113,10 @@ void measure_opening(const std::string& directory, int count) {
       static_cast<double>(std::filesystem::file_size(directory + "/trajectories.db"));
   const auto started = Clock::now();
   auto store = Store::open(directory, Store::Access::read);
-  if (!store) must(std::move(store).error());
+  if (!store) return must(std::move(store).error());
   const double opened = seconds(Clock::now() - started);
   auto rows = (*store)->rows();
-  if (!rows) must(std::move(rows).error());
+  if (!rows) return must(std::move(rows).error());
   const double listed = seconds(Clock::now() - started);
   auto totals = (*store)->label_totals();
   if (!totals) must(std::move(totals).error());
