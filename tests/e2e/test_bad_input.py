@@ -225,6 +225,15 @@ def disk(inputs):
             try:
                 result = proctor("run", good, "--out", mount + "/run", "--set", "samples=400")
                 refused(result, 1, "space")
+                # What is under way could not be kept, and is not waited for.
+                scratch.write("slow.jsonl", [
+                    {"match": {"sample": 0}, "content": "<answer>4</answer>", "delay_ms": 60000},
+                    {"content": "<answer>4</answer>"}])
+                started = time.monotonic()
+                result = proctor("run", good, "--out", mount + "/slow", "--set", "samples=400",
+                                 "--model", "policy=script:" + scratch("slow.jsonl"))
+                refused(result, 1, "space")
+                check(time.monotonic() - started < 30, "a full disk ends what is under way")
             finally:
                 subprocess.run(["umount", mount], check=False)
     # A file where the directory should be stops root too, whom no permission stops.

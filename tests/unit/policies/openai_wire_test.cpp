@@ -161,6 +161,16 @@ TEST(Answer, KeepsCallsApartThatShareAnIndex) {
   EXPECT_EQ(turn->tool_calls[1].arguments.at("k"), 2);
 }
 
+TEST(Answer, OfTooManyCallsIsNotRun) {
+  std::string calls;
+  for (int i = 0; i < 200; ++i)
+    calls += std::string(i ? "," : "") + R"({"id":"c)" + std::to_string(i) +
+             R"(","type":"function","function":{"name":"f","arguments":"{}"}})";
+  auto many = read(R"({"choices":[{"message":{"tool_calls":[)" + calls + "]}}]}");
+  ASSERT_TRUE(many);
+  EXPECT_EQ(many->parse_error, "the turn makes more than 128 tool calls; make fewer at once");
+}
+
 TEST(Answer, ShowsArgumentsThatCannotBeRead) {
   auto turn = read(R"({"choices":[{"message":{"tool_calls":[{"id":"x","function":
     {"name":"python","arguments":"{\"code\": print"}}]}}]})");
@@ -217,12 +227,14 @@ TEST(Answer, FindsTokenIdsWhereServersPutThem) {
   EXPECT_TRUE(uneven->tokens->logprobs.empty())
       << "log-probabilities of other tokens are worse than none";
   for (const char* logprobs : {R"({"token_logprobs":[null,-1],"tokens":["a","b"]})",
-                               R"({"content":[{"logprob":null},{"logprob":-1}]})"}) {
+                               R"({"content":[{"logprob":null},{"logprob":-1}]})",
+                               R"({"content":[{"logprob":0.5},{"logprob":-1}]})",
+                               R"({"content":[{"logprob":-1e300},{"logprob":-1}]})"}) {
     auto unknown = read(R"({"prompt_token_ids":[1],"choices":[{"token_ids":[3,4],"text":"ab",
       "logprobs":)" + std::string(logprobs) +
                         "}]}");
     ASSERT_TRUE(unknown && unknown->tokens);
-    EXPECT_TRUE(unknown->tokens->logprobs.empty()) << "null is not certain";
+    EXPECT_TRUE(unknown->tokens->logprobs.empty()) << "no log-probability is not certainty";
   }
 }
 

@@ -199,6 +199,16 @@ TEST(WebArbiter, GivesAJudgeThatAlwaysNamesTheFirstHalfOfTheTwinSet) {
   EXPECT_EQ(won / 2, .5);
 }
 
+TEST(WebArbiter, DoesNotHoldTheRightActionAgainstItsEqual) {
+  Table table;
+  table.raw = "<answer>Response 1</answer>";
+  Trajectory gold = table.label(with_candidates({calling("c0"), calling("c1"), calling("c0")})
+                                    .gold_key("candidates", json::array{0}),
+                                "webarbiter:bracket=gold,orders=single");
+  EXPECT_EQ(find_label(gold, "pairwise", 0)->evidence.at("pairs"), 1);
+  EXPECT_EQ(table.calls, 1);
+}
+
 TEST(WebArbiter, MergesEqualActionsAndLetsTheirNumberBreakTies) {
   Table table;
   table.raw = "<answer>1</answer>";
