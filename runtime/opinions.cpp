@@ -8,6 +8,7 @@
 #include <cmath>
 #include <set>
 
+#include "runtime/core/record_writer.h"
 #include "runtime/core/unicode.h"
 #include "supervisors/grading.h"
 
@@ -89,7 +90,9 @@ const char* to_string(Hook hook) {
 
 std::optional<std::string> wrong_with(const Label& label, const Trajectory& trajectory) {
   if (label.name.empty()) return "it has no name";
-  if (!is_utf8(json::serialize(to_json(label)))) return "a text in it is not UTF-8";
+  std::string written;  // as the record will have it
+  append_json(written, label);
+  if (!is_utf8(written)) return "a text in it is not UTF-8";
   if (label.value && !std::isfinite(*label.value)) return "its value is not finite";
   if (!std::isfinite(label.cost.wall_ms)) return "its cost is not finite";
   const int turns = static_cast<int>(trajectory.turns.size());
