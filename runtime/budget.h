@@ -1,4 +1,5 @@
 // What one rollout may spend, and what it has spent: turns, tokens, calls, executions, time, money.
+// Blind spot: only the policy's tokens cost something; what supervisors ask is in their labels.
 #pragma once
 
 #include <chrono>

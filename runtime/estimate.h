@@ -1,4 +1,5 @@
-// What a run may cost, before it is begun.
+// What a run may cost, before it is begun. Blind spot: a guess from limits and characters; no
+// model, tool or supervisor is asked.
 #pragma once
 
 #include <string>

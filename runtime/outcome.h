@@ -1,4 +1,5 @@
-// How a rollout ended, and what its task's checker says of that.
+// How a rollout ended, and what its task's checker says of that. Blind spot: a checker that
+// computes without waiting is not ended by its deadline.
 #pragma once
 
 #include <optional>

@@ -1,4 +1,5 @@
-// What all rollouts of a run share, and what of it one task gets.
+// What all rollouts of a run share, and what of it one task gets. Blind spot: nothing here keeps
+// what it points to alive; the run does.
 #pragma once
 
 #include <atomic>

@@ -1,4 +1,5 @@
 // A wait that a supervisor's stop may end before its time: the alarm that runs beside the work.
+// Blind spot: a stop between two waits rings nothing; whoever waits next looks at it first.
 #pragma once
 
 #include "runtime/core/async.h"

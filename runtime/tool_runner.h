@@ -1,5 +1,6 @@
 // The tool calls of one rollout's turns: which run side by side, what they may spend, how long each
-// may take, and what the policy sees of one that fails.
+// may take, and what the policy sees of one that fails. Blind spot: a tool that computes without
+// waiting is not ended by its deadline.
 #pragma once
 
 #include <memory>
