@@ -212,9 +212,8 @@ TEST_P(Escapes, AKilledSlotIsNoticedAndTakesItsGuestsAlong) {
 }
 
 TEST_P(Escapes, ASessionWhoseSlotIsKilledIsNoOrdinaryEnd) {
-  auto opened = await(pool->open_session(Language::python, Limits{}));
-  ASSERT_TRUE(opened) << opened.error().message;
-  const auto cell = [&] { return *await((*opened)->run("1", Limits{})); };
+  const auto session = open_python();
+  const auto cell = [&] { return *await(session->run("1", Limits{})); };
   EXPECT_EQ(cell().ending, Ending::ok);
   const auto slots = descendants_named("proctor-slot");
   for (const pid_t slot : slots) kill(slot, SIGKILL);

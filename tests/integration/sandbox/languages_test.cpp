@@ -122,9 +122,8 @@ TEST_P(Languages, TheSameProgramIsCompiledOnce) {
 }
 
 TEST_P(Languages, SessionsRememberAndShowValues) {
-  auto opened = await(pool->open_session(Language::python, Limits{}));
-  ASSERT_TRUE(opened) << opened.error().message;
-  auto& session = **opened;
+  const auto live = open_python();
+  auto& session = *live;
   auto cell = [&](std::string code) { return *await(session.run(std::move(code), Limits{})); };
   EXPECT_EQ(cell("x = 20").out, "");
   EXPECT_EQ(cell("x += 1\nx * 2").out, "42\n");
@@ -140,9 +139,7 @@ TEST_P(Languages, SessionsRememberAndShowValues) {
 }
 
 TEST_P(Languages, ASessionDiesOfALimitAndSaysSo) {
-  auto opened = await(pool->open_session(Language::python, Limits{}));
-  ASSERT_TRUE(opened) << opened.error().message;
-  auto session = *opened;
+  const auto session = open_python();
   Limits limits;
   limits.wall = 300ms;
   EXPECT_EQ((*await(session->run("x = 1", limits))).ending, Ending::ok);
@@ -161,9 +158,7 @@ TEST_P(Languages, ASessionIsHeldToLimitsInAndBetweenItsCells) {
   limits.processes = 16;
   limits.file = 1_MiB;
   limits.open_files = 50;
-  auto opened = await(pool->open_session(Language::python, limits));
-  ASSERT_TRUE(opened) << opened.error().message;
-  auto session = *opened;
+  const auto session = open_python(limits);
   auto cell = [&](std::string code) { return *await(session->run(std::move(code), limits)); };
   EXPECT_EQ(
       cell("import resource as r\nr.getrlimit(r.RLIMIT_NOFILE), r.getrlimit(r.RLIMIT_FSIZE)[1], "
@@ -195,9 +190,7 @@ constexpr const char* kFindLibrary =
 TEST_P(Languages, ASessionCannotClaimThatACellHasRun) {
   Limits limits;
   limits.cpu = 500ms;
-  auto opened = await(pool->open_session(Language::python, limits));
-  ASSERT_TRUE(opened) << opened.error().message;
-  auto session = *opened;
+  const auto session = open_python(limits);
   const Execution claims = *await(
       session->run(std::string(kFindLibrary) + "import threading, time\n"
                                                "def spin():\n"
@@ -215,9 +208,7 @@ TEST_P(Languages, ASessionCannotClaimThatACellHasRun) {
 TEST_P(Languages, ACellAccountsForItselfAlone) {
   Limits limits;
   limits.cpu = 1s;
-  auto opened = await(pool->open_session(Language::python, limits));
-  ASSERT_TRUE(opened) << opened.error().message;
-  auto session = *opened;
+  const auto session = open_python(limits);
   auto cell = [&](std::string code) { return *await(session->run(std::move(code), limits)); };
   for (int i = 0; i < 3; ++i) {
     const Execution busy =
@@ -233,9 +224,8 @@ TEST_P(Languages, ACellAccountsForItselfAlone) {
 }
 
 TEST_P(Languages, WhatIsPrintedBetweenCellsComesWithTheNext) {
-  auto opened = await(pool->open_session(Language::python, Limits{}));
-  ASSERT_TRUE(opened) << opened.error().message;
-  auto cell = [&](std::string code) { return *await((*opened)->run(std::move(code), Limits{})); };
+  const auto session = open_python();
+  auto cell = [&](std::string code) { return *await(session->run(std::move(code), Limits{})); };
   EXPECT_EQ(cell("import threading\n"
                  "threading.Timer(0.2, lambda: print('late', flush=True)).start()\nprint('soon')")
                 .out,
@@ -279,8 +269,7 @@ TEST_P(Languages, WhatIsCalledOffHalfWayLeavesNothingTaken) {
   }
   for (int round = 0; round < 60; ++round)
     (void)await(run_many_briefly(pool.get(), 4, Milliseconds(round % 5)));
-  auto opened = await(pool->open_session(Language::python, Limits{}));
-  ASSERT_TRUE(opened) << opened.error().message;
+  const auto opened = open_python();
   for (const auto& each : await(run_many_briefly(pool.get(), 4, 30s)))
     EXPECT_TRUE(each) << "slots are lost";
 }
@@ -292,9 +281,8 @@ TEST_P(Languages, SetsHaveTheSameOrderInEveryProcess) {
   pool.reset();
   SetUp();
   EXPECT_EQ(python(code).out, first);
-  auto session = await(pool->open_session(Language::python, Limits{}));
-  ASSERT_TRUE(session) << session.error().message;
-  EXPECT_EQ((*await((*session)->run(code, Limits{}))).out, first);
+  const auto session = open_python();
+  EXPECT_EQ((*await(session->run(code, Limits{}))).out, first);
 }
 
 // An interpreter that hangs as the zygote is given up, and hangs as a guest until its limit.
@@ -327,9 +315,8 @@ TEST(Zygote, IsNotWaitedForWithoutEnd) {
 TEST_P(Languages, ManySessionsOneAfterTheOtherUseTheSameFewSlots) {
   std::set<std::string> users;
   for (int i = 0; i < 12; ++i) {
-    auto opened = await(pool->open_session(Language::python, Limits{}));
-    ASSERT_TRUE(opened) << opened.error().message;
-    users.insert((*await((*opened)->run("import os; os.getuid()", Limits{}))).out);
+    const auto session = open_python();
+    users.insert((*await(session->run("import os; os.getuid()", Limits{}))).out);
   }
   EXPECT_LE(users.size(), 8U);
 }
@@ -337,9 +324,7 @@ TEST_P(Languages, ManySessionsOneAfterTheOtherUseTheSameFewSlots) {
 TEST_P(Languages, MoreSessionsThanSlots) {
   std::vector<std::shared_ptr<SandboxSession>> sessions;
   for (int i = 0; i < 6; ++i) {
-    auto opened = await(pool->open_session(Language::python, Limits{}));
-    ASSERT_TRUE(opened) << opened.error().message;
-    sessions.push_back(*opened);
+    sessions.push_back(open_python());
     EXPECT_EQ((*await(sessions.back()->run("x = " + std::to_string(i), Limits{}))).ending,
               Ending::ok);
   }

@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <memory>
+#include <stdexcept>
 #include <string>
 
 #include "runtime/core/json.h"
@@ -29,6 +31,13 @@ class InWorld : public testing::TestWithParam<const char*> {
     const char* must = std::getenv("SANDBOX_MUST_WORK");
     if (must && std::string(must) == "1") FAIL() << made.error().message;
     GTEST_SKIP() << made.error().message;
+  }
+
+  // A live Python. One that cannot be opened throws, which fails the test with the reason.
+  std::shared_ptr<SandboxSession> open_python(const Limits& limits = {}) {
+    auto opened = await(pool->open_session(Language::python, limits));
+    if (!opened) throw std::runtime_error(opened.error().message);
+    return *opened;
   }
 
   bool reduced() const { return pool->isolation().level == "reduced"; }
