@@ -5,11 +5,6 @@
 #include "supervisors/grading.h"
 
 namespace proctor {
-namespace {
-
-constexpr const char* kCheckerError = "checker_error";  // in an outcome's metrics
-
-}  // namespace
 
 Outcome ended(OutcomeStatus status, std::string why) {
   Outcome outcome;
@@ -41,12 +36,6 @@ Async<Outcome> graded(const RolloutServices* services, TrajectoryRef whole) {
     outcome.metrics[kCheckerError] = json::string(grade.error().message);
   }
   co_return outcome;
-}
-
-std::optional<std::string> why_ungraded(const Outcome& outcome) {
-  const auto* error = outcome.metrics.if_contains(kCheckerError);
-  if (!error) return std::nullopt;
-  return error->is_string() ? std::string(error->get_string()) : json::serialize(*error);
 }
 
 }  // namespace proctor

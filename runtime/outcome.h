@@ -13,11 +13,8 @@ Outcome ended(OutcomeStatus status, std::string why = "");
 Outcome answered(std::optional<std::string> answer);
 
 // The outcome with what the task's checker says of it. Of a rollout that a failure of ours ended
-// nothing is asked: it has no reward. Where the checker itself fails, why_ungraded() tells. The
-// services outlive it.
+// nothing is asked: it has no reward. Where the checker itself fails, why_ungraded()
+// (supervisors/grading.h) tells. The services outlive it.
 Async<Outcome> graded(const RolloutServices* services, TrajectoryRef whole);
-// Why the checker could not grade it (`metrics.checker_error`); nothing when it did, or was not
-// asked.
-std::optional<std::string> why_ungraded(const Outcome& outcome);
 
 }  // namespace proctor

@@ -15,6 +15,7 @@
 #include "runtime/supervision.h"
 #include "runtime/token_record.h"
 #include "runtime/tool_runner.h"
+#include "supervisors/grading.h"
 
 namespace proctor {
 namespace {

@@ -4,15 +4,14 @@
 
 #include <boost/asio/signal_set.hpp>
 #include <csignal>
-#include <iostream>
 #include <map>
-#include <set>
 #include <thread>
 
 #include "runtime/core/nursery.h"
 #include "runtime/opinions.h"
 #include "runtime/outcome.h"
 #include "runtime/rollout.h"
+#include "supervisors/grading.h"
 
 namespace proctor {
 namespace {
@@ -29,15 +28,8 @@ class Run {
   Result<RunResult> execute();
 
  private:
-  struct Group {
-    std::size_t expected = 0, finished = 0;
-    std::vector<std::string> members;
-  };
-
   Async<Status> play();
   Status open_store();
-  Status plan();
-  bool goes_on(const Trajectory& journal, const Task& task, int sample);
   Async<void> spawn_all(Nursery* work);
   bool is_stopping();
   Async<void> grade(std::string id, TaskRef task, Limiter::Lease place);
@@ -50,8 +42,6 @@ class Run {
   Async<void> progress();
   Async<void> listen_for_interrupt(Nursery* rollouts);
   void fail(Status status);
-  void add_up(const Trajectory& trajectory);
-  Status add_up_the_rest();
   json::object speed(double seconds) const;
 
   Assembly& assembly_;
@@ -59,20 +49,13 @@ class Run {
   std::function<void(const RunProgress&)> show_;
   std::unique_ptr<Store> store_;
   std::unique_ptr<EventLog> log_;
-  std::vector<RolloutPlan> plans_;
-  std::vector<std::pair<std::string, TaskRef>> ungraded_;  // finished ones that may lack a grade
-  std::size_t total_ = 0, done_before_ = 0;
-  std::int64_t errors_before_ = 0;                     // of those done before
+  RunPlan plan_;
   Limiter places_{assembly_.config().concurrency};     // rollouts
   Limiter labelling_{assembly_.config().concurrency};  // groups
-  bool has_group_hooks_ = false;
-  std::size_t journals_of_others_ = 0;
-  std::mutex mutex_;  // guards all below but the last two
-  std::map<std::string, Group> groups_;
+  std::mutex mutex_;  // guards the groups of the plan, and all below but the last two
   Status failure_;
   Nursery* work_ = nullptr;         // while it goes on
-  RunResult result_;                // of the trajectories added up so far
-  std::set<std::string> added_up_;  // their ids
+  std::int64_t graded_ = 0;
   std::atomic<bool> interrupted_{false};
   std::chrono::steady_clock::time_point began_;
 };
@@ -94,81 +77,6 @@ Status Run::open_store() {
   return {};
 }
 
-Status Run::plan() {
-  std::set<std::string> finished, ungraded, labelled;
-  std::map<std::string, Trajectory> journals;
-  if (start_ != Start::create) {
-    std::vector<Error> unreadable;
-    auto unfinished = store_->unfinished(&unreadable);
-    if (!unfinished) return std::move(unfinished).error();
-    for (const auto& error : unreadable) {
-      std::cerr << "proctor: " << error.message << "; it begins anew\n";
-      log_->event("journal.unreadable", {{"why", error.message}});
-    }
-    for (auto& trajectory : *unfinished) {
-      std::string id = trajectory.id;
-      journals.emplace(std::move(id), std::move(trajectory));
-    }
-    auto groups = store_->labelled_groups();
-    if (!groups) return std::move(groups).error();
-    labelled.insert(groups->begin(), groups->end());
-    auto rows = store_->rows();
-    if (!rows) return std::move(rows).error();
-    for (const auto& row : *rows) {
-      const bool error = row.status == to_string(OutcomeStatus::error);
-      // One with a journal was begun anew before, and cut off.
-      if (error && (start_ == Start::retry_errors || journals.contains(row.id))) {
-        labelled.erase(row.group_id);  // what was said of the group does not hold for the new one
-        continue;
-      }
-      finished.insert(row.id);
-      errors_before_ += error;
-      if (start_ == Start::retry_errors && !row.reward && !row.correct) ungraded.insert(row.id);
-    }
-  }
-  for (const auto& instance : assembly_.services().supervisors)
-    has_group_hooks_ = has_group_hooks_ || instance.supervisor->has_on_group();
-  const RunConfig& config = assembly_.config();
-  for (const auto& task : assembly_.tasks()) {
-    const std::string group_id = config.name + "-" + task->id;
-    Group group;
-    group.expected = static_cast<std::size_t>(config.samples);
-    for (int sample = 0; sample < config.samples; ++sample) {
-      ++total_;
-      const std::string id = trajectory_id(config.name, task->id, sample);
-      group.members.push_back(id);
-      if (finished.contains(id)) {
-        ++group.finished;
-        ++done_before_;
-        if (ungraded.contains(id) && assembly_.services().checkers.contains(task->id))
-          ungraded_.emplace_back(id, task);
-        continue;
-      }
-      RolloutPlan plan{.task = task, .sample = sample};
-      if (auto journal = journals.find(id);
-          journal != journals.end() && goes_on(journal->second, *task, sample))
-        plan.so_far = std::make_unique<Trajectory>(std::move(journal->second));
-      plans_.push_back(std::move(plan));
-    }
-    if (has_group_hooks_ && !labelled.contains(group_id)) groups_[group_id] = std::move(group);
-  }
-  return {};
-}
-
-// Whether a journalled rollout goes on from its last turn. Turns of another policy (the
-// configuration was edited) would make a record that says of one what the other did.
-bool Run::goes_on(const Trajectory& journal, const Task& task, int sample) {
-  if (journal.turns.empty()) return false;
-  // Numbers compare as they come back from a file.
-  auto now = parse_json(json::serialize(policy_of(assembly_.services(), task, sample)));
-  if (now && *now == json::value(*journal.policy)) return true;
-  if (journals_of_others_++ == 0)
-    std::cerr << "proctor: the policy, its sampling, format or tools are not those that unfinished "
-                 "rollouts began with; these begin anew\n";
-  log_->event("journal.other_policy", {{"id", journal.id}, {"turns", journal.turns.size()}});
-  return false;
-}
-
 // Ends the run: what is still under way could not be kept, and is not waited for.
 void Run::fail(Status status) {
   std::lock_guard lock(mutex_);
@@ -177,40 +85,11 @@ void Run::fail(Status status) {
   if (work_) work_->cancel();
 }
 
-// Final records are added up as they come, so that a run's end need not read them all again.
-void Run::add_up(const Trajectory& trajectory) {
-  std::lock_guard lock(mutex_);
-  if (!added_up_.insert(trajectory.id).second) return;
-  result_.summary.add(trajectory);
-  ++result_.trajectories;
-  const Outcome& outcome = trajectory.outcome;
-  if (auto why = why_ungraded(outcome)) ++result_.reasons["not graded: " + *why];
-  if (outcome.status != OutcomeStatus::error) return;
-  ++result_.errors;
-  ++result_.reasons[outcome.error.value_or("no reason was recorded")];
-}
-
-// Those of former processes, and members of groups that never got whole.
-Status Run::add_up_the_rest() {
-  auto rows = store_->rows();
-  if (!rows) return std::move(rows).error();
-  for (const auto& row : *rows) {
-    if (added_up_.contains(row.id)) continue;
-    auto record = store_->read(row.id);
-    // One damaged record is missing from the summary, not the end of it.
-    if (!record)
-      log_->event("record.unreadable", {{"id", row.id}, {"why", record.error().message}});
-    else if (*record)
-      add_up(**record);
-  }
-  return {};
-}
-
 // Of a finished record whose checker failed: the checker again, and nothing else. Its labels stay.
 Async<void> Run::grade(std::string id, TaskRef task, Limiter::Lease place) {
   auto record = store_->read(id);
-  // One that is damaged is named when all are added up.
-  if (!record || !*record || !why_ungraded((*record)->outcome)) co_return;
+  // One that is damaged is named when the records are written as lines.
+  if (!record || !*record) co_return;
   auto whole = std::make_shared<Trajectory>(std::move(**record));
   whole->task = std::move(task);
   Outcome outcome;
@@ -233,7 +112,7 @@ Async<void> Run::grade(std::string id, TaskRef task, Limiter::Lease place) {
     if (!status) co_return fail(std::move(status));
     log_->event("rollout.graded", {{"id", id}});
     std::lock_guard lock(mutex_);
-    ++result_.graded;
+    ++graded_;
   }
 }
 
@@ -254,20 +133,19 @@ Async<void> Run::one(RolloutPlan plan, Limiter::Lease place) {
   --counters.in_flight;
   if (thrown) {
     if (is_cancellation(thrown)) std::rethrow_exception(thrown);
-    broken(id, thrown);
-  } else if (!played) {
-    fail(std::move(played).error());
-  } else if (tell(id, **played); !has_group_hooks_) {
-    add_up(**played);
-  } else if (auto members = members_if_complete((*played)->group()); !members.empty()) {
-    std::string group = (*played)->group();
-    played = internal_error("");  // its group is read from the store
-    // It keeps its place until there is one for its group, so that groups cannot pile up.
-    auto labelling = co_await labelling_.acquire();
-    place.give_back();
-    auto work = label_group(std::move(group), std::move(members), std::move(*labelling));
-    co_await std::move(work);
+    co_return broken(id, thrown);
   }
+  if (!played) co_return fail(std::move(played).error());
+  tell(id, **played);
+  std::string group = (*played)->group();
+  auto members = members_if_complete(group);
+  if (members.empty()) co_return;
+  played = internal_error("");  // its group is read from the store
+  // It keeps its place until there is one for its group, so that groups cannot pile up.
+  auto labelling = co_await labelling_.acquire();
+  place.give_back();
+  auto work = label_group(std::move(group), std::move(members), std::move(*labelling));
+  co_await std::move(work);
 }
 
 // A bug ends that one rollout (or the labelling of that group): `resume` does it again.
@@ -290,8 +168,8 @@ void Run::tell(const std::string& id, const Trajectory& trajectory) {
 // The members of a group whose last one has just finished; else none.
 std::vector<std::string> Run::members_if_complete(const std::string& group) {
   std::lock_guard lock(mutex_);
-  auto found = groups_.find(group);
-  if (found == groups_.end() || ++found->second.finished < found->second.expected) return {};
+  auto found = plan_.groups.find(group);
+  if (found == plan_.groups.end() || ++found->second.finished < found->second.expected) return {};
   return found->second.members;
 }
 
@@ -326,10 +204,7 @@ Async<Status> Run::ask_of_group(std::string id, std::vector<std::string> members
   labelled.reserve(records.size());
   for (auto& record : records)
     labelled.push_back(std::make_shared<const Trajectory>(std::move(record)));
-  auto status = co_await store_->finish_group(std::move(id), labelled);
-  if (status)
-    for (const auto& record : labelled) add_up(*record);
-  co_return status;
+  co_return co_await store_->finish_group(std::move(id), std::move(labelled));
 }
 
 Async<void> Run::progress() {
@@ -337,9 +212,9 @@ Async<void> Run::progress() {
     co_await sleep_for(200ms);
     const auto seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - began_).count();
-    show_({.done = static_cast<std::int64_t>(done_before_) + assembly_.counters().finished,
-           .total = static_cast<std::int64_t>(total_),
-           .errors = errors_before_ + assembly_.counters().errors,
+    show_({.done = static_cast<std::int64_t>(plan_.finished) + assembly_.counters().finished,
+           .total = static_cast<std::int64_t>(plan_.total),
+           .errors = plan_.errors + assembly_.counters().errors,
            .counters = &assembly_.counters(),
            .seconds = seconds});
   }
@@ -364,8 +239,11 @@ Async<Status> Run::play() {
   began_ = std::chrono::steady_clock::now();
   if (auto ready = co_await assembly_.prepare(); !ready) co_return ready;
   if (auto opened = open_store(); !opened) co_return opened;
-  if (auto planned = plan(); !planned) co_return planned;
-  log_->event("run.started", {{"rollouts", plans_.size()}, {"done_before", done_before_}});
+  auto plan = plan_run(assembly_, *store_, *log_, start_);
+  if (!plan) co_return std::move(plan).error();
+  plan_ = std::move(*plan);
+  if (auto set = store_->set_planned(static_cast<std::int64_t>(plan_.total)); !set) co_return set;
+  log_->event("run.started", {{"rollouts", plan_.rollouts.size()}, {"done_before", plan_.finished}});
   began_ = std::chrono::steady_clock::now();
 
   auto executor = co_await asio::this_coro::executor;
@@ -404,7 +282,7 @@ Async<void> Run::spawn_all(Nursery* work) {
     return assembly_.loop().get_executor();
   };
   // Grades first, and to their end: what is said of groups is said of members with their grades.
-  for (auto& [id, task] : ungraded_) {
+  for (auto& [id, task] : plan_.to_grade) {
     auto place = co_await places_.acquire();
     if (!place || is_stopping()) break;
     work->spawn(next_strand(), grade(std::move(id), std::move(task), std::move(*place)));
@@ -412,14 +290,14 @@ Async<void> Run::spawn_all(Nursery* work) {
   co_await work->join();
   // Groups that were complete before but not labelled yet.
   std::vector<std::pair<std::string, std::vector<std::string>>> complete;
-  for (const auto& [id, group] : groups_)
+  for (const auto& [id, group] : plan_.groups)
     if (group.finished == group.expected) complete.emplace_back(id, group.members);
   for (auto& [id, members] : complete) {
     auto place = co_await labelling_.acquire();
     if (!place || is_stopping()) break;
     work->spawn(next_strand(), label_group(id, std::move(members), std::move(*place)));
   }
-  for (auto& plan : plans_) {
+  for (auto& plan : plan_.rollouts) {
     auto place = co_await places_.acquire();
     if (!place || is_stopping()) break;
     work->spawn(next_strand(), one(std::move(plan), std::move(*place)));
@@ -429,7 +307,7 @@ Async<void> Run::spawn_all(Nursery* work) {
 // How fast it went. Of a resumed run in which nothing was left to do, what stands there already.
 json::object Run::speed(double seconds) const {
   json::object speed;
-  if (start_ != Start::create && plans_.empty()) {
+  if (start_ != Start::create && plan_.rollouts.empty()) {
     auto text = read_file(assembly_.config().out + "/summary.json");
     auto before = text ? parse_json(*text) : Result<json::value>(std::move(text).error());
     if (before && before->is_object())
@@ -475,24 +353,28 @@ Result<RunResult> Run::execute() {
   if (!store_) return std::move(status).error();
 
   RunCounters& counters = assembly_.counters();
-  const auto read = add_up_the_rest();
-  if (status && !read) status = read;
-  RunResult result = std::move(result_);
-  result.missing = static_cast<std::int64_t>(plans_.size()) - counters.finished;
-  result.interrupted = interrupted_;
+  auto summary = summary_of(*store_);
+  if (status && !summary) status = std::move(summary).error();
+  RunResult result{
+      .summary = summary ? std::move(*summary) : Summary(),
+      .missing = static_cast<std::int64_t>(plan_.rollouts.size()) - counters.finished,
+      .graded = graded_,
+      .interrupted = interrupted_};
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - began_).count();
-  show_({.done = static_cast<std::int64_t>(total_) - result.missing,
-         .total = static_cast<std::int64_t>(total_),
-         .errors = result.summary.errors(),
-         .counters = &counters,
-         .seconds = seconds,
-         .over = true});
-  json::object summary = result.summary.to_json();
-  for (auto& pair : speed(seconds)) summary[pair.key()] = std::move(pair.value());
+  if (plan_.total > 0)  // else it ended before it began
+    show_({.done = static_cast<std::int64_t>(plan_.total) - result.missing,
+           .total = static_cast<std::int64_t>(plan_.total),
+           .errors = result.summary.errors(),
+           .counters = &counters,
+           .seconds = seconds,
+           .over = true});
+  json::object written = to_json(result.summary);
+  for (auto& pair : speed(seconds)) written[pair.key()] = std::move(pair.value());
   if (status) status = store_->write_jsonl();
-  if (status) status = store_->write_summary(summary);
-  log_->event("run.finished", {{"trajectories", result.trajectories}, {"missing", result.missing}});
+  if (status) status = store_->write_summary(written);
+  log_->event("run.finished",
+              {{"trajectories", result.summary.rollouts()}, {"missing", result.missing}});
   const Status closed = store_->close();
   if (status && !closed) status = closed;
   if (!status) return std::move(status).error();

@@ -3,13 +3,10 @@
 #pragma once
 
 #include <functional>
-#include <map>
-#include <memory>
-#include <string>
 
 #include "runtime/assembly.h"
 #include "runtime/core/telemetry.h"
-#include "runtime/store.h"
+#include "runtime/run_plan.h"
 #include "runtime/summary.h"
 
 namespace proctor {
@@ -23,18 +20,11 @@ struct RunProgress {
 };
 
 struct RunResult {
-  Summary summary;
-  std::int64_t trajectories = 0;  // finished ones in the directory
-  std::int64_t missing = 0;       // rollouts of the configuration that are not finished
-  std::int64_t errors = 0;        // with outcome `error`
-  std::int64_t graded = 0;        // of those that could not be graded before, by this process
-  std::map<std::string, std::int64_t> reasons;  // why rollouts ended in `error` or have no grade
+  Summary summary;           // of all that is finished in the directory
+  std::int64_t missing = 0;  // rollouts of the configuration that are not finished
+  std::int64_t graded = 0;   // of those that could not be graded before, by this process
   bool interrupted = false;
 };
-
-// What a run begins with: a directory of its own; one there is, to go on in; or that, with finished
-// rollouts that ended in `error` begun anew and replaced, and those graded whose checker failed.
-enum class Start { create, resume, retry_errors };
 
 // Blocks until all is played, or until SIGINT/SIGTERM: then finished work is kept and the journals
 // of the others too. `show` is called about five times a second. An Error when the directory cannot

@@ -11,7 +11,9 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <map>
 #include <mutex>
+#include <tuple>
 #include <utility>
 
 #include "runtime/core/config.h"
@@ -76,6 +78,10 @@ Status remember(Database& database, std::string_view key, std::string_view value
   return statement->bind(1, key).bind(2, value).run();
 }
 
+constexpr const char* kRowColumns =
+    "id, task_id, group_id, suite, sample, status, reward, correct, failure, turns, parse_errors, "
+    "tool_calls, tool_errors, prompt_tokens, completion_tokens, cost";
+
 TrajectoryRow read_row(const Statement& row) {
   TrajectoryRow read;
   read.id = row.text(0);
@@ -86,7 +92,14 @@ TrajectoryRow read_row(const Statement& row) {
   read.status = row.text(5);
   if (!row.is_null(6)) read.reward = row.number(6);
   if (!row.is_null(7)) read.correct = row.integer(7) != 0;
-  read.turns = static_cast<int>(row.integer(8));
+  if (!row.is_null(8)) read.failure = row.text(8);
+  read.turns = static_cast<int>(row.integer(9));
+  read.parse_errors = row.integer(10);
+  read.tool_calls = row.integer(11);
+  read.tool_errors = row.integer(12);
+  read.prompt_tokens = row.integer(13);
+  read.completion_tokens = row.integer(14);
+  read.cost = row.number(15);
   return read;
 }
 
@@ -95,20 +108,13 @@ LabelTotal read_total(const Statement& row) {
   total.supervisor = row.text(0);
   total.name = row.text(1);
   total.level = row.text(2);
-  total.trajectories = row.integer(3);
-  total.count = row.integer(4);
-  total.valued = row.integer(5);
-  total.total = row.number(6);
-  total.squares = row.number(7);
-  if (!row.is_null(8)) total.least = row.number(8);
-  if (!row.is_null(9)) total.most = row.number(9);
-  total.correct = row.integer(10);
-  total.incorrect = row.integer(11);
-  total.neutral = row.integer(12);
-  total.failed = row.integer(13);
-  total.model_calls = row.integer(14);
-  total.executions = row.integer(15);
-  total.wall_ms = row.number(16);
+  total.count = row.integer(3);
+  total.valued = row.integer(4);
+  total.total = row.number(5);
+  total.failed = row.integer(6);
+  total.model_calls = row.integer(7);
+  total.executions = row.integer(8);
+  total.wall_ms = row.number(9);
   return total;
 }
 
@@ -198,6 +204,8 @@ class SqliteStore final : public Store {
   Result<std::optional<Trajectory>> read(const std::string& id) override;
   Result<std::vector<Trajectory>> unfinished(std::vector<Error>* unreadable) override;
   Result<std::size_t> unfinished_count() override;
+  Result<std::optional<std::int64_t>> planned() override;
+  Status set_planned(std::int64_t rollouts) override;
   Result<std::vector<int>> unjudged(const std::string& id) override;
   Status for_each(const std::function<Status(Trajectory)>& each) override;
   Status for_each_text(const std::function<Status(const std::string&, std::string_view)>& each,
@@ -254,13 +262,11 @@ Status SqliteStore::each_row(const std::string& sql,
 
 Result<std::vector<TrajectoryRow>> SqliteStore::rows() {
   std::vector<TrajectoryRow> rows;
-  auto read = each_row(
-      "SELECT id, task_id, group_id, suite, sample, status, reward, correct, turns "
-      "FROM trajectories",
-      [&rows](const Statement& row) -> Status {
-        rows.push_back(read_row(row));
-        return {};
-      });
+  auto read = each_row(std::string("SELECT ") + kRowColumns + " FROM trajectories",
+                       [&rows](const Statement& row) -> Status {
+                         rows.push_back(read_row(row));
+                         return {};
+                       });
   if (!read) return std::move(read).error();
   std::sort(rows.begin(), rows.end(), [](const TrajectoryRow& a, const TrajectoryRow& b) {
     return std::tie(a.task_id, a.sample, a.id) < std::tie(b.task_id, b.sample, b.id);
@@ -280,11 +286,10 @@ Result<std::vector<std::string>> SqliteStore::labelled_groups() {
 }
 
 Result<std::vector<LabelTotal>> SqliteStore::label_totals() {
+  using Key = std::tuple<std::string_view, std::string_view, std::string_view>;
   std::vector<LabelTotal> totals;
   auto read = each_row(
-      "SELECT supervisor, name, level, count(*), sum(count), sum(valued), sum(total), "
-      "sum(squares), min(least), max(most), sum(correct), sum(incorrect), sum(neutral), "
-      "sum(failed), "
+      "SELECT supervisor, name, level, sum(count), sum(valued), sum(total), sum(failed), "
       "sum(model_calls), sum(executions), sum(wall_ms) FROM label_sums "
       "GROUP BY supervisor, name, level ORDER BY supervisor, name, level",
       [&totals](const Statement& row) -> Status {
@@ -292,7 +297,37 @@ Result<std::vector<LabelTotal>> SqliteStore::label_totals() {
         return {};
       });
   if (!read) return std::move(read).error();
+  std::map<Key, LabelTotal*> by_key;
+  for (auto& total : totals) by_key[{total.supervisor, total.name, total.level}] = &total;
+  read = each_row(
+      "SELECT supervisor, name, level, verdict, sum(count) FROM verdict_sums "
+      "GROUP BY supervisor, name, level, verdict",
+      [&by_key](const Statement& row) -> Status {
+        // A verdict that was written between the two readings has no total yet.
+        if (auto found = by_key.find({row.text(0), row.text(1), row.text(2)});
+            found != by_key.end())
+          found->second->verdicts[std::string(row.text(3))] = row.integer(4);
+        return {};
+      });
+  if (!read) return std::move(read).error();
   return totals;
+}
+
+Result<std::optional<std::int64_t>> SqliteStore::planned() {
+  std::optional<std::int64_t> planned;
+  auto read = each_row("SELECT CAST(value AS INTEGER) FROM run WHERE key = 'planned'",
+                       [&planned](const Statement& row) -> Status {
+                         planned = row.integer(0);
+                         return {};
+                       });
+  if (!read) return std::move(read).error();
+  return planned;
+}
+
+Status SqliteStore::set_planned(std::int64_t rollouts) {
+  auto database = Database::open(database_path(directory_), Database::Access::write);
+  if (!database) return std::move(database).error();
+  return remember(*database, "planned", std::to_string(rollouts));
 }
 
 Result<std::optional<std::int64_t>> SqliteStore::number_of(const char* table,

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -22,20 +23,25 @@ struct TrajectoryRow {
   std::string status;
   std::optional<double> reward;
   std::optional<bool> correct;
+  // Why it ended in `error`; kNotGraded and why, when its checker failed.
+  std::optional<std::string> failure;
   int turns = 0;
+  std::int64_t parse_errors = 0;  // turns
+  std::int64_t tool_calls = 0, tool_errors = 0;
+  std::int64_t prompt_tokens = 0, completion_tokens = 0;  // the policy's, as `usage` has them
+  double cost = 0;                                        // at the policy's prices
 };
+inline const std::string kNotGraded = "not graded: ";
 
 // All labels of one supervisor, name and level, added up.
 struct LabelTotal {
   std::string supervisor, name, level;
-  std::int64_t trajectories = 0;  // that carry such a label
   std::int64_t count = 0, valued = 0;
-  double total = 0, squares = 0;  // of the values
-  std::optional<double> least, most;
-  std::int64_t correct = 0, incorrect = 0, neutral = 0;
+  double total = 0;         // of the values
   std::int64_t failed = 0;  // the evidence holds an "error"
   std::int64_t model_calls = 0, executions = 0;
   double wall_ms = 0;
+  std::map<std::string, std::int64_t> verdicts;  // how often each
 };
 
 // What supervision made of a journalled turn: its labels, and the turn's scores, decision, timing
@@ -84,6 +90,8 @@ class Store {
   virtual Async<Status> finish(TrajectoryRef whole) = 0;
   // The same for all members of a group at once, marking the group as labelled.
   virtual Async<Status> finish_group(std::string group_id, std::vector<TrajectoryRef> members) = 0;
+  // Before all of these.
+  virtual Status set_planned(std::int64_t rollouts) = 0;
 
   // --- reading ---
   virtual Result<std::vector<TrajectoryRow>> rows() = 0;  // finished ones, by task and sample
@@ -93,6 +101,8 @@ class Store {
   // that cannot be read is left out, and named in `unreadable`.
   virtual Result<std::vector<Trajectory>> unfinished(std::vector<Error>* unreadable = nullptr) = 0;
   virtual Result<std::size_t> unfinished_count() = 0;
+  // How many rollouts the whole run has, as set last; nothing when that was never said.
+  virtual Result<std::optional<std::int64_t>> planned() = 0;
   // The journalled turns of an unfinished trajectory that no judgement is known of.
   virtual Result<std::vector<int>> unjudged(const std::string& id) = 0;
   // Every finished trajectory in the order of rows(), one at a time.
@@ -102,7 +112,7 @@ class Store {
   virtual Status for_each_text(
       const std::function<Status(const std::string& id, std::string_view text)>& each,
       std::vector<Error>* unreadable = nullptr) = 0;
-  // How many labels there are of each supervisor and name; reads no record.
+  // All labels of the finished ones, by supervisor, name and level; reads no record.
   virtual Result<std::vector<LabelTotal>> label_totals() = 0;
 
   // trajectories.jsonl; leaves it alone where no record has changed since it was written.

@@ -3,8 +3,6 @@
 #include "runtime/store_changes.h"
 
 #include <algorithm>
-#include <map>
-#include <tuple>
 
 #include "runtime/core/record_writer.h"
 
@@ -42,33 +40,6 @@ void append_json(std::string& out, const std::vector<Judgement>& judgements) {
   out += ']';
 }
 
-// What summaries say of one supervisor's labels of one name, without reading records.
-struct LabelSum {
-  std::int64_t count = 0, valued = 0, correct = 0, incorrect = 0, neutral = 0;
-  std::int64_t failed = 0;
-  double total = 0, squares = 0;
-  std::optional<double> least, most;
-  Cost cost;
-
-  void add(const Label& label) {
-    ++count;
-    if (label.value) {
-      ++valued;
-      total += *label.value;
-      squares += *label.value * *label.value;
-      least = std::min(least.value_or(*label.value), *label.value);
-      most = std::max(most.value_or(*label.value), *label.value);
-    }
-    if (label.verdict) {
-      correct += *label.verdict == "correct";
-      incorrect += *label.verdict == "incorrect";
-      neutral += *label.verdict == "neutral";
-    }
-    failed += label.evidence.contains("error") ? 1 : 0;
-    cost += label.cost;
-  }
-};
-
 }  // namespace
 
 Result<std::unique_ptr<ChangeApplier>> ChangeApplier::make(Database database) {
@@ -94,17 +65,7 @@ Status ChangeApplier::prepare_all() {
       {&drop_turns_, "DELETE FROM journal WHERE key BETWEEN ?1 AND ?2"},
       {&insert_turn_, "INSERT OR REPLACE INTO journal(key, turn, judgements) VALUES(?1, ?2, ?3)"},
       {&delete_rollout_, "DELETE FROM rollouts WHERE number = ?1"},
-      {&upsert_trajectory_,
-       "INSERT INTO trajectories(id, task_id, group_id, suite, sample, status, reward, correct, "
-       "turns) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT(id) DO UPDATE SET "
-       "task_id = excluded.task_id, group_id = excluded.group_id, suite = excluded.suite, "
-       "sample = excluded.sample, status = excluded.status, reward = excluded.reward, "
-       "correct = excluded.correct, turns = excluded.turns RETURNING number"},
       {&insert_record_, "INSERT OR REPLACE INTO records(number, record) VALUES(?1, ?2)"},
-      {&drop_label_sums_, "DELETE FROM label_sums WHERE trajectory = ?1"},
-      {&insert_label_sum_,
-       "INSERT INTO label_sums VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, "
-       "?14, ?15, ?16, ?17)"},
       {&insert_group_, "INSERT OR IGNORE INTO labelled_groups(group_id) VALUES(?1)"},
       {&drop_group_, "DELETE FROM labelled_groups WHERE group_id = ?1"},
       {&drop_lines_mark_, "DELETE FROM run WHERE key = 'lines'"},
@@ -114,6 +75,9 @@ Status ChangeApplier::prepare_all() {
     if (!prepared) return std::move(prepared).error();
     *statement = std::move(*prepared);
   }
+  auto columns = ColumnWriter::make(database_);
+  if (!columns) return std::move(columns).error();
+  columns_ = std::move(*columns);
   return {};
 }
 
@@ -247,59 +211,14 @@ Result<Status> ChangeApplier::append_turn(const Change& change) {
 }
 
 Result<Status> ChangeApplier::finish(const Trajectory& trajectory) {
-  const std::string_view suite = trajectory.task ? std::string_view(trajectory.task->suite) : "";
-  const Outcome& outcome = trajectory.outcome;
-  std::optional<std::int64_t> correct;
-  if (outcome.correct) correct = *outcome.correct ? 1 : 0;
-  upsert_trajectory_.bind(1, std::string_view(trajectory.id))
-      .bind(2, std::string_view(trajectory.task_id))
-      .bind(3, std::string_view(trajectory.group()))
-      .bind(4, suite)
-      .bind(5, std::int64_t{trajectory.sample})
-      .bind(6, std::string_view(to_string(outcome.status)))
-      .bind_optional(7, outcome.reward)
-      .bind_optional(8, correct)
-      .bind(9, static_cast<std::int64_t>(trajectory.turns.size()));
-  auto row = upsert_trajectory_.step();
-  if (!row) return std::move(row).error();
-  const std::int64_t number = upsert_trajectory_.integer(0);
-  upsert_trajectory_.reset();
-
+  auto number = columns_.write(trajectory);
+  if (!number) return std::move(number).error();
   text_.clear();
   append_json(text_, trajectory);
-  insert_record_.bind(1, number).bind_blob(2, packer_.pack(text_));
+  insert_record_.bind(1, *number).bind_blob(2, packer_.pack(text_));
   if (auto done = insert_record_.run(); !done) return std::move(done).error();
-  if (auto done = write_label_sums(number, trajectory.labels); !done)
-    return std::move(done).error();
   if (auto done = drop_journal(trajectory.id); !done) return std::move(done).error();
   return Status();
-}
-
-Status ChangeApplier::write_label_sums(std::int64_t number, const std::vector<Label>& labels) {
-  if (auto done = drop_label_sums_.bind(1, number).run(); !done) return done;
-  std::map<std::tuple<std::string_view, std::string_view, LabelLevel>, LabelSum> sums;
-  for (const Label& label : labels) sums[{label.supervisor, label.name, label.level}].add(label);
-  for (const auto& [key, sum] : sums) {
-    insert_label_sum_.bind(1, number)
-        .bind(2, std::get<0>(key))
-        .bind(3, std::get<1>(key))
-        .bind(4, std::string_view(to_string(std::get<2>(key))))
-        .bind(5, sum.count)
-        .bind(6, sum.valued)
-        .bind(7, sum.total)
-        .bind(8, sum.squares)
-        .bind_optional(9, sum.least)
-        .bind_optional(10, sum.most)
-        .bind(11, sum.correct)
-        .bind(12, sum.incorrect)
-        .bind(13, sum.neutral)
-        .bind(14, sum.failed)
-        .bind(15, sum.cost.model_calls)
-        .bind(16, sum.cost.executions)
-        .bind(17, sum.cost.wall_ms);
-    if (auto done = insert_label_sum_.run(); !done) return done;
-  }
-  return {};
 }
 
 Status ChangeApplier::drop_journal(const std::string& id) {

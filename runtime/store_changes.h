@@ -15,6 +15,7 @@
 #include "runtime/database.h"
 #include "runtime/record_text.h"
 #include "runtime/store.h"
+#include "runtime/store_columns.h"
 
 namespace proctor {
 
@@ -49,15 +50,14 @@ class ChangeApplier {
   Result<Status> begin(const Change& change);
   Result<Status> append_turn(const Change& change);
   Result<Status> finish(const Trajectory& trajectory);
-  Status write_label_sums(std::int64_t number, const std::vector<Label>& labels);
   Status drop_journal(const std::string& id);
   Result<OpenRollout*> find_open(const std::string& id);  // nullptr when it never began
   Status sync_on_commit(bool wanted);
 
   Database database_;
   Statement begin_batch_, commit_, insert_rollout_, find_rollout_, last_turn_, drop_turns_,
-      insert_turn_, delete_rollout_, upsert_trajectory_, insert_record_, drop_label_sums_,
-      insert_label_sum_, insert_group_, drop_group_, drop_lines_mark_;
+      insert_turn_, delete_rollout_, insert_record_, insert_group_, drop_group_, drop_lines_mark_;
+  ColumnWriter columns_;
   std::unordered_map<std::string, OpenRollout> open_;
   RecordPacker packer_;
   std::string text_, judgements_;

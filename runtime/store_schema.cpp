@@ -1,9 +1,11 @@
 // Small rows beside big ones: what lists and summaries read lies in `trajectories` and
-// `label_sums`, so that nobody touches a record's blob to count. `journal` is keyed by rollout and
+// the sums, so that nobody touches a record's blob to count. `journal` is keyed by rollout and
 // turn in one integer, which keeps a rollout's turns together and makes dropping them one range.
 #include "runtime/store_schema.h"
 
 #include <array>
+
+#include "runtime/store_columns.h"
 
 namespace proctor {
 namespace {
@@ -16,16 +18,20 @@ CREATE TABLE run(
 CREATE TABLE trajectories(
   number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, task_id TEXT NOT NULL, group_id TEXT NOT NULL,
   suite TEXT NOT NULL, sample INTEGER NOT NULL, status TEXT NOT NULL, reward REAL, correct INTEGER,
-  turns INTEGER NOT NULL);
+  failure TEXT, turns INTEGER NOT NULL, parse_errors INTEGER NOT NULL, tool_calls INTEGER NOT NULL,
+  tool_errors INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,
+  cost REAL NOT NULL);
 CREATE TABLE records(
   number INTEGER PRIMARY KEY, record BLOB NOT NULL);
 CREATE TABLE label_sums(
   trajectory INTEGER NOT NULL, supervisor TEXT NOT NULL, name TEXT NOT NULL, level TEXT NOT NULL,
-  count INTEGER NOT NULL, valued INTEGER NOT NULL, total REAL NOT NULL, squares REAL NOT NULL,
-  least REAL, most REAL, correct INTEGER NOT NULL, incorrect INTEGER NOT NULL,
-  neutral INTEGER NOT NULL, failed INTEGER NOT NULL, model_calls INTEGER NOT NULL, executions INTEGER NOT NULL,
-  wall_ms REAL NOT NULL,
+  count INTEGER NOT NULL, valued INTEGER NOT NULL, total REAL NOT NULL, failed INTEGER NOT NULL,
+  model_calls INTEGER NOT NULL, executions INTEGER NOT NULL, wall_ms REAL NOT NULL,
   PRIMARY KEY(trajectory, supervisor, name, level)) WITHOUT ROWID;
+CREATE TABLE verdict_sums(
+  trajectory INTEGER NOT NULL, supervisor TEXT NOT NULL, name TEXT NOT NULL, level TEXT NOT NULL,
+  verdict TEXT NOT NULL, count INTEGER NOT NULL,
+  PRIMARY KEY(trajectory, supervisor, name, level, verdict)) WITHOUT ROWID;
 CREATE TABLE labelled_groups(
   group_id TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE rollouts(
@@ -40,6 +46,25 @@ constexpr SchemaUpgrade kUpgrades[] = {
      "ALTER TABLE journal RENAME COLUMN supervision TO judgements; "
      "UPDATE journal SET judgements = CAST('[' || CAST(judgements AS TEXT) || ']' AS BLOB) "
      "WHERE judgements IS NOT NULL"},
+    // 2: rows did not say what failed, was called or was spent; sums knew three verdicts only.
+    {2,
+     "ALTER TABLE trajectories ADD COLUMN failure TEXT; "
+     "ALTER TABLE trajectories ADD COLUMN parse_errors INTEGER NOT NULL DEFAULT 0; "
+     "ALTER TABLE trajectories ADD COLUMN tool_calls INTEGER NOT NULL DEFAULT 0; "
+     "ALTER TABLE trajectories ADD COLUMN tool_errors INTEGER NOT NULL DEFAULT 0; "
+     "ALTER TABLE trajectories ADD COLUMN prompt_tokens INTEGER NOT NULL DEFAULT 0; "
+     "ALTER TABLE trajectories ADD COLUMN completion_tokens INTEGER NOT NULL DEFAULT 0; "
+     "ALTER TABLE trajectories ADD COLUMN cost REAL NOT NULL DEFAULT 0; "
+     "DROP TABLE label_sums; "
+     "CREATE TABLE label_sums(trajectory INTEGER NOT NULL, supervisor TEXT NOT NULL, "
+     "name TEXT NOT NULL, level TEXT NOT NULL, count INTEGER NOT NULL, valued INTEGER NOT NULL, "
+     "total REAL NOT NULL, failed INTEGER NOT NULL, model_calls INTEGER NOT NULL, "
+     "executions INTEGER NOT NULL, wall_ms REAL NOT NULL, "
+     "PRIMARY KEY(trajectory, supervisor, name, level)) WITHOUT ROWID; "
+     "CREATE TABLE verdict_sums(trajectory INTEGER NOT NULL, supervisor TEXT NOT NULL, "
+     "name TEXT NOT NULL, level TEXT NOT NULL, verdict TEXT NOT NULL, count INTEGER NOT NULL, "
+     "PRIMARY KEY(trajectory, supervisor, name, level, verdict)) WITHOUT ROWID",
+     rewrite_columns},
 };
 
 std::string version_words(const std::string& file, std::int64_t version) {
@@ -110,6 +135,7 @@ Status check_schema(Database& database, const std::string& file, Database::Acces
   for (const auto& upgrade : upgrades) {
     if (upgrade.from < version) continue;
     auto done = database.run(upgrade.sql);
+    if (done && upgrade.then) done = upgrade.then(database);
     if (done) done = database.run("PRAGMA user_version = " + std::to_string(upgrade.from + 1));
     if (!done) {
       (void)database.run("ROLLBACK");

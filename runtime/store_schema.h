@@ -11,12 +11,13 @@
 
 namespace proctor {
 
-inline constexpr int kStoreVersion = 2;
+inline constexpr int kStoreVersion = 3;
 
-// Takes a store from version `from` to the next one.
+// Takes a store from version `from` to the next one: the SQL, then what SQL alone cannot do.
 struct SchemaUpgrade {
   int from;
   const char* sql;
+  Status (*then)(Database& database) = nullptr;
 };
 
 // Sets the file up for a new run: page size, WAL, tables, version.

@@ -1,235 +1,186 @@
-// Adds up; keeps no trajectory.
+// Adds rows up, task by task.
 #include "runtime/summary.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <utility>
 
-#include "runtime/core/text_table.h"
 #include "runtime/opinions.h"
-#include "runtime/outcome.h"
-#include "supervisors/grading.h"
 
 namespace proctor {
 namespace {
 
-std::string percent(double share) { return fmt::format("{:.0f}%", 100 * share); }
+// A label whose value is a place (groundedprm's): places have no mean.
+constexpr const char* kFirstError = "first_error";
 
-std::string mean_text(const std::optional<double>& mean) {
-  return mean ? fmt::format("{:.3f}", *mean) : "-";
+struct TaskSum {
+  double reward = 0, correct = 0;
+  std::int64_t rewarded = 0, graded = 0;
+};
+
+json::value json_of(const std::optional<double>& value) {
+  return value ? number_or_null(*value) : json::value(nullptr);
 }
 
-double share(std::int64_t part, std::int64_t whole) {
-  return static_cast<double>(part) / static_cast<double>(whole);
+json::value json_of(const std::optional<Interval>& interval) {
+  if (!interval) return nullptr;
+  return json::array{interval->low, interval->high};
 }
 
-std::optional<double> mean_of(double sum, std::int64_t n) {
-  if (n == 0) return std::nullopt;
-  return sum / static_cast<double>(n);
-}
-
-std::string counted(const std::map<std::string, std::int64_t>& counts) {
-  std::string text;
-  for (const auto& [name, count] : counts)
-    text += (text.empty() ? "" : ", ") + name + " " + std::to_string(count);
-  return text;
-}
-
-json::object counts_json(const std::map<std::string, std::int64_t>& counts) {
+json::object json_of(const std::map<std::string, std::int64_t>& counts) {
   json::object object;
   for (const auto& [name, count] : counts) object[name] = count;
   return object;
 }
 
-}  // namespace
-
-std::optional<Interval> Summary::SuiteLine::correct_interval() const {
-  TaskSums sums;
-  for (const auto& [id, task] : tasks)
-    if (task.graded > 0) sums.emplace_back(static_cast<double>(task.correct), task.graded);
-  return share_interval(sums);
+void add(const TrajectoryRow& row, SuiteTotals& totals) {
+  ++totals.rollouts;
+  ++totals.statuses[row.status];
+  totals.answered += row.status == "answered" ? 1 : 0;
+  totals.played += row.status != "error" && row.status != "cancelled" ? 1 : 0;
+  totals.errors += row.failure ? 1 : 0;
+  totals.graded += row.correct ? 1 : 0;
+  totals.correct += row.correct.value_or(false) ? 1 : 0;
+  totals.turns += row.turns;
+  totals.parse_errors += row.parse_errors;
+  totals.tool_calls += row.tool_calls;
+  totals.tool_errors += row.tool_errors;
+  totals.prompt_tokens += row.prompt_tokens;
+  totals.completion_tokens += row.completion_tokens;
+  totals.cost += row.cost;
 }
 
-void Summary::add(const Trajectory& trajectory) {
-  const std::string suite =
-      trajectory.task && !trajectory.task->suite.empty() ? trajectory.task->suite : "tasks";
-  SuiteLine& line = suites_[suite];
-  Grades& task = line.tasks[trajectory.task_id];
-  ++line.rollouts;
-  const Outcome& outcome = trajectory.outcome;
-  ++line.statuses[to_string(outcome.status)];
-  line.played += ended_by_policy(outcome);
-  line.answered += outcome.status == OutcomeStatus::answered;
-  const auto ungraded = why_ungraded(outcome);
-  line.errors += outcome.status == OutcomeStatus::error || ungraded;
-  if (ungraded && checker_error_.empty()) checker_error_ = trajectory.id + ": " + *ungraded;
-  if (outcome.correct) {
-    ++line.graded;
-    line.correct += *outcome.correct;
+void add(const TrajectoryRow& row, TaskSum& task) {
+  if (row.correct) {
     ++task.graded;
-    task.correct += *outcome.correct;
+    task.correct += *row.correct ? 1 : 0;
   }
-  if (outcome.reward) {
-    ++line.rewarded;
-    line.reward += *outcome.reward;
+  if (row.reward) {
+    ++task.rewarded;
+    task.reward += *row.reward;
   }
-  line.turns += static_cast<std::int64_t>(trajectory.turns.size());
-  for (const auto& turn : trajectory.turns) {
-    line.parse_errors += turn->assistant.parse_error.has_value();
-    line.tool_calls += static_cast<std::int64_t>(turn->assistant.tool_calls.size());
-    for (const auto& observation : turn->observations)
-      line.tool_errors +=
-          !observation.tool_call_id.empty() && observation.status != ObservationStatus::ok;
+}
+
+void close(SuiteTotals& totals, const std::map<std::string, TaskSum>& tasks) {
+  TaskSums rewards, grades;
+  double reward = 0;
+  std::int64_t rewarded = 0;
+  for (const auto& [id, sum] : tasks) {
+    if (sum.rewarded > 0) rewards.emplace_back(sum.reward, sum.rewarded);
+    if (sum.graded > 0) grades.emplace_back(sum.correct, sum.graded);
+    reward += sum.reward;
+    rewarded += sum.rewarded;
   }
-  if (const auto* usage = trajectory.extra.if_contains("usage"); usage && usage->is_object()) {
-    Fields fields(usage->get_object(), "usage");
-    line.prompt_tokens += fields.integer_or("prompt_tokens", 0);
-    line.completion_tokens += fields.integer_or("completion_tokens", 0);
+  totals.tasks = static_cast<std::int64_t>(tasks.size());
+  if (rewarded > 0) totals.reward = reward / static_cast<double>(rewarded);
+  totals.correct_interval = share_interval(grades);
+  totals.reward_interval = bootstrap_mean(rewards);
+}
+
+json::object json_of(const SuiteTotals& suite) {
+  return {{"suite", suite.suite},
+          {"tasks", suite.tasks},
+          {"rollouts", suite.rollouts},
+          {"answered", suite.answered},
+          {"graded", suite.graded},
+          {"correct", suite.correct},
+          {"correct_interval", json_of(suite.correct_interval)},
+          {"mean_reward", json_of(suite.reward)},
+          {"reward_interval", json_of(suite.reward_interval)},
+          {"errors", suite.errors},
+          {"statuses", json_of(suite.statuses)},
+          {"turns", suite.turns},
+          {"parse_errors", suite.parse_errors},
+          {"tool_calls", suite.tool_calls},
+          {"tool_errors", suite.tool_errors},
+          {"prompt_tokens", suite.prompt_tokens},
+          {"completion_tokens", suite.completion_tokens},
+          {"cost", number_or_null(suite.cost)}};
+}
+
+json::object json_of(const LabelTotal& sum) {
+  return {{"supervisor", sum.supervisor},
+          {"label", sum.name},
+          {"level", sum.level},
+          {"labels", sum.count},
+          {"mean", json_of(mean_of(sum))},
+          {"verdicts", json_of(sum.verdicts)},
+          {"failed", sum.failed},
+          {"model_calls", sum.model_calls},
+          {"executions", sum.executions},
+          {"wall_ms", number_or_null(sum.wall_ms)}};
+}
+
+}  // namespace
+
+std::optional<double> mean_of(const LabelTotal& labels) {
+  if (labels.valued == 0 || labels.name == kFirstError) return std::nullopt;
+  return labels.total / static_cast<double>(labels.valued);
+}
+
+Summary summary_of(const std::vector<TrajectoryRow>& rows, std::vector<LabelTotal> labels) {
+  std::map<std::string, SuiteTotals> suites;
+  std::map<std::string, std::map<std::string, TaskSum>> tasks;
+  Summary summary;
+  for (const auto& row : rows) {
+    const std::string suite = row.suite.empty() ? "tasks" : row.suite;
+    add(row, suites[suite]);
+    add(row, tasks[suite][row.task_id]);
+    if (row.failure) ++summary.failures[*row.failure];
   }
-  for (const auto& label : trajectory.labels) {
-    LabelLine& labels = labels_[{label.supervisor, label.name, to_string(label.level)}];
-    ++labels.labels;
-    if (label.value) {
-      ++labels.values;
-      labels.sum += *label.value;
-    }
-    if (label.verdict) ++labels.verdicts[*label.verdict];
-    labels.failed += label.evidence.contains("error") ? 1 : 0;
-    labels.cost += label.cost;
+  for (auto& [name, totals] : suites) {
+    totals.suite = name;
+    close(totals, tasks[name]);
+    summary.suites.push_back(std::move(totals));
   }
+  summary.labels = std::move(labels);
+  return summary;
+}
+
+Result<Summary> summary_of(Store& store) {
+  auto rows = store.rows();
+  if (!rows) return std::move(rows).error();
+  auto labels = store.label_totals();
+  if (!labels) return std::move(labels).error();
+  return summary_of(*rows, std::move(*labels));
+}
+
+std::int64_t Summary::rollouts() const {
+  std::int64_t sum = 0;
+  for (const auto& suite : suites) sum += suite.rollouts;
+  return sum;
 }
 
 std::int64_t Summary::errors() const {
   std::int64_t sum = 0;
-  for (const auto& [name, line] : suites_) sum += line.errors;
+  for (const auto& suite : suites) sum += suite.errors;
+  return sum;
+}
+
+std::int64_t Summary::ended_in_error() const {
+  std::int64_t sum = 0;
+  for (const auto& suite : suites)
+    if (auto found = suite.statuses.find("error"); found != suite.statuses.end())
+      sum += found->second;
   return sum;
 }
 
 std::int64_t Summary::failed_supervisions() const {
   std::int64_t sum = 0;
-  for (const auto& [key, line] : labels_)
-    if (std::get<0>(key) == kOwnLabels && std::get<1>(key) == kFailedSupervision)
-      sum += line.labels;
+  for (const auto& total : labels)
+    if (total.supervisor == kOwnLabels && total.name == kFailedSupervision) sum += total.count;
   return sum;
 }
 
-json::object Summary::line_json(const std::string& name, const SuiteLine& line) {
-  json::object object{{"suite", name},
-                      {"tasks", line.tasks.size()},
-                      {"rollouts", line.rollouts},
-                      {"answered", line.answered},
-                      {"correct", line.correct},
-                      {"graded", line.graded},
-                      {"errors", line.errors},
-                      {"turns", line.turns},
-                      {"parse_errors", line.parse_errors},
-                      {"tool_calls", line.tool_calls},
-                      {"tool_errors", line.tool_errors},
-                      {"prompt_tokens", line.prompt_tokens},
-                      {"completion_tokens", line.completion_tokens},
-                      {"statuses", counts_json(line.statuses)}};
-  object["mean_reward"] = line.rewarded == 0
-                              ? json::value(nullptr)
-                              : number_or_null(line.reward / static_cast<double>(line.rewarded));
-  if (auto interval = line.correct_interval())
-    object["correct_interval"] = {interval->low, interval->high};
-  return object;
-}
-
-json::object Summary::to_json() const {
-  json::array suites, supervisors;
-  for (const auto& [name, line] : suites_) suites.push_back(line_json(name, line));
-  for (const auto& [key, line] : labels_)
-    supervisors.push_back(
-        {{"supervisor", std::get<0>(key)},
-         {"label", std::get<1>(key)},
-         {"level", std::get<2>(key)},
-         {"labels", line.labels},
-         {"mean", line.values == 0 ? json::value(nullptr)
-                                   : number_or_null(line.sum / static_cast<double>(line.values))},
-         {"verdicts", counts_json(line.verdicts)},
-         {"failed", line.failed},
-         {"model_calls", line.cost.model_calls},
-         {"executions", line.cost.executions},
-         {"wall_ms", number_or_null(line.cost.wall_ms)}});
-  return {{"suites", std::move(suites)}, {"supervisors", std::move(supervisors)}};
-}
-
-std::string Summary::to_text() const {
-  std::vector<SuiteTotals> suites;
-  suites.reserve(suites_.size());
-  for (const auto& [name, line] : suites_)
-    suites.push_back({.suite = name,
-                      .tasks = static_cast<std::int64_t>(line.tasks.size()),
-                      .rollouts = line.rollouts,
-                      .answered = line.answered,
-                      .graded = line.graded,
-                      .correct = line.correct,
-                      .errors = line.errors,
-                      .played = line.played,
-                      .turns = line.turns,
-                      .correct_interval = line.correct_interval(),
-                      .reward = mean_of(line.reward, line.rewarded),
-                      .calls = SuiteTotals::Calls{.made = line.tool_calls,
-                                                  .failed = line.tool_errors,
-                                                  .unparsed_turns = line.parse_errors}});
-  std::string text = suites_table(suites);
-  if (!checker_error_.empty()) text += "not graded: " + checker_error_ + "\n";
-  return labels_.empty() ? text : text + "\n" + labels_text();
-}
-
 bool Summary::labelled_by(const std::string& alias) const {
-  return std::any_of(labels_.begin(), labels_.end(),
-                     [&alias](const auto& entry) { return std::get<0>(entry.first) == alias; });
+  return std::any_of(labels.begin(), labels.end(),
+                     [&alias](const LabelTotal& total) { return total.supervisor == alias; });
 }
 
-std::string Summary::labels_text() const {
-  if (labels_.empty()) return "";
-  std::vector<LabelTotals> labels;
-  labels.reserve(labels_.size());
-  for (const auto& [key, line] : labels_)
-    labels.push_back({.supervisor = std::get<0>(key),
-                      .label = std::get<1>(key),
-                      .level = std::get<2>(key),
-                      .labels = line.labels,
-                      .mean = mean_of(line.sum, line.values),
-                      .model_calls = line.cost.model_calls,
-                      .executions = line.cost.executions,
-                      .failed = line.failed,
-                      .verdicts = line.verdicts});
-  return labels_table(labels);
-}
-
-std::string suites_table(const std::vector<SuiteTotals>& suites) {
-  std::vector<std::vector<std::string>> rows{
-      {"suite", "tasks", "rollouts", "answered", "correct", "95 %", "reward", "turns", "errors"}};
-  const bool with_calls = !suites.empty() && suites.front().calls;
-  if (with_calls)
-    rows.front().insert(rows.front().end(), {"calls", "failed calls", "parse errors"});
-  for (const auto& line : suites) {
-    const auto& interval = line.correct_interval;
-    rows.push_back({line.suite, std::to_string(line.tasks), std::to_string(line.rollouts),
-                    line.played > 0 ? percent(share(line.answered, line.played)) : "-",
-                    line.graded > 0 ? percent(share(line.correct, line.graded)) : "-",
-                    interval ? percent(interval->low) + " .. " + percent(interval->high) : "-",
-                    mean_text(line.reward), fmt::format("{:.1f}", share(line.turns, line.rollouts)),
-                    std::to_string(line.errors)});
-    if (with_calls)
-      for (const auto count : {line.calls->made, line.calls->failed, line.calls->unparsed_turns})
-        rows.back().push_back(std::to_string(count));
-  }
-  return text_table(rows);
-}
-
-std::string labels_table(const std::vector<LabelTotals>& labels) {
-  std::vector<std::vector<std::string>> rows{{"supervisor", "label", "level", "labels", "mean",
-                                              "model calls", "executions", "failed", "verdicts"}};
-  for (const auto& line : labels)
-    rows.push_back({line.supervisor, line.label, line.level, std::to_string(line.labels),
-                    mean_text(line.mean), std::to_string(line.model_calls),
-                    std::to_string(line.executions), std::to_string(line.failed),
-                    counted(line.verdicts)});
-  return text_table(rows);
+json::object to_json(const Summary& summary) {
+  json::array suites, supervisors;
+  for (const auto& suite : summary.suites) suites.push_back(json_of(suite));
+  for (const auto& total : summary.labels) supervisors.push_back(json_of(total));
+  return {{"suites", std::move(suites)}, {"supervisors", std::move(supervisors)}};
 }
 
 }  // namespace proctor

@@ -1,83 +1,52 @@
-// What came out of a run, per suite and per supervisor: added up one trajectory at a time.
+// What came out of a run, per suite and per supervisor, from columns alone: no record is read,
+// however big the run. The same at a run's end, in summary.json and in `show`.
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
-#include <tuple>
 #include <vector>
 
-#include "runtime/core/records.h"
 #include "runtime/interval.h"
+#include "runtime/store.h"
 
 namespace proctor {
 
-// The tables for people, the same at the end of a run and in `show`, which knows less: what it
-// lacks is left out.
 struct SuiteTotals {
   std::string suite;
-  std::int64_t tasks = 0, rollouts = 0, answered = 0, graded = 0, correct = 0, errors = 0;
+  std::int64_t tasks = 0, rollouts = 0, answered = 0, graded = 0, correct = 0;
   std::int64_t played = 0;  // rollouts that the policy ended: what `answered` is a share of
-  std::int64_t turns = 0;
-  std::optional<Interval> correct_interval;
-  std::optional<double> reward;  // mean
-  struct Calls {
-    std::int64_t made = 0, failed = 0, unparsed_turns = 0;
-  };
-  std::optional<Calls> calls;
+  std::int64_t errors = 0;  // rollouts that ended in `error`, and those whose checker failed
+  std::int64_t turns = 0, parse_errors = 0, tool_calls = 0, tool_errors = 0;
+  std::int64_t prompt_tokens = 0, completion_tokens = 0;
+  double cost = 0;
+  std::map<std::string, std::int64_t> statuses;
+  std::optional<double> reward;              // mean
+  std::optional<Interval> correct_interval;  // share_interval
+  std::optional<Interval> reward_interval;   // bootstrap over tasks: samples of one are alike
 };
-struct LabelTotals {
-  std::string supervisor, label, level;
-  std::int64_t labels = 0;
-  std::optional<double> mean;
-  std::int64_t model_calls = 0, executions = 0, failed = 0;
-  std::map<std::string, std::int64_t> verdicts;
-};
-std::string suites_table(const std::vector<SuiteTotals>& suites);
-std::string labels_table(const std::vector<LabelTotals>& labels);
 
-class Summary {
- public:
-  void add(const Trajectory& trajectory);
+struct Summary {
+  std::vector<SuiteTotals> suites;
+  std::vector<LabelTotal> labels;
+  std::map<std::string, std::int64_t> failures;  // each TrajectoryRow::failure, how often
 
-  // Rollouts that ended in `error`, and those whose checker failed.
-  std::int64_t errors() const;
+  std::int64_t rollouts() const;
+  std::int64_t errors() const;  // as SuiteTotals has them
+  std::int64_t ended_in_error() const;
   std::int64_t failed_supervisions() const;
-  // {"suites": [...], "supervisors": [...]}
-  json::object to_json() const;
-  // Two tables for people: suites, then supervisors; the second alone is empty without labels.
-  std::string to_text() const;
-  std::string labels_text() const;
   // Whether there is a label of this supervisor's.
   bool labelled_by(const std::string& alias) const;
-
- private:
-  struct Grades {
-    std::int64_t correct = 0, graded = 0;
-  };
-  struct SuiteLine {
-    std::map<std::string, Grades> tasks;  // by id
-    std::int64_t rollouts = 0, played = 0, answered = 0, graded = 0, correct = 0, errors = 0;
-    std::int64_t turns = 0, parse_errors = 0, tool_calls = 0, tool_errors = 0;
-    std::int64_t prompt_tokens = 0, completion_tokens = 0;
-    double reward = 0;
-    std::int64_t rewarded = 0;
-    std::map<std::string, std::int64_t> statuses;
-
-    std::optional<Interval> correct_interval() const;
-  };
-  struct LabelLine {
-    std::int64_t labels = 0, values = 0, failed = 0;
-    double sum = 0;
-    std::map<std::string, std::int64_t> verdicts;
-    Cost cost;
-  };
-
-  static json::object line_json(const std::string& name, const SuiteLine& line);
-
-  std::string checker_error_;  // the first
-  std::map<std::string, SuiteLine> suites_;
-  // By supervisor, label name and level.
-  std::map<std::tuple<std::string, std::string, std::string>, LabelLine> labels_;
 };
+
+Summary summary_of(const std::vector<TrajectoryRow>& rows, std::vector<LabelTotal> labels);
+// Of all that is finished.
+Result<Summary> summary_of(Store& store);
+
+// Of the values; nothing without any, and of places, which have no mean (`first_error`).
+std::optional<double> mean_of(const LabelTotal& labels);
+
+// {"suites": [...], "supervisors": [...]}
+json::object to_json(const Summary& summary);
 
 }  // namespace proctor

@@ -149,6 +149,12 @@ bool ended_by_policy(const Outcome& outcome) {
   return outcome.status != OutcomeStatus::error && outcome.status != OutcomeStatus::cancelled;
 }
 
+std::optional<std::string> why_ungraded(const Outcome& outcome) {
+  const auto* error = outcome.metrics.if_contains(kCheckerError);
+  if (!error) return std::nullopt;
+  return error->is_string() ? std::string(error->get_string()) : json::serialize(*error);
+}
+
 Label not_judged(const std::string& name, const Outcome& outcome) {
   Label label{.name = name, .level = LabelLevel::trajectory};
   label.verdict = "not_judged";

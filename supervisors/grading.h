@@ -14,6 +14,10 @@ namespace proctor {
 // False where the rollout was ended by a failure that is not the policy's: `error` (a model server
 // or the sandbox was gone) or `cancelled`.
 bool ended_by_policy(const Outcome& outcome);
+// Why the task's checker could not grade it (`metrics.checker_error`); nothing when it did, or was
+// not asked.
+inline constexpr const char* kCheckerError = "checker_error";
+std::optional<std::string> why_ungraded(const Outcome& outcome);
 // What stands in the place of a trajectory's label `name` where that is false: no value, the
 // verdict `not_judged`, and how the rollout ended.
 Label not_judged(const std::string& name, const Outcome& outcome);

@@ -289,7 +289,7 @@ Result<LoopFigures> measure_loop(Assembly& assembly, const std::string& director
   run.resident = std::max(run.resident, resident_bytes());
   run.grown = run.resident - before;
   run.turns = static_cast<double>(assembly.counters().turns);
-  run.errors = static_cast<std::int64_t>(result->errors);
+  run.errors = result->summary.ended_in_error();
 
   auto store = Store::open(directory, Store::Access::read);
   if (!store) return std::move(store).error();

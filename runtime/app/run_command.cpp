@@ -8,6 +8,7 @@
 
 #include "runtime/app/commands.h"
 #include "runtime/app/progress.h"
+#include "runtime/app/summary_text.h"
 #include "runtime/app/terminal_text.h"
 #include "runtime/core/record_writer.h"
 #include "runtime/core/text_table.h"
@@ -48,11 +49,10 @@ int exit_code_of(const RunResult& result) {
 // What another try may mend.
 std::string next_try(const RunResult& result) {
   std::string again = "roll out again what ended in error", grade = "grade what was not graded";
-  if (result.errors == 0) return grade;
-  return result.errors < result.summary.errors() ? again + ", and " + grade : again;
+  const auto ended = result.summary.ended_in_error();
+  if (ended == 0) return grade;
+  return ended < result.summary.errors() ? again + ", and " + grade : again;
 }
-
-constexpr std::size_t kMostReasons = 5;
 
 // The directory as the user wrote it is what the hints name.
 Result<int> play(Assembly& assembly, const std::string& out, Start start, bool quiet) {
@@ -61,8 +61,8 @@ Result<int> play(Assembly& assembly, const std::string& out, Start start, bool q
     if (!quiet) line->show(progress);
   });
   if (!result) return std::move(result).error();
-  std::cout << harmless(result->summary.to_text(), true) << std::flush;
-  std::cerr << "\n" << out << ": " << plural(result->trajectories, "trajectory", "trajectories");
+  std::cout << summary_text(result->summary) << std::flush;
+  std::cerr << "\n" << out << ": " << plural(result->summary.rollouts(), "trajectory", "trajectories");
   if (const auto errors = result->summary.errors(); errors > 0)
     std::cerr << ", " << plural(errors, "error");
   if (const auto failed = result->summary.failed_supervisions(); failed > 0)
@@ -77,13 +77,8 @@ Result<int> play(Assembly& assembly, const std::string& out, Start start, bool q
     std::cerr << " (look at them with: proctor show " << out << ")";
   std::cerr << "\n";
   // Why rollouts ended in error or have no grade, the commonest first; every record has its own.
-  std::vector<std::pair<std::int64_t, std::string>> reasons;
-  for (const auto& [reason, count] : result->reasons) reasons.emplace_back(count, reason);
-  std::sort(reasons.rbegin(), reasons.rend());
-  if (reasons.size() > kMostReasons) reasons.resize(kMostReasons);
-  for (const auto& [count, reason] : reasons)
-    std::cerr << "  " << plural(count, "time") << ": " << harmless(reason, false) << "\n";
-  if (!result->interrupted && result->trajectories > 0)
+  std::cerr << failures_text(result->summary);
+  if (!result->interrupted && result->summary.rollouts() > 0)
     for (const auto& instance : assembly.services().supervisors)
       if (!result->summary.labelled_by(instance.alias))
         std::cerr << labelled_nothing(instance.alias, instance.name);

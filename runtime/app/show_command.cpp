@@ -10,15 +10,16 @@
 #include <set>
 
 #include "runtime/app/commands.h"
+#include "runtime/app/summary_text.h"
 #include "runtime/app/terminal_text.h"
 #include "runtime/app/trajectory_text.h"
 #include "runtime/core/config.h"
 #include "runtime/core/record_writer.h"
 #include "runtime/core/text_table.h"
-#include "runtime/overview.h"
 #include "runtime/record_source.h"
 #include "runtime/row_filter.h"
 #include "runtime/store.h"
+#include "runtime/store_columns.h"
 #include "runtime/summary.h"
 
 namespace proctor {
@@ -37,58 +38,27 @@ std::string number(const std::optional<double>& value) {
   return value ? fmt::format("{:.3g}", *value) : "-";
 }
 
-std::string suites_text(const std::vector<SuiteOverview>& suites) {
-  std::vector<SuiteTotals> totals;
-  totals.reserve(suites.size());
-  for (const auto& suite : suites)
-    totals.push_back({.suite = harmless(suite.suite, false),
-                      .tasks = suite.tasks,
-                      .rollouts = suite.trajectories,
-                      .answered = suite.answered,
-                      .graded = suite.graded,
-                      .correct = suite.correct,
-                      .errors = suite.errors,
-                      .played = suite.played,
-                      .turns = suite.turns,
-                      .correct_interval = suite.correct_interval,
-                      .reward = suite.reward,
-                      .calls = std::nullopt});
-  return suites_table(totals);
+json::value optional_json(const std::optional<double>& value) {
+  return value ? number_or_null(*value) : json::value(nullptr);
 }
 
-LabelTotals totals_of(const LabelTotal& sum) {
-  LabelTotals totals{.supervisor = sum.supervisor,
-                     .label = sum.name,
-                     .level = sum.level,
-                     .labels = sum.count,
-                     .mean = std::nullopt,
-                     .model_calls = sum.model_calls,
-                     .executions = sum.executions,
-                     .failed = sum.failed,
-                     .verdicts = {}};
-  if (sum.valued > 0) totals.mean = sum.total / static_cast<double>(sum.valued);
-  for (const auto& [word, count] :
-       {std::pair{"correct", sum.correct}, {"incorrect", sum.incorrect}, {"neutral", sum.neutral}})
-    if (count > 0) totals.verdicts[word] = count;
-  return totals;
-}
-
-// As `supervisors` of summary.json has them, which a file's totals come from; but the store counts
-// no verdicts other than these three.
-json::object label_json(const LabelTotal& sum) {
-  const LabelTotals totals = totals_of(sum);
-  json::object verdicts;
-  for (const auto& [word, count] : totals.verdicts) verdicts[word] = count;
-  return {{"supervisor", totals.supervisor},
-          {"label", totals.label},
-          {"level", totals.level},
-          {"labels", totals.labels},
-          {"mean", totals.mean ? number_or_null(*totals.mean) : json::value(nullptr)},
-          {"verdicts", std::move(verdicts)},
-          {"failed", totals.failed},
-          {"model_calls", totals.model_calls},
-          {"executions", totals.executions},
-          {"wall_ms", number_or_null(sum.wall_ms)}};
+json::object row_json(const TrajectoryRow& row) {
+  return {{"id", row.id},
+          {"task_id", row.task_id},
+          {"group_id", row.group_id},
+          {"suite", row.suite},
+          {"sample", row.sample},
+          {"status", row.status},
+          {"reward", optional_json(row.reward)},
+          {"correct", row.correct ? json::value(*row.correct) : json::value(nullptr)},
+          {"failure", row.failure ? json::value(json::string(*row.failure)) : json::value(nullptr)},
+          {"turns", row.turns},
+          {"parse_errors", row.parse_errors},
+          {"tool_calls", row.tool_calls},
+          {"tool_errors", row.tool_errors},
+          {"prompt_tokens", row.prompt_tokens},
+          {"completion_tokens", row.completion_tokens},
+          {"cost", number_or_null(row.cost)}};
 }
 
 std::string rows_text(const std::vector<TrajectoryRow>& rows, std::size_t limit) {
@@ -130,16 +100,10 @@ Result<std::set<std::string>> find_ids(const std::vector<TrajectoryRow>& rows,
                                wanted, fitting.size(), some, named > 5 ? ", ..." : ""));
 }
 
-TrajectoryRow row_of(const Trajectory& trajectory, std::string status) {
-  return {.id = trajectory.id,
-          .task_id = trajectory.task_id,
-          .group_id = trajectory.group(),
-          .suite = trajectory.task ? trajectory.task->suite : "",
-          .sample = trajectory.sample,
-          .status = std::move(status),
-          .reward = trajectory.outcome.reward,
-          .correct = trajectory.outcome.correct,
-          .turns = static_cast<int>(trajectory.turns.size())};
+TrajectoryRow unfinished_row(const Trajectory& begun) {
+  TrajectoryRow row = row_of(begun);
+  row.status = "unfinished";
+  return row;
 }
 
 int print(const Trajectory& trajectory, const ShowArguments& arguments, bool finished) {
@@ -158,9 +122,8 @@ int print(const Trajectory& trajectory, const ShowArguments& arguments, bool fin
 struct Page {
   std::vector<TrajectoryRow> rows;  // of finished ones
   std::vector<TrajectoryRow> unfinished;
-  // Totals of the whole run: the table, and a list. Null: not of what is shown.
-  std::string labels;
-  json::value label_list;
+  std::optional<std::int64_t> planned;            // rollouts of the whole run, where that is known
+  std::optional<std::vector<LabelTotal>> labels;  // totals of the whole run; none: not of this page
 
   void keep(const std::set<std::string>& ids) {
     const auto other = [&ids](const TrajectoryRow& row) { return !ids.contains(row.id); };
@@ -178,33 +141,41 @@ Result<int> show_page(Page page, const ShowArguments& arguments) {
   std::erase_if(page.unfinished, dropped);
   if (filter->asks_for_grade()) page.unfinished.clear();
   // Beside a filtered list totals of the whole run would mislead.
-  if (!arguments.filters.empty()) {
-    page.labels.clear();
-    page.label_list = nullptr;
-  }
-  const auto suites = overview_of(page.rows);
+  if (!arguments.filters.empty()) page.labels.reset();
+  const bool with_labels = page.labels.has_value();
+  const Summary summary =
+      summary_of(page.rows, std::move(page.labels).value_or(std::vector<LabelTotal>()));
   if (arguments.as_json) {
-    json::array suite_list, row_list;
-    for (const auto& suite : suites) suite_list.push_back(to_json(suite));
+    json::object totals = to_json(summary);
+    json::array row_list;
     for (const auto& row : page.rows)
       if (row_list.size() < arguments.limit.value_or(page.rows.size()))
-        row_list.push_back(to_json(row));
-    std::cout << json_text(json::object{{"suites", std::move(suite_list)},
-                                        {"labels", std::move(page.label_list)},
+        row_list.push_back(row_json(row));
+    std::cout << json_text(json::object{{"suites", std::move(totals["suites"])},
+                                        {"labels", with_labels ? std::move(totals["supervisors"])
+                                                               : json::value(nullptr)},
+                                        {"planned", page.planned ? json::value(*page.planned)
+                                                                 : json::value(nullptr)},
+                                        {"finished", all},
                                         {"unfinished", unfinished},
                                         {"trajectories", std::move(row_list)}})
               << "\n";
     return 0;
   }
   const TerminalStyle style = TerminalStyle::of_stdout();
+  const std::size_t planned = static_cast<std::size_t>(page.planned.value_or(0));
   std::string head = fmt::format("{} finished", all);
-  if (unfinished > 0)
-    head += fmt::format(", {} unfinished: `proctor resume {}` goes on", unfinished, arguments.path);
+  if (planned > all) head += fmt::format(" of {}", planned);
+  if (unfinished > 0) head += fmt::format(", {} begun", unfinished);
+  if (unfinished > 0 || planned > all)
+    head += fmt::format(": `proctor resume {}` goes on", arguments.path);
   const std::size_t kept = page.rows.size() + page.unfinished.size();
   if (kept < all + unfinished) head += fmt::format("; the filter keeps {}", kept);
   std::cout << style.paint(Ink::bold, arguments.path) << ": " << head << "\n";
-  if (!page.rows.empty()) std::cout << "\n" << suites_text(suites);
-  if (!page.labels.empty()) std::cout << "\n" << page.labels;
+  if (const std::string tables = summary_text(summary); !tables.empty())
+    std::cout << "\n" << tables;
+  if (const std::string failures = failures_text(summary); !failures.empty())
+    std::cout << "\n" << failures;
   // Unfinished ones first: they are few, and what somebody looks for while a run goes on.
   std::vector<TrajectoryRow> listed = std::move(page.unfinished);
   std::move(page.rows.begin(), page.rows.end(), std::back_inserter(listed));
@@ -231,18 +202,14 @@ Result<int> show_directory(const ShowArguments& arguments) {
   Page page{.rows = std::move(*rows)};
   auto begun = (*store)->unfinished();
   if (!begun) return std::move(begun).error();
-  for (const auto& trajectory : *begun) page.unfinished.push_back(row_of(trajectory, "unfinished"));
+  for (const auto& trajectory : *begun) page.unfinished.push_back(unfinished_row(trajectory));
   if (arguments.trajectory.empty()) {
     auto totals = (*store)->label_totals();
     if (!totals) return std::move(totals).error();
-    std::vector<LabelTotals> table;
-    json::array list;
-    for (const auto& total : *totals) {
-      table.push_back(totals_of(total));
-      list.push_back(label_json(total));
-    }
-    page.label_list = std::move(list);
-    if (!table.empty()) page.labels = harmless(labels_table(table), true);
+    page.labels = std::move(*totals);
+    auto planned = (*store)->planned();
+    if (!planned) return std::move(planned).error();
+    page.planned = *planned;
     return show_page(std::move(page), arguments);
   }
   std::vector<TrajectoryRow> known = page.rows;
@@ -266,11 +233,11 @@ Result<int> show_directory(const ShowArguments& arguments) {
 // A file is read from its beginning to its end.
 Result<int> show_file(const ShowArguments& arguments) {
   Page page;
-  Summary summary;
+  LabelSums sums;
   std::vector<Trajectory> fitting;  // with an id or task that begins as wanted
   auto read = for_each_trajectory(arguments.path, [&](Trajectory trajectory) -> Status {
-    page.rows.push_back(row_of(trajectory, to_string(trajectory.outcome.status)));
-    summary.add(trajectory);
+    page.rows.push_back(row_of(trajectory));
+    sums.add(trajectory.labels);
     const auto& wanted = arguments.trajectory;
     if (!wanted.empty() &&
         (trajectory.id.starts_with(wanted) || trajectory.task_id.starts_with(wanted)))
@@ -279,9 +246,7 @@ Result<int> show_file(const ShowArguments& arguments) {
   });
   if (!read) return std::move(read).error();
   if (arguments.trajectory.empty()) {
-    json::object totals = summary.to_json();
-    page.labels = harmless(summary.labels_text(), true);
-    page.label_list = std::move(totals["supervisors"]);
+    page.labels = sums.totals();
     return show_page(std::move(page), arguments);
   }
   auto ids = find_ids(page.rows, arguments.trajectory, arguments.path);

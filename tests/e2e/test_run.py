@@ -138,8 +138,10 @@ def interrupted(scratch):
                 "resumed and undisturbed runs have the same records")
     check_equal(proctor("resume", cut).returncode, 0, "resuming a finished run does nothing")
     store = sqlite3.connect(cut + "/trajectories.db")
-    store.executescript("ALTER TABLE journal RENAME COLUMN judgements TO supervision;"
-                        "PRAGMA user_version = 1;")
+    store.executescript("".join(f"ALTER TABLE trajectories DROP COLUMN {column};" for column in (
+        "failure", "parse_errors", "tool_calls", "tool_errors", "prompt_tokens", "completion_tokens", "cost"))
+        + "DROP TABLE verdict_sums; ALTER TABLE journal RENAME COLUMN judgements TO supervision;"
+        "PRAGMA user_version = 1;")
     store.close()
     check("`proctor resume` upgrades it" in proctor("show", cut).stderr, "an older store, read")
     check_equal(proctor("resume", cut).returncode, 0, "resume upgrades an older store")

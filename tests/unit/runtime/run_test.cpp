@@ -51,7 +51,7 @@ TEST_F(RunTest, EndsWithSeveralThreads) {
   ASSERT_TRUE(made) << made.error().message;
   auto result = run_all(**made, Start::create, silent);
   ASSERT_TRUE(result) << result.error().message;
-  EXPECT_EQ(result->trajectories, 2000);
+  EXPECT_EQ(result->summary.rollouts(), 2000);
   EXPECT_EQ(result->missing, 0);
 }
 
@@ -121,16 +121,16 @@ TEST_F(RunTest, RetriesWhatEndedInErrorAndTouchesNothingElse) {
     return *run_all(**made, start, silent);
   };
   const RunResult first = play(broken, Start::create);
-  EXPECT_EQ(first.errors, 2);
+  EXPECT_EQ(first.summary.ended_in_error(), 2);
   const auto record = [&](const std::string& id) {
     auto store = Store::open(scratch_.path("out"), Store::Access::read);
     return **(*store)->read(id);
   };
   const std::string untouched = json::serialize(to_json(record("run-t0-0")));
-  EXPECT_EQ(play("", Start::resume).errors, 2) << "finished is finished";
+  EXPECT_EQ(play("", Start::resume).summary.ended_in_error(), 2) << "finished is finished";
   const RunResult again = play("", Start::retry_errors);
-  EXPECT_EQ(again.errors, 0);
-  EXPECT_EQ(again.trajectories, 6);
+  EXPECT_EQ(again.summary.ended_in_error(), 0);
+  EXPECT_EQ(again.summary.rollouts(), 6);
   EXPECT_EQ(json::serialize(to_json(record("run-t0-0"))), untouched);
   const Trajectory mended = record("run-t1-0");
   EXPECT_EQ(mended.outcome.status, OutcomeStatus::answered);
@@ -166,8 +166,8 @@ TEST_F(RunTest, GradesLaterWhatCouldNotBeGraded) {
   };
   const RunResult first = play(Start::create, true);
   EXPECT_EQ(first.summary.errors(), 4);
-  EXPECT_EQ(first.errors, 0) << "none of them ended in error";
-  EXPECT_EQ(first.reasons.at("not graded: the sandbox is gone"), 4);
+  EXPECT_EQ(first.summary.ended_in_error(), 0) << "none of them ended in error";
+  EXPECT_EQ(first.summary.failures.at("not graded: the sandbox is gone"), 4);
   const RunResult resumed = play(Start::resume, false);
   EXPECT_EQ(resumed.graded, 0) << "nobody asked for it";
   EXPECT_EQ(resumed.summary.errors(), 4);
@@ -177,7 +177,7 @@ TEST_F(RunTest, GradesLaterWhatCouldNotBeGraded) {
   const RunResult graded = play(Start::retry_errors, false);
   EXPECT_EQ(graded.graded, 4);
   EXPECT_EQ(graded.summary.errors(), 0);
-  EXPECT_EQ(graded.trajectories, 4);
+  EXPECT_EQ(graded.summary.rollouts(), 4);
   auto store = Store::open(scratch_.path("out"), Store::Access::read);
   ASSERT_TRUE(store) << store.error().message;
   const Trajectory record = **(*store)->read("run-t1-1");
@@ -195,14 +195,14 @@ TEST_F(RunTest, ResumeGoesOnWithARetryThatWasCutOff) {
     auto made = assembly(2, "format: hermes\n", "", script);
     return *run_all(**made, start, silent);
   };
-  EXPECT_EQ(play(broken, Start::create).errors, 2);
+  EXPECT_EQ(play(broken, Start::create).summary.ended_in_error(), 2);
   {
     auto store = *Store::open(scratch_.path("out"), Store::Access::write);
     auto start = std::make_shared<Trajectory>(**store->read("run-t1-0"));
     start->outcome = {};
     ASSERT_TRUE(await(store->begin(start)));
   }
-  EXPECT_EQ(play("", Start::resume).errors, 1)
+  EXPECT_EQ(play("", Start::resume).summary.ended_in_error(), 1)
       << "the one that began anew is played, the other not";
 }
 

@@ -205,14 +205,11 @@ TEST(Store, LabelsAGroupAtOnce) {
   const LabelTotal& total = totals->front();
   EXPECT_EQ(total.supervisor, "grpo");
   EXPECT_EQ(total.level, "turn");
-  EXPECT_EQ(total.trajectories, 3);
   EXPECT_EQ(total.count, 3);
+  EXPECT_EQ(total.valued, 3);
   EXPECT_DOUBLE_EQ(total.total, 0);
-  EXPECT_DOUBLE_EQ(total.squares, 2);
-  EXPECT_EQ(total.least, -1);
-  EXPECT_EQ(total.most, 1);
-  EXPECT_EQ(total.correct, 1);
-  EXPECT_EQ(total.incorrect, 2);
+  EXPECT_EQ(total.verdicts,
+            (std::map<std::string, std::int64_t>{{"correct", 1}, {"incorrect", 2}}));
 }
 
 TEST(Store, AFinishedRolloutThatBeginsAnewKeepsItsRecordAndUnmarksItsGroup) {
@@ -459,7 +456,7 @@ TEST(StoreSchema, RefusesANewerStore) {
   const Status refused = check_schema(database, "DB", Database::Access::write);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().message,
-            "DB: written by store version 3, this proctor reads version 2: use the newer proctor "
+            "DB: written by store version 4, this proctor reads version 3: use the newer proctor "
             "that wrote it");
 }
 
@@ -478,6 +475,60 @@ TEST(StoreSchema, UpgradesAnOlderStoreStepByStep) {
   EXPECT_FALSE(database.prepare("SELECT x FROM never"));
 }
 
+// As version 2 had them: rows that said less, and sums of three verdicts.
+constexpr const char* kBackToVersionTwo =
+    "ALTER TABLE trajectories DROP COLUMN failure; "
+    "ALTER TABLE trajectories DROP COLUMN parse_errors; "
+    "ALTER TABLE trajectories DROP COLUMN tool_calls; "
+    "ALTER TABLE trajectories DROP COLUMN tool_errors; "
+    "ALTER TABLE trajectories DROP COLUMN prompt_tokens; "
+    "ALTER TABLE trajectories DROP COLUMN completion_tokens; "
+    "ALTER TABLE trajectories DROP COLUMN cost; "
+    "DROP TABLE verdict_sums; DROP TABLE label_sums; "
+    "CREATE TABLE label_sums(trajectory INTEGER NOT NULL, correct INTEGER NOT NULL); "
+    "PRAGMA user_version = 2";
+
+TEST(StoreSchema, MakesTheColumnsOfVersionTwoAnewFromTheRecords) {
+  Scratch scratch;
+  const std::string file = scratch.path("run") + "/trajectories.db";
+  {
+    auto store = created(scratch.path("run"));
+    for (int sample : {0, 1, 2}) {
+      Trajectory whole = make_finished("a", sample);
+      whole.extra["usage"] = {{"cost", 0.5}};
+      whole.labels.push_back(make_label("grpo", 0, 1));
+      whole.labels.back().verdict = "ungrounded";
+      expect_done(await(store->finish(shared(whole))));
+    }
+  }
+  {
+    auto database = Database::open(file, Database::Access::write);
+    expect_done(database->run(kBackToVersionTwo));
+    expect_done(database->run("UPDATE records SET record = 'x' WHERE number = 2"));
+  }
+  auto store = opened(scratch.path("run"));
+  auto rows = store->rows();
+  ASSERT_TRUE(rows) << rows.error().message;
+  ASSERT_EQ(rows->size(), 3u);
+  EXPECT_EQ(rows->front().cost, 0.5);
+  EXPECT_EQ(rows->at(1).cost, 0) << "its record is damaged";
+  EXPECT_EQ(rows->at(1).status, "answered") << "what was known of it stays";
+  const auto totals = store->label_totals();
+  ASSERT_EQ(totals->size(), 1u);
+  EXPECT_EQ(totals->front().verdicts, (std::map<std::string, std::int64_t>{{"ungrounded", 2}}));
+}
+
+TEST(Store, RemembersHowManyRolloutsArePlanned) {
+  Scratch scratch;
+  {
+    auto store = created(scratch.path("run"));
+    EXPECT_EQ(*store->planned(), std::nullopt);
+    expect_done(store->set_planned(7));
+    expect_done(store->set_planned(9));
+  }
+  EXPECT_EQ(*opened(scratch.path("run"), Store::Access::read)->planned(), 9);
+}
+
 // Version 1 kept what supervision said of a turn in that turn's row.
 TEST(StoreSchema, CarriesTheJudgementsOfVersionOneOver) {
   Scratch scratch;
@@ -494,6 +545,7 @@ TEST(StoreSchema, CarriesTheJudgementsOfVersionOneOver) {
                                    {"labels", json::array{to_json(make_label("igpo", 0, 0.5))}}};
     auto database =
         Database::open(scratch.path("run") + "/trajectories.db", Database::Access::write);
+    expect_done(database->run(kBackToVersionTwo));
     expect_done(database->run("ALTER TABLE journal RENAME COLUMN judgements TO supervision"));
     auto update = database->prepare("UPDATE journal SET supervision = ?1 WHERE key % 65536 = 0");
     const std::string text = json::serialize(supervision);

@@ -1,10 +1,10 @@
-// What a run's first page says, and which rows a filter keeps.
-#include "runtime/overview.h"
+// What a run's tables say, and which rows a filter keeps.
+#include "runtime/summary.h"
 
 #include <gtest/gtest.h>
 
 #include "runtime/row_filter.h"
-#include "runtime/summary.h"
+#include "runtime/store_columns.h"
 
 namespace proctor {
 namespace {
@@ -23,23 +23,37 @@ TrajectoryRow row(const std::string& task, int sample, const std::string& status
   return made;
 }
 
-TEST(Overview, AddsUpPerSuite) {
-  const auto suites =
-      overview_of({row("a", 0, "answered", 1, true), row("a", 1, "answered", 0, false),
-                   row("b", 0, "error", std::nullopt, std::nullopt)});
+TEST(Summary, AddsUpPerSuite) {
+  auto failed = row("b", 0, "error", std::nullopt, std::nullopt);
+  failed.failure = "the server is gone";
+  failed.cost = 0.25;
+  auto ungraded = row("c", 0, "answered", std::nullopt, std::nullopt);
+  ungraded.failure = kNotGraded + "the sandbox is gone";
+  ungraded.cost = 0.5;
+  const Summary summary =
+      summary_of({row("a", 0, "answered", 1, true), row("a", 1, "answered", 0, false), failed,
+                  ungraded},
+                 {});
+  const auto& suites = summary.suites;
   ASSERT_EQ(suites.size(), 1u);
-  EXPECT_EQ(suites[0].tasks, 2);
-  EXPECT_EQ(suites[0].trajectories, 3);
-  EXPECT_EQ(suites[0].answered, 2);
-  EXPECT_EQ(suites[0].played, 2) << "an error of ours is no rollout that was not answered";
+  EXPECT_EQ(suites[0].tasks, 3);
+  EXPECT_EQ(suites[0].rollouts, 4);
+  EXPECT_EQ(suites[0].answered, 3);
+  EXPECT_EQ(suites[0].played, 3) << "an error of ours is no rollout that was not answered";
   EXPECT_EQ(suites[0].graded, 2);
   EXPECT_EQ(suites[0].correct, 1);
-  EXPECT_EQ(suites[0].errors, 1);
+  EXPECT_EQ(suites[0].errors, 2);
   EXPECT_EQ(suites[0].reward, 0.5);
+  EXPECT_EQ(suites[0].cost, 0.75);
+  EXPECT_EQ(summary.rollouts(), 4);
+  EXPECT_EQ(summary.errors(), 2);
+  EXPECT_EQ(summary.ended_in_error(), 1);
+  EXPECT_EQ(summary.failures, (std::map<std::string, std::int64_t>{
+                                  {"the server is gone", 1}, {"not graded: the sandbox is gone", 1}}));
   EXPECT_FALSE(suites[0].reward_interval) << "one rewarded task says nothing of others";
 }
 
-TEST(Overview, BootstrapsTheMeanOverTasks) {
+TEST(Summary, BootstrapsTheMeanOverTasks) {
   std::vector<std::pair<double, std::int64_t>> tasks;
   for (int i = 0; i < 100; ++i) tasks.emplace_back(i % 2 == 0 ? 4 : 0, 4);
   const auto interval = bootstrap_mean(tasks);
@@ -80,7 +94,7 @@ TEST(RowFilter, SaysWhatIsWrongWithACondition) {
   EXPECT_EQ(message("statsu=error").find("--filter 'statsu=error': unknown column 'statsu'"), 0u);
 }
 
-TEST(Overview, ShareOfSamplesGoesByTasks) {
+TEST(Summary, ShareOfSamplesGoesByTasks) {
   // Every task once: Wilson's, as of independent tries.
   TaskSums once;
   for (int i = 0; i < 100; ++i) once.emplace_back(i % 2, 1);
@@ -100,24 +114,53 @@ TEST(Overview, ShareOfSamplesGoesByTasks) {
   EXPECT_FALSE(share_interval({}));
 }
 
-TEST(Overview, TheIntervalOfCorrectGoesByTasks) {
+TEST(Summary, TheIntervalOfCorrectGoesByTasks) {
   std::vector<TrajectoryRow> rows;
-  Summary summary;
   for (const char* task : {"a", "b"})
-    for (int sample = 0; sample < 100; ++sample) {
+    for (int sample = 0; sample < 100; ++sample)
       rows.push_back(row(task, sample, "answered", std::nullopt, task[0] == 'a'));
-      Trajectory whole;
-      whole.id = rows.back().id;
-      whole.task_id = task;
-      whole.outcome.correct = task[0] == 'a';
-      summary.add(whole);
-    }
-  const auto interval = overview_of(rows)[0].correct_interval;
+  const Summary summary = summary_of(rows, {});
+  const auto interval = summary.suites[0].correct_interval;
   ASSERT_TRUE(interval);
   EXPECT_EQ(interval->low, 0);
   EXPECT_EQ(interval->high, 1);
-  EXPECT_NE(summary.to_text().find("0% .. 100%"), std::string::npos) << summary.to_text();
-  EXPECT_EQ(summary.to_json().at("suites").at(0).at("correct_interval"), (json::array{0.0, 1.0}));
+  EXPECT_EQ(to_json(summary).at("suites").at(0).at("correct_interval"), (json::array{0.0, 1.0}));
+}
+
+TEST(Summary, ARowSaysWhatItsRecordDoes) {
+  Turn turn;
+  turn.assistant.parse_error = "no tag";
+  turn.assistant.tool_calls.resize(2);
+  turn.observations.resize(3);
+  turn.observations[0].tool_call_id = "1";
+  turn.observations[0].status = ObservationStatus::error;
+  turn.observations[1].tool_call_id = "2";
+  turn.observations[2].status = ObservationStatus::error;  // of no call: a remark of ours
+  Trajectory whole;
+  whole.id = "r-a-0";
+  whole.task_id = "a";
+  whole.turns = {std::make_shared<const Turn>(turn), std::make_shared<const Turn>(turn)};
+  whole.extra["usage"] = {{"prompt_tokens", 7}, {"completion_tokens", 5}, {"cost", 0.5}};
+  whole.outcome.status = OutcomeStatus::answered;
+  whole.outcome.metrics["checker_error"] = "gone";
+  const TrajectoryRow row = row_of(whole);
+  EXPECT_EQ(row.turns, 2);
+  EXPECT_EQ(row.parse_errors, 2);
+  EXPECT_EQ(row.tool_calls, 4);
+  EXPECT_EQ(row.tool_errors, 2);
+  EXPECT_EQ(row.prompt_tokens, 7);
+  EXPECT_EQ(row.completion_tokens, 5);
+  EXPECT_EQ(row.cost, 0.5);
+  EXPECT_EQ(row.failure, "not graded: gone");
+  whole.outcome.status = OutcomeStatus::error;
+  EXPECT_EQ(row_of(whole).failure, "no reason was recorded");
+}
+
+TEST(Summary, PlacesHaveNoMean) {
+  LabelTotal values{.name = "step", .valued = 2, .total = 1};
+  EXPECT_EQ(mean_of(values), 0.5);
+  values.name = "first_error";
+  EXPECT_FALSE(mean_of(values));
 }
 
 TEST(RowFilter, KnowsWhenItAsksForAGrade) {

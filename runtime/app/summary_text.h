@@ -1,0 +1,15 @@
+// The tables of `run` and `show`.
+#pragma once
+
+#include <string>
+
+#include "runtime/summary.h"
+
+namespace proctor {
+
+// A table of suites, and one of labels where there are any.
+std::string summary_text(const Summary& summary);
+// The commonest failures, a line each; empty without any.
+std::string failures_text(const Summary& summary);
+
+}  // namespace proctor

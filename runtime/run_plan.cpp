@@ -1,0 +1,130 @@
+#include "runtime/run_plan.h"
+
+#include <algorithm>
+#include <iostream>
+#include <set>
+#include <utility>
+
+namespace proctor {
+namespace {
+
+// What earlier processes left behind.
+struct Before {
+  std::set<std::string> finished, ungraded, labelled;
+  std::map<std::string, Trajectory> journals;
+  std::int64_t errors = 0;
+};
+
+Result<std::map<std::string, Trajectory>> read_journals(Store& store, EventLog& log) {
+  std::vector<Error> unreadable;
+  auto unfinished = store.unfinished(&unreadable);
+  if (!unfinished) return std::move(unfinished).error();
+  for (const auto& error : unreadable) {
+    std::cerr << "proctor: " << error.message << "; it begins anew\n";
+    log.event("journal.unreadable", {{"why", error.message}});
+  }
+  std::map<std::string, Trajectory> journals;
+  for (auto& trajectory : *unfinished) {
+    std::string id = trajectory.id;
+    journals.emplace(std::move(id), std::move(trajectory));
+  }
+  return journals;
+}
+
+Result<Before> read_before(Store& store, EventLog& log, Start start) {
+  Before before;
+  if (start == Start::create) return before;
+  const bool retries = start == Start::retry_errors;
+  auto journals = read_journals(store, log);
+  if (!journals) return std::move(journals).error();
+  before.journals = std::move(*journals);
+  auto groups = store.labelled_groups();
+  if (!groups) return std::move(groups).error();
+  before.labelled.insert(groups->begin(), groups->end());
+  auto rows = store.rows();
+  if (!rows) return std::move(rows).error();
+  for (const auto& row : *rows) {
+    const bool error = row.status == to_string(OutcomeStatus::error);
+    // One with a journal was begun anew before, and cut off.
+    if (error && (retries || before.journals.contains(row.id))) {
+      before.labelled.erase(row.group_id);  // what was said of it does not hold for the new one
+      continue;
+    }
+    before.finished.insert(row.id);
+    if (retries && row.failure)
+      before.ungraded.insert(row.id);
+    else
+      before.errors += row.failure ? 1 : 0;
+  }
+  return before;
+}
+
+// Journalled rollouts that go on from their last turn. Turns of another policy (the configuration
+// was edited) would make a record that says of one what the other did.
+class Continuations {
+ public:
+  Continuations(const Assembly& assembly, std::map<std::string, Trajectory> journals, EventLog& log)
+      : assembly_(assembly), journals_(std::move(journals)), log_(log) {}
+
+  std::unique_ptr<Trajectory> take(const std::string& id, const Task& task, int sample) {
+    auto journal = journals_.find(id);
+    if (journal == journals_.end() || !goes_on(journal->second, task, sample)) return nullptr;
+    return std::make_unique<Trajectory>(std::move(journal->second));
+  }
+
+ private:
+  bool goes_on(const Trajectory& journal, const Task& task, int sample) {
+    if (journal.turns.empty()) return false;
+    // Numbers compare as they come back from a file.
+    auto now = parse_json(json::serialize(policy_of(assembly_.services(), task, sample)));
+    if (now && *now == json::value(*journal.policy)) return true;
+    if (of_others_++ == 0)
+      std::cerr << "proctor: the policy, its sampling, format or tools are not those that "
+                   "unfinished rollouts began with; these begin anew\n";
+    log_.event("journal.other_policy", {{"id", journal.id}, {"turns", journal.turns.size()}});
+    return false;
+  }
+
+  const Assembly& assembly_;
+  std::map<std::string, Trajectory> journals_;
+  EventLog& log_;
+  std::size_t of_others_ = 0;
+};
+
+}  // namespace
+
+Result<RunPlan> plan_run(const Assembly& assembly, Store& store, EventLog& log, Start start) {
+  auto before = read_before(store, log, start);
+  if (!before) return std::move(before).error();
+  Continuations journals(assembly, std::move(before->journals), log);
+  const auto& services = assembly.services();
+  const bool has_group_hooks =
+      std::any_of(services.supervisors.begin(), services.supervisors.end(),
+                  [](const auto& instance) { return instance.supervisor->has_on_group(); });
+  const RunConfig& config = assembly.config();
+  RunPlan plan;
+  plan.errors = before->errors;
+  for (const auto& task : assembly.tasks()) {
+    RunPlan::Group group{.expected = static_cast<std::size_t>(config.samples)};
+    for (int sample = 0; sample < config.samples; ++sample) {
+      ++plan.total;
+      const std::string id = trajectory_id(config.name, task->id, sample);
+      group.members.push_back(id);
+      if (before->finished.contains(id)) {
+        ++group.finished;
+        ++plan.finished;
+        if (before->ungraded.contains(id) && services.checkers.contains(task->id))
+          plan.to_grade.emplace_back(id, task);
+        continue;
+      }
+      plan.rollouts.push_back(
+          {.task = task, .sample = sample, .so_far = journals.take(id, *task, sample)});
+    }
+    std::string group_id = config.name + "-" + task->id;
+    if (has_group_hooks && !before->labelled.contains(group_id))
+      plan.groups.emplace(std::move(group_id), std::move(group));
+  }
+  return plan;
+}
+
+}  // namespace proctor
