@@ -12,6 +12,7 @@
 
 #include "runtime/core/json_keys.h"
 #include "runtime/core/paths.h"
+#include "runtime/core/text.h"
 
 namespace proctor {
 namespace {
@@ -104,13 +105,22 @@ Status check_role(const Message& message) {
   return bad_input("unknown role '" + message.role + "'" + nearest_hint(message.role, kRoles));
 }
 
+// Nothing but blanks; content that is no text may say something.
+bool says_nothing(const Message& message) {
+  return !message.content.is_array() && trimmed(message.text()).empty();
+}
+
 // What read_task lets pass, since it reads records too: here it is a slip.
 Status check_task(const Task& task) {
+  if (task.prompt && trimmed(*task.prompt).empty())
+    return bad_input("prompt: is empty; expected what the policy is asked");
   if (!task.messages) return {};
   if (task.prompt) return bad_input("a task is asked by `prompt` or by `messages`, not by both");
   for (std::size_t i = 0; i < task.messages->size(); ++i)
     if (auto known = check_role((*task.messages)[i]); !known)
       return std::move(known).error().in("messages[" + std::to_string(i) + "]");
+  if (std::all_of(task.messages->begin(), task.messages->end(), says_nothing))
+    return bad_input("messages: all are empty; expected what the policy is asked");
   return {};
 }
 

@@ -168,6 +168,12 @@ TEST(ReadTasks, RefusesWhatWouldBeOverlooked) {
             ":1: a task is asked by `prompt` or by `messages`, not by both");
   EXPECT_EQ(complaint(R"({"id":"a","prompt":"x","gold":{"answers":["1"],"answers":["2"]}})"),
             ":1: the key 'answers' stands twice in one object");
+  EXPECT_EQ(complaint(R"({"id":"a","prompt":""})"),
+            ":1: prompt: is empty; expected what the policy is asked");
+  EXPECT_EQ(complaint(R"({"id":"a","prompt":" \n\t"})"),
+            ":1: prompt: is empty; expected what the policy is asked");
+  EXPECT_EQ(complaint(R"({"id":"a","messages":[{"role":"user","content":" "}]})"),
+            ":1: messages: all are empty; expected what the policy is asked");
   EXPECT_EQ(complaint(R"({"id":"a","prompt":"x","messages":null})"), "");
   EXPECT_EQ(complaint(R"({"id":"a","messages":[{"role":"system","content":"x"},)"
                       R"({"role":"assistant","content":"x"},{"role":"tool","content":"x"}]})"),
