@@ -22,7 +22,7 @@
 
 #include "runtime/app/commands.h"
 #include "runtime/app/mock_server.h"
-#include "runtime/app/terminal_text.h"
+#include "runtime/core/harmless.h"
 #include "runtime/core/record_writer.h"
 #include "runtime/run.h"
 #include "sandbox/sandbox.h"

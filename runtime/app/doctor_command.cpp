@@ -11,7 +11,6 @@
 
 #include "policies/model.h"
 #include "runtime/app/commands.h"
-#include "runtime/app/terminal_text.h"
 #include "runtime/core/event_loop.h"
 #include "runtime/core/paths.h"
 #include "runtime/core/record_writer.h"
@@ -166,9 +165,7 @@ Result<int> examine(const std::vector<std::string>& models, bool as_json) {
                                           {"found", finding.detail},
                                           {"remedy", finding.remedy}})
                 << "\n";
-    // What was found may quote a server.
-    rows.push_back(
-        {finding.subject, finding.state, harmless(finding.detail, false), finding.remedy});
+    rows.push_back({finding.subject, finding.state, finding.detail, finding.remedy});
   }
   if (!as_json) std::cout << text_table(rows);
   return *reachable ? 0 : 3;

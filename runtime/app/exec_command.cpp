@@ -14,9 +14,9 @@
 #include <thread>
 
 #include "runtime/app/commands.h"
-#include "runtime/app/terminal_text.h"
 #include "runtime/core/config.h"
 #include "runtime/core/event_loop.h"
+#include "runtime/core/harmless.h"
 #include "runtime/core/json.h"
 #include "runtime/core/record_writer.h"
 #include "sandbox/base64.h"

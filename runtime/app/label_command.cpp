@@ -18,8 +18,8 @@
 #include <unordered_map>
 
 #include "runtime/app/commands.h"
-#include "runtime/app/terminal_text.h"
 #include "runtime/core/event_loop.h"
+#include "runtime/core/harmless.h"
 #include "runtime/core/nursery.h"
 #include "runtime/core/record_writer.h"
 #include "runtime/core/text_table.h"

@@ -7,7 +7,7 @@
 #include <memory>
 
 #include "runtime/app/commands.h"
-#include "runtime/app/terminal_text.h"
+#include "runtime/core/harmless.h"
 #include "runtime/core/text_table.h"
 #include "runtime/lint.h"
 

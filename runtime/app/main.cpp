@@ -12,8 +12,8 @@
 #include <iostream>
 
 #include "runtime/app/commands.h"
-#include "runtime/app/terminal_text.h"
 #include "runtime/core/config.h"
+#include "runtime/core/harmless.h"
 #include "runtime/core/records.h"
 #include "sandbox/sandbox.h"
 

@@ -9,7 +9,6 @@
 #include "runtime/app/commands.h"
 #include "runtime/app/progress.h"
 #include "runtime/app/summary_text.h"
-#include "runtime/app/terminal_text.h"
 #include "runtime/core/record_writer.h"
 #include "runtime/core/text_table.h"
 #include "runtime/estimate.h"

@@ -66,7 +66,7 @@ std::string rows_text(const std::vector<TrajectoryRow>& rows, std::size_t limit)
       {"trajectory", "status", "correct", "reward", "turns"}};
   for (const auto& row : rows) {
     if (table.size() > limit) break;
-    table.push_back({harmless(row.id, false), row.status,
+    table.push_back({row.id, row.status,
                      row.correct ? (*row.correct ? "yes" : "no") : "-", number(row.reward),
                      std::to_string(row.turns)});
   }

@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "runtime/app/terminal_text.h"
+#include "runtime/core/harmless.h"
 #include "runtime/core/text_table.h"
 
 namespace proctor {
@@ -43,7 +43,7 @@ std::string suites_table(const std::vector<SuiteTotals>& suites) {
                                   [](const SuiteTotals& suite) { return suite.cost > 0; });
   if (priced) rows.front().emplace_back("cost");
   for (const auto& suite : suites) {
-    rows.push_back({harmless(suite.suite, false), std::to_string(suite.tasks), std::to_string(suite.rollouts),
+    rows.push_back({suite.suite, std::to_string(suite.tasks), std::to_string(suite.rollouts),
                     suite.played > 0 ? percent(share(suite.answered, suite.played)) : "-",
                     suite.graded > 0 ? percent(share(suite.correct, suite.graded)) : "-",
                     text_of(suite.correct_interval), text_of(suite.reward),
@@ -59,10 +59,10 @@ std::string labels_table(const std::vector<LabelTotal>& labels) {
   std::vector<std::vector<std::string>> rows{{"supervisor", "label", "level", "labels", "mean",
                                               "model calls", "executions", "failed", "verdicts"}};
   for (const auto& sum : labels)
-    rows.push_back({harmless(sum.supervisor, false), harmless(sum.name, false), sum.level, std::to_string(sum.count),
+    rows.push_back({sum.supervisor, sum.name, sum.level, std::to_string(sum.count),
                     text_of(mean_of(sum)), std::to_string(sum.model_calls),
                     std::to_string(sum.executions), std::to_string(sum.failed),
-                    harmless(text_of(sum.verdicts), false)});
+                    text_of(sum.verdicts)});
   return text_table(rows);
 }
 

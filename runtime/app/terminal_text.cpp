@@ -1,7 +1,6 @@
-// What a model or a program wrote may hold escape sequences that move the cursor or worse.
+// Lines are wrapped after they were made harmless, so that what stands for a character counts.
 #include "runtime/app/terminal_text.h"
 
-#include <fmt/format.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -9,6 +8,7 @@
 #include <cstdlib>
 #include <vector>
 
+#include "runtime/core/harmless.h"
 #include "runtime/core/text_table.h"
 #include "runtime/core/unicode.h"
 
@@ -48,17 +48,6 @@ std::size_t bytes_within(std::string_view text, std::size_t width) {
   return at;
 }
 
-// C1 controls (some terminals take them for escape sequences), directions, joiners, fillers, tags.
-bool is_unseen(char32_t point) {
-  constexpr std::pair<char32_t, char32_t> kUnseen[] = {
-      {0x80, 0x9f},     {0xad, 0xad},     {0x34f, 0x34f},   {0x61c, 0x61c},   {0x115f, 0x1160},
-      {0x17b4, 0x17b5}, {0x180b, 0x180f}, {0x200b, 0x200f}, {0x2028, 0x202e}, {0x2060, 0x206f},
-      {0x3164, 0x3164}, {0xfeff, 0xfeff}, {0xffa0, 0xffa0}, {0xfff0, 0xfffb}, {0xe0000, 0xe0fff}};
-  return std::any_of(std::begin(kUnseen), std::end(kUnseen), [point](const auto& range) {
-    return range.first <= point && point <= range.second;
-  });
-}
-
 void wrap_line(std::string_view line, std::size_t width, std::vector<std::string>& lines) {
   do {
     std::size_t cut = bytes_within(line, width);
@@ -90,36 +79,6 @@ TerminalStyle TerminalStyle::of_stdout() {
 std::string TerminalStyle::paint(Ink ink, std::string_view text) const {
   if (!colour || ink == Ink::plain) return std::string(text);
   return std::string("\x1b[") + code_of(ink) + "m" + std::string(text) + "\x1b[0m";
-}
-
-std::string harmless(std::string_view text, bool keep_newlines) {
-  std::string out;
-  out.reserve(text.size());
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const auto letter = static_cast<unsigned char>(text[i]);
-    if (letter == '\n' && keep_newlines) {
-      out += '\n';
-    } else if (letter == '\t') {
-      out += keep_newlines ? "    " : " ";
-    } else if (letter == '\n') {
-      out += ' ';
-    } else if (letter == '\r') {
-      continue;
-    } else if (letter < 0x20 || letter == 0x7f) {
-      out += '^';
-      out += static_cast<char>(letter ^ 0x40);
-    } else if (letter < 0x80) {
-      out += text[i];
-    } else {
-      const Character character = decode(text, i);
-      if (is_unseen(character.point))
-        out += fmt::format("<U+{:04X}>", static_cast<std::uint32_t>(character.point));
-      else
-        out += text.substr(i, character.bytes);
-      i += character.bytes - 1;
-    }
-  }
-  return out;
 }
 
 std::string wrapped(std::string_view text, std::size_t width, std::size_t indent,

@@ -1,4 +1,4 @@
-// Text for a terminal: width, colour, wrapping, and no control characters from anyone else.
+// Text for a terminal: width, colour, wrapping; what others wrote comes out harmless (harmless.h).
 //
 // Blind spot: widths of combining marks and of some emoji are a guess, as everywhere.
 #pragma once
@@ -19,9 +19,6 @@ struct TerminalStyle {
   std::string paint(Ink ink, std::string_view text) const;
 };
 
-// Control characters, escape sequences among them, become visible and harmless, and so do those
-// that turn the direction of text or are not seen at all ("<U+202E>"); tabs become spaces.
-std::string harmless(std::string_view text, bool keep_newlines);
 // Lines of at most `width` columns, each behind `indent` spaces; words are kept whole where they
 // fit. Beyond `most_lines` the rest is counted: "... 12 more lines".
 std::string wrapped(std::string_view text, std::size_t width, std::size_t indent,

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "runtime/core/harmless.h"
 #include "runtime/core/record_writer.h"
 #include "runtime/core/text_table.h"
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "runtime/core/harmless.h"
 #include "runtime/core/unicode.h"
 
 namespace proctor {
@@ -37,8 +38,10 @@ std::string plural(std::int64_t count, std::string_view thing, std::string_view 
   return things.empty() ? text.append(thing).append("s") : text.append(things);
 }
 
-std::string text_table(const std::vector<std::vector<std::string>>& rows) {
+std::string text_table(std::vector<std::vector<std::string>> rows) {
   if (rows.empty()) return "";
+  for (auto& row : rows)
+    for (auto& cell : row) cell = harmless(cell, false);
   std::vector<std::size_t> widths(rows.front().size(), 0);
   std::vector<bool> numeric(widths.size(), rows.size() > 1);
   for (std::size_t r = 0; r < rows.size(); ++r)

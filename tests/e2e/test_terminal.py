@@ -194,6 +194,14 @@ def hostile(scratch):
         result = proctor("lint", "bad.jsonl", *arguments, cwd=scratch.path)
         check("<U+202E>" in result.stdout + result.stderr and "\u202e" not in result.stdout + result.stderr,
               f"lint {arguments}: {result.stdout}{result.stderr}")
+    # Names stay in their cells, in the tables of run and of show.
+    scratch.write("names.jsonl", [{"id": f"t\u001b[2J\n{n}", "suite": "s\u001b[2J\nx", "prompt": "x"} for n in (0, 10)])
+    ran = proctor("run", config, "--tasks", "names.jsonl", "--out", "names", cwd=scratch.path).stdout
+    for page in (ran, *(proctor("show", source, cwd=scratch.path).stdout for source in ("names", "names/trajectories.jsonl"))):
+        check("\x1b" not in page, f"no escape sequence: {page!r}")
+        _, rule, row = page[page.index("suite "):].splitlines()[:3]
+        check(row.startswith("s^[[2J x  ") and len(rule.split()[0]) == len("s^[[2J x"), f"a suite's row: {page}")
+    check("names-t^[[2J 10-0  answered" in page, f"an id's row: {page}")
 
 
 def folded(scratch):
