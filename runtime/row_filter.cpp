@@ -15,6 +15,16 @@ const std::vector<std::string>& columns() {
   return names;
 }
 
+// The words that can stand in the column; empty: any text.
+std::vector<std::string> words_of(std::string_view column) {
+  if (column == "correct") return {"true", "false", "null"};
+  if (column != "status") return {};
+  std::vector<std::string> words{"unfinished"};
+  for (int status = 0; status <= static_cast<int>(OutcomeStatus::cancelled); ++status)
+    words.emplace_back(to_string(static_cast<OutcomeStatus>(status)));
+  return words;
+}
+
 bool is_number(std::string_view column) {
   return column == "sample" || column == "reward" || column == "turns";
 }
@@ -69,6 +79,10 @@ Result<RowFilter::Condition> RowFilter::parse_one(const std::string& text) {
       return bad_input(where + ": '" + condition.text + "' is no number");
   } else if (condition.test != Test::equal && condition.test != Test::unequal) {
     return bad_input(where + ": '" + condition.column + "' takes = and != only");
+  } else if (const auto words = words_of(condition.column);
+             !words.empty() && std::find(words.begin(), words.end(), condition.text) == words.end()) {
+    return bad_input(where + ": '" + condition.column + "' is never '" + condition.text + "'" +
+                     nearest_hint(condition.text, words));
   }
   return condition;
 }

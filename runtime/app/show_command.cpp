@@ -30,6 +30,7 @@ constexpr std::size_t kRows = 20;  // listed unless --limit says otherwise
 struct ShowArguments {
   std::string path, trajectory;
   std::vector<std::string> filters;
+  RowFilter filter = {};  // what they say
   std::optional<std::size_t> limit;  // of rows
   bool as_json = false, full = false;
 };
@@ -133,13 +134,12 @@ struct Page {
 };
 
 Result<int> show_page(Page page, const ShowArguments& arguments) {
-  auto filter = RowFilter::parse(arguments.filters);
-  if (!filter) return std::move(filter).error();
+  const RowFilter& filter = arguments.filter;
   const std::size_t all = page.rows.size(), unfinished = page.unfinished.size();
-  const auto dropped = [&filter](const TrajectoryRow& row) { return !filter->fits(row); };
+  const auto dropped = [&filter](const TrajectoryRow& row) { return !filter.fits(row); };
   std::erase_if(page.rows, dropped);
   std::erase_if(page.unfinished, dropped);
-  if (filter->asks_for_grade()) page.unfinished.clear();
+  if (filter.asks_for_grade()) page.unfinished.clear();
   // Beside a filtered list totals of the whole run would mislead.
   if (!arguments.filters.empty()) page.labels.reset();
   const bool with_labels = page.labels.has_value();
@@ -261,7 +261,10 @@ Result<int> show_file(const ShowArguments& arguments) {
   return bad_input(arguments.path + ": no trajectory '" + id + "'");
 }
 
-Result<int> run_show(const ShowArguments& arguments) {
+Result<int> run_show(ShowArguments arguments) {
+  auto filter = RowFilter::parse(arguments.filters);
+  if (!filter) return std::move(filter).error();
+  arguments.filter = std::move(*filter);
   return has_store(arguments.path) ? show_directory(arguments) : show_file(arguments);
 }
 

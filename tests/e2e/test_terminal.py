@@ -131,6 +131,8 @@ def pages(scratch):
         check_equal(re.findall(r"two-t\S+", both.stdout), ["two-t1-0", "two-t1-1"], "its samples: " + both.stdout)
     check("single-t1-0" in proctor("show", "single", "t1", cwd=scratch.path).stdout.splitlines()[0], "the only sample")
     refused(proctor("show", "two", "t", cwd=scratch.path), 2, "fits 6 trajectories")
+    for asked in ((), ("t1",)):
+        refused(proctor("show", "done", *asked, "--filter", "status=answred", cwd=scratch.path), 2, "'answered'")
     result = proctor("show", "done", "--limit", "-1", cwd=scratch.path)
     check(result.returncode == 2 and "--limit" in result.stderr, "--limit -1: " + result.stderr)
 

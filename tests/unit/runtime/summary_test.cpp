@@ -91,6 +91,13 @@ TEST(RowFilter, SaysWhatIsWrongWithACondition) {
   EXPECT_EQ(message("answered"), "--filter 'answered': expected COLUMN=VALUE, or !=, <, <=, >, >=");
   EXPECT_EQ(message("reward=much"), "--filter 'reward=much': 'much' is no number");
   EXPECT_EQ(message("status<answered"), "--filter 'status<answered': 'status' takes = and != only");
+  EXPECT_EQ(message("status=answred"),
+            "--filter 'status=answred': 'status' is never 'answred': did you mean 'answered'?");
+  EXPECT_EQ(message("correct!=yes"),
+            "--filter 'correct!=yes': 'correct' is never 'yes': known are true, false, null");
+  for (const char* word : {"unfinished", "answered", "max_turns", "max_tokens", "context_full",
+                           "stopped", "error", "cancelled"})
+    EXPECT_EQ(message("status=" + std::string(word)), "fine");
   EXPECT_EQ(message("statsu=error").find("--filter 'statsu=error': unknown column 'statsu'"), 0u);
 }
 
