@@ -362,13 +362,6 @@ Result<RunResult> Run::execute() {
       .interrupted = interrupted_};
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - began_).count();
-  if (plan_.total > 0)  // else it ended before it began
-    show_({.done = static_cast<std::int64_t>(plan_.total) - result.missing,
-           .total = static_cast<std::int64_t>(plan_.total),
-           .errors = result.summary.errors(),
-           .counters = &counters,
-           .seconds = seconds,
-           .over = true});
   json::object written = to_json(result.summary);
   for (auto& pair : speed(seconds)) written[pair.key()] = std::move(pair.value());
   if (status) status = store_->write_jsonl();
@@ -378,6 +371,12 @@ Result<RunResult> Run::execute() {
   const Status closed = store_->close();
   if (status && !closed) status = closed;
   if (!status) return std::move(status).error();
+  show_({.done = static_cast<std::int64_t>(plan_.total) - result.missing,
+         .total = static_cast<std::int64_t>(plan_.total),
+         .errors = result.summary.errors(),
+         .counters = &counters,
+         .seconds = seconds,
+         .over = true});
   return result;
 }
 

@@ -27,8 +27,9 @@ struct RunResult {
 };
 
 // Blocks until all is played, or until SIGINT/SIGTERM: then finished work is kept and the journals
-// of the others too. `show` is called about five times a second. An Error when the directory cannot
-// be written or, before any work is done, something needed is not there.
+// of the others too. `show` is called about five times a second, and once more at the end. An Error
+// when the directory cannot be read or written or, before any work is done, something needed is not
+// there; `show` is not told of that end.
 Result<RunResult> run_all(Assembly& assembly, Start start,
                           std::function<void(const RunProgress&)> show);
 

@@ -35,14 +35,14 @@ Result<Before> read_before(Store& store, EventLog& log, Start start) {
   Before before;
   if (start == Start::create) return before;
   const bool retries = start == Start::retry_errors;
-  auto journals = read_journals(store, log);
-  if (!journals) return std::move(journals).error();
-  before.journals = std::move(*journals);
   auto groups = store.labelled_groups();
   if (!groups) return std::move(groups).error();
   before.labelled.insert(groups->begin(), groups->end());
   auto rows = store.rows();
   if (!rows) return std::move(rows).error();
+  auto journals = read_journals(store, log);
+  if (!journals) return std::move(journals).error();
+  before.journals = std::move(*journals);
   for (const auto& row : *rows) {
     const bool error = row.status == to_string(OutcomeStatus::error);
     // One with a journal was begun anew before, and cut off.

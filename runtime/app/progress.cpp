@@ -52,8 +52,13 @@ std::string ProgressLine::text(const RunProgress& progress, int width) {
          std::string(static_cast<std::size_t>(bar - full), '.') + "] " + words;
 }
 
+ProgressLine::~ProgressLine() {
+  if (open_) std::cerr << "\r\033[K" << std::flush;
+}
+
 void ProgressLine::show(const RunProgress& progress) {
   if (terminal_) {
+    open_ = !progress.over;
     winsize size{};
     const int width = ::ioctl(2, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
     std::cerr << "\r\033[K" << text(progress, width) << (progress.over ? "\n" : "") << std::flush;

@@ -11,8 +11,11 @@ namespace proctor {
 
 class ProgressLine {
  public:
-  // Writes to stderr.
+  // Writes to stderr. A bar that has not come to its end goes with this.
   ProgressLine();
+  ~ProgressLine();
+  ProgressLine(const ProgressLine&) = delete;
+  ProgressLine& operator=(const ProgressLine&) = delete;
   void show(const RunProgress& progress);
 
   // "[####......] 24/60  3.1 turns/s  120 tokens/s  0 errors  1m05s left": a bar that fills what
@@ -22,6 +25,7 @@ class ProgressLine {
 
  private:
   bool terminal_ = false;
+  bool open_ = false;  // the cursor stands behind a bar
   std::chrono::steady_clock::time_point last_;
 };
 

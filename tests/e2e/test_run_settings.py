@@ -85,6 +85,22 @@ def resume_from_anywhere(scratch):
     refused(proctor("resume", scratch("piped"), cwd="/"), 2, "not those that the run began with")
 
 
+def damaged(scratch):
+    """A store that cannot be read, or not be written out, is complained of, and nothing else is said."""
+    config = write_inputs(scratch)
+    one_is_missing = "DELETE FROM records WHERE number = 1; DELETE FROM trajectories WHERE number = 1;"
+    for name, damage, words in (
+            ("table", "DROP TABLE labelled_groups;", "labelled_groups"),
+            ("bytes", one_is_missing + "UPDATE records SET record = x'28b52ffd00112233';", "bytes are damaged")):
+        proctor("run", config, "--out", name, cwd=scratch.path)
+        database = sqlite3.connect(scratch(name + "/trajectories.db"))
+        database.executescript(damage)
+        database.close()
+        result = proctor("resume", name, cwd=scratch.path)
+        check(result.returncode in (1, 2) and words in result.stderr, f"{name}: {result.stderr}")
+        check_equal(result.stderr.count("\n"), 1, f"the complaint alone: {result.stderr}")
+
+
 def places(scratch):
     """Relative paths of the file begin in its `directory`, --out in the shell's; without either the next free."""
     config = write_inputs(scratch, f"directory: {scratch.path}\nout: mine/first\n")
@@ -155,7 +171,7 @@ def small_things(scratch):
 
 
 if __name__ == "__main__":
-    for test in (bounds, complaints, renamed_tools, resume_from_anywhere, places, full_disk, deep_calls, small_things):
+    for test in (bounds, complaints, renamed_tools, resume_from_anywhere, damaged, places, full_disk, deep_calls, small_things):
         with Scratch() as folder:
             test(folder)
     finish()
