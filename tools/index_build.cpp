@@ -20,6 +20,7 @@
 #include "runtime/core/json.h"
 #include "tools/index.h"
 #include "tools/index_file.h"
+#include "tools/partial_folder.h"
 #include "tools/words.h"
 
 namespace proctor {
@@ -126,37 +127,6 @@ class Reader {
   fs::path path_;
   std::FILE* file_;
   int error_ = 0;
-};
-
-// The folder while it is being made; gone again unless it was moved to its name.
-class PartialFolder {
- public:
-  explicit PartialFolder(const fs::path& final_name)
-      : final_(final_name), path_(final_name.string() + ".partial-" + std::to_string(getpid())) {}
-  PartialFolder(const PartialFolder&) = delete;
-  PartialFolder& operator=(const PartialFolder&) = delete;
-  ~PartialFolder() {
-    std::error_code ignored;
-    if (!path_.empty()) fs::remove_all(path_, ignored);
-  }
-
-  Status create() {
-    std::error_code error;
-    if (final_.has_parent_path()) fs::create_directories(final_.parent_path(), error);
-    if (!error) fs::create_directory(path_, error);
-    if (error) return internal_error(path_.string() + ": cannot create: " + error.message());
-    return {};
-  }
-  Status take_name() {
-    if (std::rename(path_.c_str(), final_.c_str()) != 0)
-      return internal_error(final_.string() + ": cannot create: " + reason(errno));
-    path_.clear();
-    return {};
-  }
-  fs::path operator/(const std::string& name) const { return path_ / name; }
-
- private:
-  fs::path final_, path_;
 };
 
 // The postings of one term within one run; `pending` is the document still being counted.

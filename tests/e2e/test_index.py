@@ -100,6 +100,34 @@ def main():
         assert process.returncode == 130 and "interrupted" in told, (process.returncode, told)
         assert not [name for name in os.listdir(folder) if name.startswith("x")], os.listdir(folder)
 
+        # What a killed one leaves goes with the next of that name; what another one makes, or nobody of ours, stays.
+        def begun(out):
+            process = subprocess.Popen([proctor, "index", "build", "-", "--out", out], cwd=folder,
+                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            process.stdin.write(lines(CORPUS))
+            process.stdin.flush()
+            part = f"{out}.partial-{process.pid}"
+            deadline = time.monotonic() + 60
+            while not os.path.exists(os.path.join(folder, part, "documents.bin")):
+                assert time.monotonic() < deadline, "nothing is begun"
+                time.sleep(0.01)
+            return process, part
+
+        process, left = begun("y")
+        process.kill()
+        process.communicate()
+        other, at_work = begun("y")
+        for name in ("y.partial-1", "y.partial-old"):
+            os.mkdir(os.path.join(folder, name))
+            write(name + "/notes", "mine")
+        built = run("build", "corpus.jsonl", "--out", "y")
+        assert built.returncode == 0, built.stderr
+        there = sorted(name for name in os.listdir(folder) if name.startswith("y"))
+        assert there == sorted(["y", at_work, "y.partial-1", "y.partial-old"]), (left, there)
+        assert sorted(os.listdir(os.path.join(folder, "y"))) == ["documents.bin", "index.bin"]
+        _, _ = other.communicate(timeout=30)
+        assert other.returncode == 1 and not os.path.exists(os.path.join(folder, at_work)), other
+
         refused("query", "made/index", says="empty")
         refused("query", "made/index", "   ", says="empty")
         refused("query", "made/index", "--k", "0", "b")
