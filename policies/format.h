@@ -52,6 +52,8 @@ class Format {
 
   // Calls go through the server's own tool calls; see format_for().
   virtual bool native() const { return false; }
+  // Whether a turn can call tools at all: where not, a run that has some is refused.
+  virtual bool calls_tools() const { return true; }
 };
 using FormatRef = std::shared_ptr<const Format>;
 

@@ -1,7 +1,7 @@
 // plain: no tools; every turn is an answer.
 //
 // What counts as the answer is found by its marks (markup.h, marked_answer), code fences among
-// them, else it is the whole text. Blind spot: tools of the run are not offered to the policy.
+// them, else it is the whole text.
 #include "policies/gbnf.h"
 #include "policies/markup.h"
 #include "policies/textual_format.h"
@@ -13,6 +13,7 @@ namespace {
 class Plain final : public TextualFormat {
  public:
   std::string name() const override { return "plain"; }
+  bool calls_tools() const override { return false; }
   std::string grammar(const std::vector<ToolDefinition>&, int most_chars) const override {
     Grammar grammar(most_chars);
     const std::string words = grammar.text_without("words", '<', {"<think>", "</think>"});

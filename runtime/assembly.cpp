@@ -131,6 +131,7 @@ Result<std::unique_ptr<Assembly>> Assembly::build(RunConfig config) {
   a.services_.clock = &a.clock_;
   a.services_.counters = &a.counters_;
   if (auto status = a.build_tasks(); !status) return status.error();
+  if (auto status = a.check_format(); !status) return status.error();
   if (auto status = a.build_models(); !status) return status.error();
   SandboxConfig sandbox{.slots = a.config_.sandbox_slots, .strict = a.config_.strict};
   // Where no program can be run safely, a run that runs none still can be made; whoever misses the
@@ -245,6 +246,25 @@ Status Assembly::know_suites(const std::string& who, const std::vector<std::stri
 Error Assembly::at_task(const std::string& id, Error error) const {
   const auto place = places_.find(id);
   return place == places_.end() ? error : std::move(error).in(place->second);
+}
+
+// Tools that no turn could call would be a slip that nobody sees.
+Status Assembly::check_format() const {
+  if (services_.format->calls_tools()) return {};
+  const std::string why = "the format '" + services_.format->name() + "' calls no tools";
+  if (!config_.tools.empty())
+    return config_.located(
+        "tools", bad_input("tools: " + why + "; leave them out, or choose another format"));
+  const std::string remedy = ", and " + why + "; choose another format";
+  for (const auto& [name, suite] : services_.suites)
+    if (!suite.tools.empty())
+      return config_.located("format", bad_input("suite " + name + " needs the tool '" +
+                                                 suite.tools.front() + "'" + remedy));
+  for (const auto& task : tasks_)
+    if (task->tools && !task->tools->empty())
+      return at_task(task->id, bad_input("the task '" + task->id + "' wants the tool '" +
+                                         task->tools->front() + "'" + remedy));
+  return {};
 }
 
 Status Assembly::build_models() {

@@ -50,6 +50,7 @@ class Assembly {
   Status know_suites(const std::string& who, const std::vector<std::string>& wanted) const;
   Error at_task(const std::string& id, Error error) const;  // with FILE:LINE
   Status build_tasks();
+  Status check_format() const;
   Status settle_tasks();
   Status build_tools();
   Status build_checkers();

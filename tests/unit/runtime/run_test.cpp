@@ -328,6 +328,26 @@ TEST_F(RunTest, SuitesThatNoTaskHasAreRefused) {
             "run.yaml:5: tools: python: no task belongs to the suite 'sums': there are none");
 }
 
+TEST_F(RunTest, ToolsThatTheFormatCannotCallAreRefused) {
+  EXPECT_EQ(
+      assembly(1, "format: plain\ntools: [python]\n").error().message,
+      "run.yaml:6: tools: the format 'plain' calls no tools; leave them out, or choose another "
+      "format");
+  const std::string suite = file("suite.jsonl", R"({"id": "a", "prompt": "x", "suite": "math"})");
+  EXPECT_EQ(
+      assembly(1, "format: plain\n", suite).error().message,
+      "run.yaml:5: suite math needs the tool 'python', and the format 'plain' calls no tools; "
+      "choose another format");
+  const std::string task = file("task.jsonl", R"({"id": "a", "prompt": "x", "tools": []}
+{"id": "b", "prompt": "x", "tools": ["python"]}
+)");
+  EXPECT_EQ(assembly(1, "format: plain\n", task).error().message,
+            task +
+                ":2: the task 'b' wants the tool 'python', and the format 'plain' calls no tools; "
+                "choose another format");
+  EXPECT_TRUE(assembly(1, "format: plain\ntools: []\n"));
+}
+
 TEST_F(RunTest, ATasksFileThatIsNotThereIsNamedWithItsLine) {
   const std::string message = assembly(1, "", "none.jsonl").error().message;
   EXPECT_EQ(message,
