@@ -2,7 +2,7 @@
 //
 // How a program ends is data: the record says so, and the exit code is 0. In a batch, what cannot
 // be run is data too: its record has the status sandbox_error, the others go on, and the exit code
-// is 1.
+// is 1. But a file that begins with no object is no batch, and nothing of it is run.
 #include <array>
 #include <atomic>
 #include <boost/asio/executor_work_guard.hpp>
@@ -19,6 +19,7 @@
 #include "runtime/core/harmless.h"
 #include "runtime/core/json.h"
 #include "runtime/core/record_writer.h"
+#include "runtime/core/text_table.h"
 #include "sandbox/base64.h"
 #include "sandbox/sandbox.h"
 
@@ -189,15 +190,21 @@ class Batch {
   std::thread thread_{[this] { loop_.run(); }};
 };
 
-Result<ExecutionRequest> read_line(std::string_view line, const std::string& language,
-                                   const Limits& limits, json::value& id) {
+constexpr std::int64_t kMostTold = 5;  // lines that cannot be run; each has a record besides
+
+Result<json::object> read_object(std::string_view line) {
   auto value = parse_json(line);
   if (!value) return std::move(value).error();
   if (!value->is_object()) return bad_input("expected an object with lang and code");
-  json::object object = value->as_object();
-  if (object.contains("id")) id = object.at("id");
-  if (!language.empty() && !object.contains("lang")) object["lang"] = language;
-  return read_execution_request(object, limits);
+  return std::move(value->as_object());
+}
+
+Result<ExecutionRequest> read_request(Result<json::object> object, const std::string& language,
+                                      const Limits& limits, json::value& id) {
+  if (!object) return std::move(object).error();
+  if (object->contains("id")) id = object->at("id");
+  if (!language.empty() && !object->contains("lang")) (*object)["lang"] = language;
+  return read_execution_request(*object, limits);
 }
 
 Result<int> run_batch(const Arguments& arguments) {
@@ -208,20 +215,30 @@ Result<int> run_batch(const Arguments& arguments) {
   auto pool = open_pool(arguments, static_cast<std::size_t>(arguments.parallel));
   if (!pool) return std::move(pool).error();
   Batch batch(loop, **pool, (*pool)->usage().capacity);
+  bool first = true;
+  std::int64_t refused = 0;
   const auto read = read_lines(arguments.file, [&](std::string_view line, std::size_t number) {
     if (batch.output_is_gone()) return Status(Error{ErrorKind::cancelled, ""});
+    auto object = read_object(line);
+    // A program, say, that was meant to be run: all of its lines would be refused one by one.
+    if (std::exchange(first, false) && !object)
+      return Status(std::move(object).error().in(
+          "a batch has one request a line, {\"lang\", \"code\", ...}"));
     json::value id;
-    auto request = read_line(line, arguments.language, *given, id);
+    auto request = read_request(std::move(object), arguments.language, *given, id);
     if (request) {
       batch.start(std::move(id), std::move(*request));
     } else {
       const Error why = std::move(request).error().in(name + ":" + std::to_string(number));
-      std::cerr << "proctor: " << harmless(why.message, true) << "\n";
+      if (++refused <= kMostTold) std::cerr << "proctor: " << harmless(why.message, true) << "\n";
       batch.refuse(id, number, why);
     }
     return Status();
   });
   batch.join();
+  if (refused > kMostTold)
+    std::cerr << "proctor: " << name << ": " << plural(refused - kMostTold, "more line")
+              << " cannot be run; their records say why\n";
   if (!read && read.error().kind != ErrorKind::cancelled) return read.error();
   return batch.any_sandbox_error() ? 1 : 0;
 }

@@ -124,6 +124,26 @@ def batches():
         assert by_id[name]["status"] == "sandbox_error" and needle in by_id[name]["error"], by_id[name]
     assert by_id[11]["stdout"] == "22\n" and b"memory_bytes" in done.stderr, done
 
+    # A file that begins with no object is no batch: one sentence, and nothing is run.
+    with tempfile.TemporaryDirectory() as folder:
+        for number, content in enumerate((
+                open(BINARY, "rb").read(1 << 16), b"import os\nprint(1)\n" + text.encode(), b"\0\0\n" + text.encode(),
+                json.dumps(requests, indent=1).encode(), b"[]\n" + text.encode(), "x\n".encode("utf-16"))):
+            path = os.path.join(folder, "no-batch-%d" % number)
+            with open(path, "wb") as file:
+                file.write(content)
+            refused(2, path + ":1: a batch has one request a line", "--batch", path)
+            assert call("--batch", path).stderr.count(b"\n") == 1, path
+
+    # Of many lines that cannot be run the first are told, the rest is counted; all have records.
+    many = ['{"lang":"bash","code":"echo %d"}' % i if i % 10 == 0 else "nonsense" for i in range(30)]
+    done = call("--batch", "--parallel", "1", stdin="\n".join(many))
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 1 and [a.get("line") or a["stdout"] for a in answers] == [
+        "%d\n" % i if i % 10 == 0 else i + 1 for i in range(30)], answers
+    told = done.stderr.decode().splitlines()
+    assert len(told) == 6 and "stdin: 22 more lines cannot be run" in told[-1], told
+
     # One at a time, they keep their order; a line without an id is known by its number.
     mixed = ['{"id":1,"lang":"bash","code":"sleep 0.3"}', "nonsense", '{"id":3,"lang":"bash","code":":"}',
              '{"id":4,"lang":"rust","code":""}']
