@@ -80,7 +80,8 @@ Result<RowFilter::Condition> RowFilter::parse_one(const std::string& text) {
   } else if (condition.test != Test::equal && condition.test != Test::unequal) {
     return bad_input(where + ": '" + condition.column + "' takes = and != only");
   } else if (const auto words = words_of(condition.column);
-             !words.empty() && std::find(words.begin(), words.end(), condition.text) == words.end()) {
+             !words.empty() &&
+             std::find(words.begin(), words.end(), condition.text) == words.end()) {
     return bad_input(where + ": '" + condition.column + "' is never '" + condition.text + "'" +
                      nearest_hint(condition.text, words));
   }

@@ -10,8 +10,8 @@ namespace proctor {
 
 class RowFilter {
  public:
-  // `bad_input` names the condition, with the known columns, or the words there are in a column that
-  // takes no others. All conditions must hold.
+  // `bad_input` names the condition, with the known columns, or the words there are in a column
+  // that takes no others. All conditions must hold.
   static Result<RowFilter> parse(const std::vector<std::string>& conditions);
   bool fits(const TrajectoryRow& row) const;
   // Whether it asks for a grade: what is unfinished has none yet, and is neither right nor wrong.

@@ -30,15 +30,6 @@ bool is_blank(std::string_view text) {
   return text.find_first_not_of(" \t\r\n") == std::string_view::npos;
 }
 
-bool is_utf8(std::string_view text) {
-  for (std::size_t at = 0; at < text.size();) {
-    const Character character = decode(text, at);
-    if (character.point == kNoCharacter && character.bytes == 1) return false;
-    at += character.bytes;
-  }
-  return true;
-}
-
 std::atomic<bool> interrupted{false};
 
 Result<int> build(const BuildArguments& arguments) {
@@ -87,7 +78,7 @@ Result<Asked> read_asked(const std::string& line) {
     asked.id = fields.any("id");
     if (!fields.status()) return fields.status().error();
   }
-  if (!is_utf8(asked.query)) return bad_input("the query is no UTF-8 text");
+  if (!is_utf8(asked.query)) return bad_input("the query: " + why_no_utf8(asked.query));
   if (is_blank(asked.query)) return bad_input("the query is empty; expected words to look for");
   return asked;
 }

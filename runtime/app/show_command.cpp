@@ -30,7 +30,7 @@ constexpr std::size_t kRows = 20;  // listed unless --limit says otherwise
 struct ShowArguments {
   std::string path, trajectory;
   std::vector<std::string> filters;
-  RowFilter filter = {};  // what they say
+  RowFilter filter = {};             // what they say
   std::optional<std::size_t> limit;  // of rows
   bool as_json = false, full = false;
 };
@@ -67,9 +67,8 @@ std::string rows_text(const std::vector<TrajectoryRow>& rows, std::size_t limit)
       {"trajectory", "status", "correct", "reward", "turns"}};
   for (const auto& row : rows) {
     if (table.size() > limit) break;
-    table.push_back({row.id, row.status,
-                     row.correct ? (*row.correct ? "yes" : "no") : "-", number(row.reward),
-                     std::to_string(row.turns)});
+    table.push_back({row.id, row.status, row.correct ? (*row.correct ? "yes" : "no") : "-",
+                     number(row.reward), std::to_string(row.turns)});
   }
   return text_table(table);
 }

@@ -11,6 +11,7 @@
 #include <cmath>
 
 #include "runtime/core/text.h"
+#include "runtime/core/yaml_fault.h"
 
 namespace proctor {
 namespace {
@@ -55,15 +56,21 @@ json::value scalar(const std::string& text) {
 // Anchors let a few lines stand for lists without end, or for more values than fit into memory.
 constexpr std::size_t kMostValues = 100'000;
 
+// Ours, beside yaml-cpp's.
+class Complaint : public YAML::Exception {
+ public:
+  using YAML::Exception::Exception;
+};
+
 json::value convert(const YAML::Node& node, const std::string& path,
                     std::map<std::string, int>& lines, std::size_t level = 0) {
   if (level > kForeignLevels)
-    throw YAML::RepresentationException(
-        node.Mark(), fmt::format("lists and mappings lie too deep in each other; at most {} levels",
-                                 kForeignLevels));
+    throw Complaint(node.Mark(),
+                    fmt::format("lists and mappings lie too deep in each other; at most {} levels",
+                                kForeignLevels));
   if (lines.size() >= kMostValues)
-    throw YAML::RepresentationException(
-        node.Mark(), fmt::format("too many values, aliases counted; at most {}", kMostValues));
+    throw Complaint(node.Mark(),
+                    fmt::format("too many values, aliases counted; at most {}", kMostValues));
   lines[path] = node.Mark().line + 1;
   if (node.IsMap()) {
     json::object object;
@@ -71,8 +78,7 @@ json::value convert(const YAML::Node& node, const std::string& path,
       const std::string key = pair.first.as<std::string>();
       const std::string below = path.empty() ? key : path + "." + key;
       if (object.contains(key))
-        throw YAML::RepresentationException(pair.first.Mark(),
-                                            "the key '" + key + "' stands twice");
+        throw Complaint(pair.first.Mark(), "the key '" + key + "' stands twice");
       object[key] = convert(pair.second, below, lines, level + 1);
       lines[below] = pair.first.Mark().line + 1;
     }
@@ -87,6 +93,24 @@ json::value convert(const YAML::Node& node, const std::string& path,
   if (!node.IsScalar()) return nullptr;
   if (node.Tag() == "!") return json::string(node.Scalar());  // quoted
   return scalar(node.Scalar());
+}
+
+// Fills `file`, but for its path.
+std::optional<YamlFault> read_text(const std::string& text, YamlFile& file) {
+  if (auto fault = fault_of_bytes(text)) return fault;
+  try {
+    const std::vector<YAML::Node> documents = YAML::LoadAll(closed_yaml(text));
+    if (documents.size() > 1)
+      throw Complaint(documents[1].Mark(),
+                      "a second document begins here (---, or what fits nothing above); expected "
+                      "one in a file");
+    file.root = convert(documents.empty() ? YAML::Node() : documents.front(), "", file.lines);
+  } catch (const Complaint& ours) {
+    return YamlFault{std::to_string(ours.mark.line + 1), ours.msg};
+  } catch (const YAML::Exception& error) {
+    return fault_of(error, text);
+  }
+  return std::nullopt;
 }
 
 void emit(YAML::Emitter& out, const json::value& value) {
@@ -406,16 +430,8 @@ void YamlFile::replaced(const std::string& json_path, const std::string& origin)
 
 Result<YamlFile> parse_yaml(const std::string& text, const std::string& name) {
   YamlFile file{.path = name};
-  try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(text);
-    if (documents.size() > 1)
-      throw YAML::RepresentationException(
-          documents[1].Mark(), "a second document begins here (---); expected one in a file");
-    file.root = convert(documents.empty() ? YAML::Node() : documents.front(), "", file.lines);
-  } catch (const YAML::Exception& error) {
-    return bad_input(name + ":" + std::to_string(std::max(0, error.mark.line) + 1) + ": " +
-                     error.msg);
-  }
+  if (const auto fault = read_text(text, file))
+    return bad_input(name + ":" + fault->place + ": " + fault->what);
   return file;
 }
 
@@ -439,8 +455,9 @@ Status set_by_path(json::value& root, const std::string& assignment) {
   if (assignment.find_first_not_of(" \t", equals + 1) == std::string::npos)
     return bad_input("--set " + assignment +
                      ": the value is missing; null asks for the default, \"\" is an empty text");
-  auto value = parse_yaml(assignment.substr(equals + 1), "--set " + assignment);
-  if (!value) return std::move(value).error();
+  YamlFile value;
+  if (const auto fault = read_text(assignment.substr(equals + 1), value))
+    return bad_input("--set " + assignment + ": " + fault->what);
   json::value* at = &root;
   for (const auto& part : split(std::string_view(assignment).substr(0, equals), '.')) {
     if (at->is_null()) at->emplace_object();
@@ -450,7 +467,7 @@ Status set_by_path(json::value& root, const std::string& assignment) {
                        "mapping");
     at = &at->get_object()[part];
   }
-  *at = std::move(value->root);
+  *at = std::move(value.root);
   return {};
 }
 

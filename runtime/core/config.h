@@ -65,7 +65,8 @@ Result<PluginUse> parse_plugin_use(const std::string& text);
 Result<PluginUse> read_plugin_use(const json::value& value, const std::string& where);
 
 // A YAML file, which holds one document, as JSON. Scalars follow YAML 1.2's core schema, but for
-// hexadecimal and octal numbers, .inf and .nan, which are text. Errors read "FILE:LINE: ...".
+// hexadecimal and octal numbers, .inf and .nan, which are text. Errors read "FILE:LINE: ...", or
+// "FILE:LINE:COLUMN: ..." where the text is no YAML.
 struct YamlFile {
   std::string path;
   json::value root;

@@ -11,6 +11,7 @@
 
 #include "runtime/core/json.h"
 #include "runtime/core/json_keys.h"
+#include "runtime/core/unicode.h"
 
 namespace proctor {
 namespace {
@@ -147,6 +148,20 @@ class KeyWatch : public Handler {
   std::string key_;
 };
 
+// What others wrote in another encoding is a syntax error like any other to Boost.
+Error complaint(std::string_view text, std::size_t read, const json::error_code& error) {
+  const bool half = error == json::error::expected_utf16_escape ||
+                    error == json::error::illegal_leading_surrogate ||
+                    error == json::error::illegal_trailing_surrogate;
+  std::string why =
+      half ? "half of a surrogate pair (\\uD800 to \\uDFFF) is no character" : error.message();
+  if (const std::size_t end = utf8_prefix(text); end < text.size()) {
+    read = end;
+    why = why_no_utf8(text);
+  }
+  return bad_input("invalid JSON at byte " + std::to_string(read) + ": " + why);
+}
+
 }  // namespace
 
 std::optional<std::string> repeated_key(std::string_view text) {
@@ -168,8 +183,7 @@ Result<json::value> parse_json(std::string_view text, std::size_t most_levels) {
   if (!error && read < text.size() &&
       text.find_first_not_of(" \t\r\n", read) != std::string_view::npos)
     return bad_input("invalid JSON at byte " + std::to_string(read) + ": text behind the value");
-  if (error)
-    return bad_input("invalid JSON at byte " + std::to_string(read) + ": " + error.message());
+  if (error) return complaint(text, read, error);
   return parser.handler().release();
 }
 

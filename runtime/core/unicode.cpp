@@ -1,8 +1,12 @@
 // The parts of unicode.h that need the tables of scripts/make_unicode_tables.py.
 #include "runtime/core/unicode.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <iterator>
+
+#include "runtime/core/result.h"
 
 namespace proctor {
 namespace {
@@ -94,13 +98,23 @@ std::size_t character_start(std::string_view text, std::size_t at) {
   return at;
 }
 
-bool is_utf8(std::string_view text) {
-  for (std::size_t at = 0; at < text.size();) {
+std::size_t utf8_prefix(std::string_view text) {
+  std::size_t at = 0;
+  while (at < text.size()) {
     const auto [point, bytes] = decode(text, at);
-    if (point == kNoCharacter && bytes == 1) return false;
+    if (point == kNoCharacter && bytes == 1) break;
     at += bytes;
   }
-  return true;
+  return at;
+}
+
+std::string why_no_utf8(std::string_view text) {
+  const std::size_t at = utf8_prefix(text);
+  PROCTOR_CHECK(at < text.size());
+  const std::string said =
+      fmt::format("0x{:02X} is no UTF-8 text", static_cast<unsigned char>(text[at]));
+  const bool marked = text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF");
+  return marked ? said + ", but the mark of UTF-16; save it as UTF-8" : said;
 }
 
 }  // namespace proctor

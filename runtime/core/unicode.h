@@ -71,7 +71,10 @@ std::string lower_text(std::string_view text);
 // Where the character begins that the byte `at` belongs to: where a text may be cut. The end of the
 // text is its own start.
 std::size_t character_start(std::string_view text, std::size_t at);
-// Every byte belongs to a character.
-bool is_utf8(std::string_view text);
+// How many of the first bytes belong to characters: all of them in a text that is UTF-8.
+std::size_t utf8_prefix(std::string_view text);
+inline bool is_utf8(std::string_view text) { return utf8_prefix(text) == text.size(); }
+// What is wrong with the byte behind that prefix, in words: "0xE9 is no UTF-8 text".
+std::string why_no_utf8(std::string_view text);
 
 }  // namespace proctor

@@ -63,6 +63,54 @@ std::string refusal_of(const std::string& text) {
   return file ? std::string("accepted") : file.error().message;
 }
 
+TEST(Yaml, SaysInPlainWordsWhatIsBrokenAndWhere) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"name: a: b\n", "1:8: this ':' follows no key"},
+      {"a:\n   b: 1\n  c: 2\n", "3:3: this belongs to no key above"},
+      {"a: [1\nb: 2\n", "2:2: a '[' before this is not closed by ']'"},
+      {"a: {b: 1\nc: 2\n", "2:2: a '{' before this is not closed by '}'"},
+      {"a: ]\n", "1:4: this closes nothing"},
+      {"a: @x\n", "1:4: no text can begin with this character"},
+      {"filter: *.x\n", "1:9: '*' asks for an anchor"},
+      {"a:\n\tb: 1\n", "2:3: a tab indents this line"},
+      {"a:\n  b: 1\n\tc: 2\n", "3:1: a tab indents this line"},
+      {"a: \"x\nb: 1\n", "3:2: a quoted text before this is not closed"},
+      {"a: 'x\nb: 1", "2:5: a quoted text before this is not closed"},
+      {"a: \"\\q\"\n", "1:7: there is no such escape"},
+      {"a: \"\\ud800\"\n", "1:11: the escape stands for no character"},
+      {"[1]: 2\n", "1:1: a list or a mapping cannot be a key"},
+      {"a: 1\nb: gr\xF6\xDF"
+       "e\n",
+       "2:6: 0xF6 is no UTF-8 text"},
+      {"a: \xED\xA0\x80\n", "1:4: 0xED is no UTF-8 text"},
+      {"a: 1\n\x04"
+       "b: 2\n",
+       "2:1: the control character 0x04 cannot stand in YAML"},
+      {"%YAML 3.0\n---\na: 1\n", "1:1: no YAML: YAML major version too large"}};
+  for (const auto& [text, words] : cases)
+    EXPECT_EQ(refusal_of(text).find(std::string("f.yaml:") + words), 0u) << refusal_of(text);
+  json::value root;
+  EXPECT_EQ(set_by_path(root, "a=[1").error().message,
+            "--set a=[1: a '[' before this is not closed by ']'");
+}
+
+TEST(Yaml, TextThatIsFineStaysAsItIs) {
+  auto file = parse_yaml("a: |\n  x\n\nb: |+\n  y\n\n", "f.yaml");
+  ASSERT_TRUE(file) << file.error().message;
+  EXPECT_EQ(canonical_json(file->root), R"({"a":"x\n","b":"y\n\n"})");
+  const std::string utf16(
+      "\xFF\xFE"
+      "a\0:\0 \0\xFC\0\n\0",
+      12);
+  ASSERT_TRUE(parse_yaml(utf16, "f.yaml")) << refusal_of(utf16);
+  EXPECT_EQ(parse_yaml(utf16, "f.yaml")->root, (json::object{{"a", "\xC3\xBC"}}));
+  const json::value odd =
+      json::object{{"a", std::string("\x01\x1b[2J\x7f\xC2\x85\xE2\x80\xA8", 11)}};
+  auto again = parse_yaml(to_yaml(odd), "again");
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_EQ(again->root, odd);
+}
+
 TEST(Yaml, AnchorsStandForNoListWithoutEnd) {
   EXPECT_EQ(refusal_of("b: 1\na: &a [*a]\n").find("f.yaml:2: lists and mappings lie too deep"), 0u);
   std::string lists = "a0: &a0 [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]\n";
@@ -79,8 +127,10 @@ TEST(Yaml, AnchorsStandForNoListWithoutEnd) {
 }
 
 TEST(Yaml, AFileHoldsOneDocument) {
-  EXPECT_EQ(refusal_of("a: 1\n---\nb: 2\n"),
-            "f.yaml:3: a second document begins here (---); expected one in a file");
+  EXPECT_EQ(
+      refusal_of("a: 1\n---\nb: 2\n"),
+      "f.yaml:3: a second document begins here (---, or what fits nothing above); expected one "
+      "in a file");
   EXPECT_TRUE(parse_yaml("---\na: 1\n...\n", "f.yaml"));
   EXPECT_TRUE(parse_yaml("", "f.yaml")->root.is_null());
 }

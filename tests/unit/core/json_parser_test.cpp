@@ -47,6 +47,19 @@ TEST(JsonParser, SaysWhatIsWrongAndWhere) {
   EXPECT_EQ(parse_json("{\"a\":1,\"a\":2}")->at("a"), 2);
 }
 
+TEST(JsonParser, SaysWhichBytesAreNoTextAndWhichEscapesNoCharacter) {
+  const auto complaint = [](std::string_view text) { return parse_json(text).error().message; };
+  EXPECT_EQ(complaint("{\"a\":\"gr\xF6sse\"}"), "invalid JSON at byte 8: 0xF6 is no UTF-8 text");
+  EXPECT_EQ(
+      complaint("\xFF\xFE{\0"),
+      "invalid JSON at byte 0: 0xFF is no UTF-8 text, but the mark of UTF-16; save it as UTF-8");
+  for (const char* half : {"\\ud800", "\\udc00", "\\ud800\\u0041", "\\ud800x"})
+    EXPECT_NE(complaint("\"ab" + std::string(half) + "\"").find("half of a surrogate pair"),
+              std::string::npos)
+        << half << ": " << complaint("\"ab" + std::string(half) + "\"");
+  EXPECT_EQ(parse_json("\"\\ud83d\\ude00\"")->as_string(), "\xF0\x9F\x98\x80");
+}
+
 TEST(RepeatedKey, IsFoundAtAnyDepth) {
   EXPECT_EQ(repeated_key(R"({"a":1,"b":2,"a":3})"), "a");
   EXPECT_EQ(repeated_key(R"([{"a":{"b":[{"\u0063":1,"c":2}]}}])"), "c");
