@@ -11,9 +11,12 @@
 
 #include "runtime/core/determinism.h"
 #include "runtime/core/nursery.h"
+#include "runtime/core/open_files.h"
 
 namespace proctor {
 namespace {
+
+constexpr std::size_t kFilesOfRun = 32;  // open at once, besides those of the sandbox
 
 json::object usage_json(const Limiter::Usage& usage) {
   return {{"highest", usage.highest},
@@ -122,6 +125,7 @@ Result<std::vector<TaskRef>> filter_tasks(const std::vector<TaskRef>& tasks,
 }
 
 Result<std::unique_ptr<Assembly>> Assembly::build(RunConfig config) {
+  if (auto enough = need_open_files(kFilesOfRun, "a run needs"); !enough) return enough.error();
   std::unique_ptr<Assembly> assembly(new Assembly(std::move(config)));
   Assembly& a = *assembly;
   auto format = make_format(a.config_.format);

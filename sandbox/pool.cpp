@@ -15,7 +15,9 @@
 #include <mutex>
 
 #include "runtime/core/config.h"
+#include "runtime/core/open_files.h"
 #include "runtime/core/paths.h"
+#include "runtime/core/text_table.h"
 #include "sandbox/embedded.h"
 #include "sandbox/files.h"
 #include "sandbox/filter.h"
@@ -44,6 +46,22 @@ Result<std::optional<World>> forced_world() {
 constexpr int kMostSlots = 512;
 
 constexpr std::size_t kMostWaiting = 4096;  // executions
+
+// Open files, measured: what else a process has open that runs programs, and each slot.
+constexpr std::size_t kOwnFiles = 24;
+constexpr std::size_t kFilesOfSlot = 20;
+
+std::size_t files_for(std::size_t slots) { return kOwnFiles + kFilesOfSlot * slots; }
+
+// Slots for which there are open files enough, at least one.
+std::size_t slots_that_fit() {
+  return (std::max(most_open_files(), files_for(1)) - kOwnFiles) / kFilesOfSlot;
+}
+
+// One a core, where that many fit.
+std::size_t usual_slots() {
+  return std::min<std::size_t>(std::max(1U, std::thread::hardware_concurrency()), slots_that_fit());
+}
 
 class Indices {
  public:
@@ -108,8 +126,8 @@ Slot::~Slot() { Indices::instance().give_back(index, asked, std::move(process));
 
 Core::Core(SandboxConfig config)
     : config_(std::move(config)),
-      limiter_(config_.slots ? config_.slots : std::max(1U, std::thread::hardware_concurrency()),
-               kMostWaiting) {}
+      limiter_(config_.slots ? config_.slots : usual_slots(), kMostWaiting),
+      room_(slots_that_fit()) {}
 
 Core::~Core() {
   stop();
@@ -125,6 +143,12 @@ Status Core::start() {
   if (limiter_.usage().capacity > kMostSlots / 2)
     return bad_input("at most " + std::to_string(kMostSlots / 2) + " executions at once, got " +
                      std::to_string(limiter_.usage().capacity));
+  const auto at_once = static_cast<std::int64_t>(limiter_.usage().capacity);
+  if (auto enough = need_open_files(files_for(limiter_.usage().capacity),
+                                    plural(at_once, "program") + " at a time in the sandbox " +
+                                        (at_once == 1 ? "needs" : "need"));
+      !enough)
+    return enough;
   const PythonPlace place = find_python(config_.python);
   python_ = place.interpreter;
   trees_ = place.trees;

@@ -125,6 +125,7 @@ class Core : public std::enable_shared_from_this<Core> {
   Result<SlotRef> request_slot();
   SlotPlan plan_for(int index) const;
   // slots.cpp
+  std::size_t most_slots() const;
   Async<Result<SlotRef>> take_slot();
   void set_going(Async<void> work);  // behind everybody's back; ended before stop() returns
   Async<Status> prepare(SlotRef slot);
@@ -176,6 +177,7 @@ class Core : public std::enable_shared_from_this<Core> {
   std::thread thread_;
   std::atomic<bool> stopping_ = false;
   Limiter limiter_;
+  const std::size_t room_;  // slots for which there are open files
 
   World world_ = World::root;
   bool landlock_ = true;

@@ -246,7 +246,7 @@ Async<void> Core::recycle(SlotRef slot) {
     if (parked) slot->parked = *parked;
   }
   if (slot->gone) co_return;
-  if (slots_.size() > limiter_.usage().capacity + kSpareSlots + sessions_) {
+  if (slots_.size() > most_slots()) {
     give_up(slot);  // a closed session's
     co_return;
   }
@@ -261,6 +261,11 @@ void Core::put_back(SlotRef slot) {
   set_going(recycle(slot));
 }
 
+// Each session has one of its own for as long as it lives.
+std::size_t Core::most_slots() const {
+  return std::min(limiter_.usage().capacity + kSpareSlots, room_) + sessions_;
+}
+
 Async<Result<SlotRef>> Core::take_slot() {
   for (;;) {
     if (stopping_) co_return unavailable("the sandbox is being closed");
@@ -271,7 +276,7 @@ Async<Result<SlotRef>> Core::take_slot() {
       give_up(slot);
       continue;
     }
-    if (slots_.size() < limiter_.usage().capacity + kSpareSlots + sessions_) break;
+    if (slots_.size() < most_slots()) break;
     co_await slot_ready_.wait();
   }
   auto requested = request_slot();

@@ -5,7 +5,6 @@
 // it.
 #include "runtime/core/http_client.h"
 
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -18,6 +17,7 @@
 
 #include "runtime/core/http_parser.h"
 #include "runtime/core/http_tls.h"
+#include "runtime/core/open_files.h"
 #include "runtime/core/records.h"
 
 namespace proctor {
@@ -28,18 +28,6 @@ constexpr auto kIdleFor = 60s;
 constexpr std::size_t kConnectingAtOnce = 256;  // a listen queue is often this short
 // Of an answer's head, or of a chunk's size or trailers, that is not complete yet.
 constexpr std::size_t kMostUntaken = 128U << 10;
-
-void raise_open_files() {
-  static const bool once = [] {
-    rlimit limit{};
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-      limit.rlim_cur = limit.rlim_max;
-      setrlimit(RLIMIT_NOFILE, &limit);
-    }
-    return true;
-  }();
-  (void)once;
-}
 
 // One scratch buffer a thread: between two waits nothing else runs on it. Not inlined, since its
 // address changes when a coroutine resumes on another thread.
@@ -235,7 +223,7 @@ struct HttpClient::Exchange {
 };
 
 Result<std::shared_ptr<HttpClient>> HttpClient::make(Settings settings) {
-  raise_open_files();
+  (void)most_open_files();  // each connection is one
   for (const auto& [name, value] : settings.headers)
     if (auto good = check_header(name, value); !good) return std::move(good).error();
   TlsContext tls;

@@ -90,9 +90,30 @@ def refusals():
 
 
 def few_open_files():
-    """A small limit of the shell's is enough for one program at a time."""
-    value = record("--lang", "python", "-", stdin="print(1)", prefix=("prlimit", "--nofile=64:64"))
+    """A small limit of the shell's is enough for two programs at a time; a smaller one is said to be that."""
+    few = ("prlimit", "--nofile=64:64")
+    value = record("--lang", "python", "-", stdin="print(1)", prefix=few)
     assert value["stdout"] == "1\n", value
+    program = '{"lang":"python","code":"import time; time.sleep(0.2); print(1)"}\n'
+    done = call("--batch", "--parallel", "2", stdin=program * 8, prefix=few)
+    assert [json.loads(line)["stdout"] for line in done.stdout.splitlines()] == ["1\n"] * 8, done
+    done = call("--batch", "--parallel", "3", stdin=program, prefix=few)
+    assert done.returncode == 3 and b"3 programs at a time in the sandbox need 84" in done.stderr, done
+    sentence = "only 32 files may be open at once (ulimit -n), and 1 program at a time in the sandbox needs 44"
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in (("tasks.jsonl", '{"id":"a","prompt":"x"}'), ("script.jsonl", '{"content":"4"}'), (
+                "run.yaml", "tasks: tasks.jsonl\nmodels: {policy: 'script:script.jsonl'}\ntools: [python]\n")):
+            with open(os.path.join(folder, name), "w") as file:
+                file.write(text + "\n")
+        for most, command, said in ((32, ("exec", "--lang", "bash", "-"), sentence),
+                                    (32, ("run", "run.yaml", "--out", "out"), sentence),
+                                    (16, ("run", "run.yaml", "--out", "out"), "and a run needs 32")):
+            done = subprocess.run(["prlimit", "--nofile=%d:%d" % (most, most), BINARY, *command], cwd=folder,
+                                  capture_output=True, stdin=subprocess.DEVNULL, text=True, timeout=60)
+            assert done.returncode == 3 and said in done.stderr and done.stderr.count("\n") == 1, done
+        done = subprocess.run(["prlimit", "--nofile=32:32", BINARY, "doctor"], capture_output=True, text=True,
+                              timeout=60)
+        assert done.returncode == 0 and sentence in done.stdout, done
 
 
 def batches():

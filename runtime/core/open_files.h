@@ -1,0 +1,16 @@
+// How many files the process may have open at once (ulimit -n). Blind spot: how many are open.
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+#include "runtime/core/result.h"
+
+namespace proctor {
+
+// As many as it can have without asking anybody: the soft limit is raised to the hard one.
+std::size_t most_open_files();
+// `missing` where that is less than what somebody ("a run needs") needs.
+Status need_open_files(std::size_t files, const std::string& who_needs);
+
+}  // namespace proctor
