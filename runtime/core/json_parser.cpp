@@ -11,6 +11,7 @@
 
 #include "runtime/core/json.h"
 #include "runtime/core/json_keys.h"
+#include "runtime/core/text.h"
 #include "runtime/core/unicode.h"
 
 namespace proctor {
@@ -148,18 +149,24 @@ class KeyWatch : public Handler {
   std::string key_;
 };
 
-// What others wrote in another encoding is a syntax error like any other to Boost.
-Error complaint(std::string_view text, std::size_t read, const json::error_code& error) {
-  const bool half = error == json::error::expected_utf16_escape ||
-                    error == json::error::illegal_leading_surrogate ||
-                    error == json::error::illegal_trailing_surrogate;
-  std::string why =
-      half ? "half of a surrogate pair (\\uD800 to \\uDFFF) is no character" : error.message();
-  if (const std::size_t end = utf8_prefix(text); end < text.size()) {
-    read = end;
-    why = why_no_utf8(text);
-  }
-  return bad_input("invalid JSON at byte " + std::to_string(read) + ": " + why);
+// The text ends in the first half of a surrogate pair, or in that and a backslash.
+bool ends_in_half(std::string_view text) {
+  if (text.ends_with('\\')) text.remove_suffix(1);
+  constexpr std::size_t kEscape = 6;  // "\ud83d"
+  if (text.size() < kEscape) return false;
+  const std::string escape = lower_ascii(text.substr(text.size() - kEscape));
+  return escape.starts_with("\\ud") && escape.find_first_of("89ab", 3) == 3;
+}
+
+// What Boost calls a syntax error may have a plainer name.
+std::string reason(std::string_view read, const json::error_code& error) {
+  if (error == json::error::expected_utf16_escape ||
+      error == json::error::illegal_leading_surrogate ||
+      error == json::error::illegal_trailing_surrogate ||
+      (error == json::error::syntax && ends_in_half(read)))
+    return "half of a surrogate pair (\\uD800 to \\uDFFF) is no character";
+  if (error == json::error::exponent_overflow) return "the number is too large";
+  return error.message();
 }
 
 }  // namespace
@@ -183,7 +190,11 @@ Result<json::value> parse_json(std::string_view text, std::size_t most_levels) {
   if (!error && read < text.size() &&
       text.find_first_not_of(" \t\r\n", read) != std::string_view::npos)
     return bad_input("invalid JSON at byte " + std::to_string(read) + ": text behind the value");
-  if (error) return complaint(text, read, error);
+  if (const std::size_t end = utf8_prefix(text); error && end < text.size())
+    return bad_input("invalid JSON at byte " + std::to_string(end) + ": " + why_no_utf8(text));
+  if (error)
+    return bad_input("invalid JSON at byte " + std::to_string(read) + ": " +
+                     reason(text.substr(0, read), error));
   return parser.handler().release();
 }
 

@@ -53,10 +53,12 @@ TEST(JsonParser, SaysWhichBytesAreNoTextAndWhichEscapesNoCharacter) {
   EXPECT_EQ(
       complaint("\xFF\xFE{\0"),
       "invalid JSON at byte 0: 0xFF is no UTF-8 text, but the mark of UTF-16; save it as UTF-8");
-  for (const char* half : {"\\ud800", "\\udc00", "\\ud800\\u0041", "\\ud800x"})
+  for (const char* half : {"\\ud800", "\\udc00", "\\uDBFF\\u0041", "\\ud800x", "\\ud800\\n"})
     EXPECT_NE(complaint("\"ab" + std::string(half) + "\"").find("half of a surrogate pair"),
               std::string::npos)
         << half << ": " << complaint("\"ab" + std::string(half) + "\"");
+  EXPECT_EQ(complaint("\"\\ud83d\\ude00\"x"), "invalid JSON at byte 14: text behind the value");
+  EXPECT_EQ(complaint("[1e999]"), "invalid JSON at byte 6: the number is too large");
   EXPECT_EQ(parse_json("\"\\ud83d\\ude00\"")->as_string(), "\xF0\x9F\x98\x80");
 }
 
