@@ -37,7 +37,7 @@ def main():
         with open(fd, "rb") as stream:
             head = stream.readline()
             parts = [stream.read(int(size)) for size in head.split()]
-        # The code stays bytes: what encoding it is in, and whether it is, is for compile() to say.
+        # The code stays bytes: it may say itself what encoding it is in.
         return [part.decode("utf-8", "surrogateescape") for part in parts[:-1]], parts[-1]
 
     def report_exception():
@@ -46,6 +46,22 @@ def main():
         while trace is not None and trace.tb_frame.f_globals is globals():
             trace = trace.tb_next
         traceback.print_exception(kind, value.with_traceback(trace), trace)
+
+    def check_encoding(code):
+        # In the words of a Python that reads a file: compile() of bytes minds them within strings alone.
+        try:
+            code.decode("utf-8")
+        except UnicodeDecodeError as error:
+            at = error.start
+        else:
+            return
+        comment = rb"[ \t\f]*#[^\r\n]*?coding[:=][ \t]*[-\w.]"
+        first_line = rb"[ \t\f]*(?:#[^\r\n]*)?(?:\r\n|\r|\n)"
+        if code.startswith(b"\xef\xbb\xbf") or re.match(rb"(?:%b)?%b" % (first_line, comment), code):
+            return
+        raise SyntaxError("Non-UTF-8 code starting with '\\x%02x' in file main.py on line %d, but no encoding "
+                          "declared; see https://peps.python.org/pep-0263/ for details"
+                          % (code[at], len(code[:at + 1].splitlines())))
 
     def remember_lines(name, code):
         lines = code.decode("utf-8", "replace").splitlines(True)
@@ -107,6 +123,7 @@ def main():
         remember_lines("main.py", code)
         status = 0
         try:
+            check_encoding(code)
             exec(compile(code, "main.py", "exec", dont_inherit=True), names)
         except SystemExit as exit:
             status = exit_code_of(exit)

@@ -26,11 +26,19 @@ TEST_P(Languages, EachSaysHello) {
 }
 
 TEST_P(Languages, PythonSaysWhatIsWrongWithTheBytesOfAProgram) {
-  const Execution none = python("print('\xE9')");
-  EXPECT_EQ(none.ending, Ending::nonzero_exit);
-  EXPECT_THAT(none.err, HasSubstr("SyntaxError"));
-  EXPECT_THAT(none.err, HasSubstr("main.py"));
-  EXPECT_EQ(python("# coding: latin-1\nprint(ord('\xE9'))").out, "233\n") << "it may say which";
+  for (const char* code : {"print(1)\nprint('\xE9')", "print(1)\n# \xE9\nprint(2)",
+                           "print(1)\r\n#\xE9 coding: latin-1", "print(1)\r'\xE9'"}) {
+    const Execution none = python(code);
+    EXPECT_EQ(none.ending, Ending::nonzero_exit) << code;
+    EXPECT_EQ(none.out, "") << "nothing of it runs";
+    EXPECT_EQ(none.err,
+              "SyntaxError: Non-UTF-8 code starting with '\\xe9' in file main.py on line 2, but no "
+              "encoding declared; see https://peps.python.org/pep-0263/ for details\n");
+  }
+  for (const char* first : {"", "\n", "#!/usr/bin/python3\r\n"})
+    EXPECT_EQ(python(first + std::string("# coding: latin-1\nprint(ord('\xE9'))")).out, "233\n")
+        << "it may say which";
+  EXPECT_EQ(python("print('\xC3\xA9')").out, "\xC3\xA9\n");
 }
 
 TEST_P(Languages, JavaScriptWhereNodeIs) {
