@@ -49,8 +49,9 @@ bool is_utf16(std::string_view text) {
   return text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF");
 }
 
+// 0x7F is no such: YAML takes it in quotes.
 bool is_control(unsigned char byte) {
-  return (byte < 0x20 && byte != '\t' && byte != '\n' && byte != '\r') || byte == 0x7F;
+  return byte < 0x20 && byte != '\t' && byte != '\n' && byte != '\r';
 }
 
 bool is_indented_by_tab(std::string_view text, std::size_t line) {
