@@ -198,8 +198,13 @@ Label failed_supervision(const std::string& alias, Hook hook, std::optional<int>
 
 bool is_failed_supervision(const Label& label, const std::string& alias) {
   if (label.supervisor != kOwnLabels || label.name != kFailedSupervision) return false;
+  return alias.empty() || speaker_of(label) == alias;
+}
+
+std::string speaker_of(const Label& label) {
+  if (!is_failed_supervision(label)) return label.supervisor;
   const auto* whose = label.evidence.if_contains("supervisor");
-  return alias.empty() || (whose && whose->is_string() && whose->get_string() == alias);
+  return whose && whose->is_string() ? std::string(whose->get_string()) : std::string();
 }
 
 void withdraw_labels(Trajectory& trajectory, const std::string& alias) {

@@ -47,6 +47,9 @@ Label failed_supervision(const std::string& alias, Hook hook, std::optional<int>
 // Whether this label says that `alias` failed ("" = anyone).
 bool is_failed_supervision(const Label& label, const std::string& alias = "");
 
+// Whose word a label is: its supervisor's, or that of the one that it says failed.
+std::string speaker_of(const Label& label);
+
 // Takes away what `alias` said before: labels, failures and the turns' scores.
 void withdraw(Trajectory& trajectory, const std::string& alias);
 // Takes away its labels but leaves the failures (Supervisor::all_or_nothing).

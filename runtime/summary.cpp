@@ -176,6 +176,14 @@ bool Summary::labelled_by(const std::string& alias) const {
                      [&alias](const LabelTotal& total) { return total.supervisor == alias; });
 }
 
+bool Summary::has_turns_of(const std::vector<std::string>& some) const {
+  return std::any_of(suites.begin(), suites.end(), [&some](const SuiteTotals& totals) {
+    const bool looked_at =
+        some.empty() || std::find(some.begin(), some.end(), totals.suite) != some.end();
+    return looked_at && totals.turns > 0;
+  });
+}
+
 json::object to_json(const Summary& summary) {
   json::array suites, supervisors;
   for (const auto& suite : summary.suites) suites.push_back(json_of(suite));

@@ -37,6 +37,8 @@ struct Summary {
   std::int64_t failed_supervisions() const;
   // Whether there is a label of this supervisor's.
   bool labelled_by(const std::string& alias) const;
+  // Whether there is a turn in one of these suites; empty: in any.
+  bool has_turns_of(const std::vector<std::string>& some) const;
 };
 
 Summary summary_of(const std::vector<TrajectoryRow>& rows, std::vector<LabelTotal> labels);

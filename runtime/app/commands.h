@@ -33,7 +33,7 @@ inline CLI::Validator not_empty() {
   return {[](const std::string& text) { return text.empty() ? "is empty" : ""; }, ""};
 }
 
-// The remark on a supervisor that had nothing to say of any trajectory.
+// The remark on a supervisor that had turns to look at, and nothing to say of any.
 inline std::string labelled_nothing(const std::string& alias, const std::string& name) {
   return "proctor: " + alias + " labelled nothing; `proctor supervisors " + name +
          "` says what it judges\n";

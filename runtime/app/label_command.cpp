@@ -148,7 +148,8 @@ class Pipeline {
 
   struct Report {
     std::size_t records = 0, labels = 0, failures = 0;
-    std::set<std::string> labelled_by;
+    std::set<std::string> asked;  // supervisors that had a turn to look at
+    std::set<std::string> heard;  // those that labelled something, or failed
     bool interrupted = false;
     Status status;
   };
@@ -208,12 +209,13 @@ Async<void> Pipeline::one(Unit unit) {
 void Pipeline::finished(const Unit& unit, const Labeller::Labelled& labelled) {
   std::vector<std::string> lines;
   std::size_t labels = 0;
-  std::set<std::string> labelled_by;
+  std::set<std::string> asked, heard;
   for (const Trajectory& member : labelled.members) {
+    for (const auto& instance : labeller_.supervisors())
+      if (!member.turns.empty() && instance.looks_at(member)) asked.insert(instance.alias);
     for (const Label& label : member.labels) {
-      if (!aliases_.contains(label.supervisor)) continue;
-      ++labels;
-      labelled_by.insert(label.supervisor);
+      labels += aliases_.contains(label.supervisor) ? 1 : 0;
+      heard.insert(speaker_of(label));
     }
     append_json(lines.emplace_back(), member);
   }
@@ -233,7 +235,8 @@ void Pipeline::finished(const Unit& unit, const Labeller::Labelled& labelled) {
       std::cerr << "proctor: more failures are in the records (label failed_supervision)\n";
   }
   report_.labels += labels;
-  report_.labelled_by.merge(labelled_by);
+  report_.asked.merge(asked);
+  report_.heard.merge(heard);
   for (std::size_t i = 0; i < lines.size(); ++i) waiting_[unit.places[i]] = std::move(lines[i]);
   flush(false);
 }
@@ -433,10 +436,9 @@ Result<int> Labelling::run() {
   }
   std::cerr << "\n";
   if (report.interrupted) return 130;
-  if (records > 0)
-    for (const auto& instance : labeller->supervisors())
-      if (!report.labelled_by.contains(instance.alias))
-        std::cerr << labelled_nothing(instance.alias, instance.name);
+  for (const auto& instance : labeller->supervisors())
+    if (report.asked.contains(instance.alias) && !report.heard.contains(instance.alias))
+      std::cerr << labelled_nothing(instance.alias, instance.name);
   return report.failures > 0 ? 1 : 0;
 }
 

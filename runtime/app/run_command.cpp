@@ -61,7 +61,8 @@ Result<int> play(Assembly& assembly, const std::string& out, Start start, bool q
   });
   if (!result) return std::move(result).error();
   std::cout << summary_text(result->summary) << std::flush;
-  std::cerr << "\n" << out << ": " << plural(result->summary.rollouts(), "trajectory", "trajectories");
+  std::cerr << "\n"
+            << out << ": " << plural(result->summary.rollouts(), "trajectory", "trajectories");
   if (const auto errors = result->summary.errors(); errors > 0)
     std::cerr << ", " << plural(errors, "error");
   if (const auto failed = result->summary.failed_supervisions(); failed > 0)
@@ -75,11 +76,13 @@ Result<int> play(Assembly& assembly, const std::string& out, Start start, bool q
   else
     std::cerr << " (look at them with: proctor show " << out << ")";
   std::cerr << "\n";
-  // Why rollouts ended in error or have no grade, the commonest first; every record has its own.
+  // The commonest first; every record has its own.
   std::cerr << failures_text(result->summary);
-  if (!result->interrupted && result->summary.rollouts() > 0)
+  // One that failed had no say; that has been told.
+  if (!result->interrupted && result->summary.failed_supervisions() == 0)
     for (const auto& instance : assembly.services().supervisors)
-      if (!result->summary.labelled_by(instance.alias))
+      if (result->summary.has_turns_of(instance.suites) &&
+          !result->summary.labelled_by(instance.alias))
         std::cerr << labelled_nothing(instance.alias, instance.name);
   return exit_code_of(*result);
 }

@@ -161,7 +161,9 @@ def servers(inputs):
         return result
 
     failing(lambda h, b: h.reply(401, {"error": {"message": "bad key"}}), "s401", "401")
-    failing(lambda h, b: h.reply(404, {"error": {"message": "no such model"}}), "s404", "404")
+    result = failing(lambda h, b: h.reply(404, {"error": {"message": "no such model"}}), "s404", "404",
+                     extra_set=("--set", "supervise=[groundedprm]"))
+    check("labelled nothing" not in result.stderr, "there was no turn to label: " + result.stderr)
     failing(lambda h, b: h.reply(500, {"error": {"message": "boom"}}), "s500", "500")
     failing(lambda h, b: h.reply(429, {"error": {"message": "slow"}}, headers=[("Retry-After", "0")]),
             "s429", "429")

@@ -30,10 +30,8 @@ TEST(Summary, AddsUpPerSuite) {
   auto ungraded = row("c", 0, "answered", std::nullopt, std::nullopt);
   ungraded.failure = kNotGraded + "the sandbox is gone";
   ungraded.cost = 0.5;
-  const Summary summary =
-      summary_of({row("a", 0, "answered", 1, true), row("a", 1, "answered", 0, false), failed,
-                  ungraded},
-                 {});
+  const Summary summary = summary_of(
+      {row("a", 0, "answered", 1, true), row("a", 1, "answered", 0, false), failed, ungraded}, {});
   const auto& suites = summary.suites;
   ASSERT_EQ(suites.size(), 1u);
   EXPECT_EQ(suites[0].tasks, 3);
@@ -48,9 +46,23 @@ TEST(Summary, AddsUpPerSuite) {
   EXPECT_EQ(summary.rollouts(), 4);
   EXPECT_EQ(summary.errors(), 2);
   EXPECT_EQ(summary.ended_in_error(), 1);
-  EXPECT_EQ(summary.failures, (std::map<std::string, std::int64_t>{
-                                  {"the server is gone", 1}, {"not graded: the sandbox is gone", 1}}));
+  EXPECT_EQ(summary.failures,
+            (std::map<std::string, std::int64_t>{{"the server is gone", 1},
+                                                 {"not graded: the sandbox is gone", 1}}));
   EXPECT_FALSE(suites[0].reward_interval) << "one rewarded task says nothing of others";
+}
+
+TEST(Summary, KnowsWhetherThereWasATurnToJudge) {
+  auto failed = row("a", 0, "error", std::nullopt, std::nullopt);
+  failed.turns = 0;
+  auto other = failed;
+  other.suite = "math";
+  other.turns = 1;
+  EXPECT_FALSE(summary_of({failed}, {}).has_turns_of({}));
+  const Summary both = summary_of({failed, other}, {});
+  EXPECT_TRUE(both.has_turns_of({}));
+  EXPECT_TRUE(both.has_turns_of({"qa", "math"}));
+  EXPECT_FALSE(both.has_turns_of({"qa"}));
 }
 
 TEST(Summary, BootstrapsTheMeanOverTasks) {
