@@ -155,9 +155,22 @@ void AnswerReader::add_text(std::string_view piece) {
 void AnswerReader::take_text(const json::value* content) {
   if (!content) return;
   if (const auto* text = content->if_string()) return add_text(*text);
-  if (const auto* parts = content->if_array())
-    for (const json::value& part : *parts)
-      if (const auto* object = part.if_object()) add_text(find_text(*object, "text"));
+  const auto* parts = content->if_array();
+  if (!parts) return;
+  for (const json::value& part : *parts) {
+    const auto* object = part.if_object();
+    if (!object) continue;
+    add_text(find_text(*object, "text"));
+    take_refusal(*object);
+  }
+}
+
+// OpenAI has a field of its own for what a model says when it refuses.
+void AnswerReader::take_refusal(const json::object& said) {
+  const auto text = find_text(said, "refusal");
+  if (text.empty()) return;
+  generation_.extra["refusal"] = true;
+  add_text(text);
 }
 
 void AnswerReader::take_calls(const json::array& calls, bool delta) {
@@ -303,7 +316,13 @@ Status AnswerReader::take(const json::object& root, bool delta) {
     if (content && !content->is_string() && !content->is_array())
       return unavailable("the answer's content is no text");
     take_text(content);
-    if (const auto* calls = find_array(*message, "tool_calls")) take_calls(*calls, delta);
+    take_refusal(*message);
+    const auto* calls = find_array(*message, "tool_calls");
+    if (calls && !calls->empty())
+      take_calls(*calls, delta);
+    else if (const auto* call =
+                 find_object(*message, "function_call"))  // before there were several
+      take_calls(json::array{json::object{{"index", 0}, {"function", *call}}}, delta);
   }
   take_text(find(*choice, "text"));
   if (const auto* logprobs = find_object(*choice, "logprobs")) take_logprobs(*logprobs);
@@ -382,6 +401,7 @@ Result<Generation> AnswerReader::finish() {
   close_calls();
   if (generation_.finish_reason.empty())
     generation_.finish_reason = calls_.empty() ? "stop" : "tool_calls";
+  if (generation_.finish_reason == "function_call") generation_.finish_reason = "tool_calls";
   // Servers that parse tool calls out of text say "stop" at times.
   if (!generation_.tool_calls.empty() && generation_.finish_reason == "stop")
     generation_.finish_reason = "tool_calls";

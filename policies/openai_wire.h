@@ -66,6 +66,7 @@ class AnswerReader {
   };
   Status take(const json::object& root, bool delta);
   void take_text(const json::value* content);
+  void take_refusal(const json::object& said);
   void take_calls(const json::array& calls, bool delta);
   void take_ids(const json::object& root, const json::object& choice);
   void take_logprobs(const json::object& logprobs);

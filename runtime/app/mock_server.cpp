@@ -183,10 +183,19 @@ struct Completion {
   bool chat = true;
   json::object root, choice = {{"index", 0}};
   std::string text;
+  bool refusal = false;
   json::array tool_calls;
+  json::object function_call;
   json::value usage;
 
-  const char* reason() const { return tool_calls.empty() ? "stop" : "tool_calls"; }
+  const char* reason() const {
+    if (!function_call.empty()) return "function_call";
+    return tool_calls.empty() ? "stop" : "tool_calls";
+  }
+  // A message or a piece of one, that says this much of the text.
+  json::object saying(const std::string& piece) const {
+    return {{refusal ? "refusal" : "content", piece}};
+  }
 };
 
 json::array prompt_logprobs(const Ids& prompt) {
@@ -234,8 +243,10 @@ Ids ids_of_prompt(const json::value& given) {
 
 std::string in_one(Completion whole) {
   if (whole.chat) {
-    json::object message = {{"role", "assistant"}, {"content", whole.text}};
+    json::object message = whole.saying(whole.text);
+    message["role"] = "assistant";
     if (!whole.tool_calls.empty()) message["tool_calls"] = whole.tool_calls;
+    if (!whole.function_call.empty()) message["function_call"] = whole.function_call;
     whole.choice["message"] = std::move(message);
   } else {
     whole.choice["text"] = whole.text;
@@ -246,15 +257,24 @@ std::string in_one(Completion whole) {
   return reply(200, json::serialize(whole.root));
 }
 
-// Ids and log-probabilities come with the first piece, the rest of the text in halves.
+// Ids and log-probabilities come with the first piece, text and function_call in halves.
 std::string in_pieces(Completion whole) {
   const std::size_t middle = whole.text.size() / 2;
   json::object first = whole.choice, second = {{"index", 0}, {"finish_reason", whole.reason()}};
   if (whole.chat) {
-    json::object delta = {{"role", "assistant"}, {"content", whole.text.substr(0, middle)}};
-    if (!whole.tool_calls.empty()) delta["tool_calls"] = whole.tool_calls;
-    first["delta"] = std::move(delta);
-    second["delta"] = json::object{{"content", whole.text.substr(middle)}};
+    json::object begun = whole.saying(whole.text.substr(0, middle));
+    json::object ended = whole.saying(whole.text.substr(middle));
+    begun["role"] = "assistant";
+    if (!whole.tool_calls.empty()) begun["tool_calls"] = whole.tool_calls;
+    if (!whole.function_call.empty()) {
+      const std::string arguments(whole.function_call["arguments"].as_string());
+      const std::size_t half = arguments.size() / 2;
+      whole.function_call["arguments"] = arguments.substr(0, half);
+      begun["function_call"] = whole.function_call;
+      ended["function_call"] = {{"arguments", arguments.substr(half)}};
+    }
+    first["delta"] = std::move(begun);
+    second["delta"] = std::move(ended);
   } else {
     first["text"] = whole.text.substr(0, middle);
     second["text"] = whole.text.substr(middle);
@@ -277,7 +297,8 @@ std::string MockServer::Shared::completion(const std::string& body, bool chat, b
   const bool ids_wanted =
       options.token_ids && body.find("\"return_token_ids\":true") != std::string::npos;
   Completion whole{.chat = chat,
-                   .root = {{"id", "x"}, {"object", "chat.completion"}, {"model", options.model}}};
+                   .root = {{"id", "x"}, {"object", "chat.completion"}, {"model", options.model}},
+                   .refusal = options.refusal && chat};
   Ids prompt;
   std::size_t turn = 0;
   if (chat) {
@@ -304,13 +325,15 @@ std::string MockServer::Shared::completion(const std::string& body, bool chat, b
     whole.text = "<tool_call>\n{\"name\": \"" + options.tool +
                  "\", \"arguments\": " + options.arguments + "}\n</tool_call>";
   const bool broken = options.fault == "bad_arguments" && takes_fault();
-  if (native)
-    whole.tool_calls.push_back(
-        {{"index", 0},
-         {"id", "call_" + std::to_string(turn)},
-         {"type", "function"},
-         {"function",
-          {{"name", options.tool}, {"arguments", broken ? "{\"text\": " : options.arguments}}}});
+  const json::object function = {{"name", options.tool},
+                                 {"arguments", broken ? "{\"text\": " : options.arguments}};
+  if (native && options.function_call)
+    whole.function_call = function;
+  else if (native)
+    whole.tool_calls.push_back({{"index", 0},
+                                {"id", "call_" + std::to_string(turn)},
+                                {"type", "function"},
+                                {"function", function}});
   Ids sampled;
   if (ids_wanted) {
     append_text(sampled, whole.text, kByte + kSampled);

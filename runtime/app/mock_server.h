@@ -22,9 +22,11 @@ struct MockOptions {
   std::string tool = "echo";
   std::string arguments = R"({"text":"hello"})";
   std::string answer = "42";
-  bool hermes = false;     // tool calls as <tool_call> text instead of native ones
-  bool token_ids = false;  // behaves as vLLM with return_token_ids, /tokenize, prompt_logprobs
-  bool thinking = false;   // its template puts an empty thought into a last turn, as Qwen3's does
+  bool hermes = false;         // tool calls as <tool_call> text instead of native ones
+  bool function_call = false;  // native ones in OpenAI's first form, one a message
+  bool refusal = false;        // the answer comes in the field for refusals
+  bool token_ids = false;      // behaves as vLLM with return_token_ids, /tokenize, prompt_logprobs
+  bool thinking = false;  // its template puts an empty thought into a last turn, as Qwen3's does
   // none 401 403 404 429 500 garbage half_stream half_body close silent context context_exact
   // bad_arguments stream_error
   std::string fault = "none";

@@ -18,6 +18,8 @@ int main(int argc, char** argv) {
   app.add_option("--arguments", options.arguments, "of the tool call, JSON");
   app.add_option("--answer", options.answer);
   app.add_flag("--hermes", options.hermes, "tool calls as <tool_call> text");
+  app.add_flag("--function-call", options.function_call, "tool calls in OpenAI's first form");
+  app.add_flag("--refusal", options.refusal, "the answer as a refusal");
   app.add_flag("--token-ids", options.token_ids, "as vLLM with return_token_ids");
   app.add_option("--fault", options.fault)
       ->check(CLI::IsMember({"none", "401", "403", "404", "429", "500", "garbage", "half_stream",

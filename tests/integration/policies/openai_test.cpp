@@ -87,6 +87,23 @@ TEST_P(Streaming, CarriesAConversationOverOneConnection) {
   EXPECT_EQ(streamed, std::string(GetParam()) == "true");
 }
 
+TEST_P(Streaming, CarriesAConversationInTheFirstFormOfToolCalls) {
+  MockServer server({.function_call = true});
+  EXPECT_EQ(await(converse(model_at(server, settings()), 8)), 4);
+}
+
+TEST_P(Streaming, HandsARefusalOnAsText) {
+  MockServer server({.tool_turns = 0, .answer = "I will not.", .refusal = true});
+  auto request = ask();
+  std::string heard;
+  request.on_text = [&heard](std::string_view piece) { heard += piece; };
+  auto turn = await(model_at(server, settings())->generate(std::move(request)));
+  ASSERT_TRUE(turn) << turn.error().message;
+  EXPECT_EQ(heard, "I will not.");
+  EXPECT_EQ(turn->content, "I will not.");
+  EXPECT_EQ(turn->extra.at("refusal"), true);
+}
+
 TEST_P(Streaming, HandsTextOnAsItComes) {
   MockServer server({.tool_turns = 0, .answer = "forty-two"});
   auto request = ask();

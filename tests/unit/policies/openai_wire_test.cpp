@@ -161,6 +161,42 @@ TEST(Answer, KeepsCallsApartThatShareAnIndex) {
   EXPECT_EQ(turn->tool_calls[1].arguments.at("k"), 2);
 }
 
+TEST(Answer, KeepsWhatARefusalSaysAndMarksIt) {
+  auto turn = read(R"({"choices":[{"finish_reason":"stop","message":
+    {"content":null,"refusal":"I will not."}}]})");
+  ASSERT_TRUE(turn);
+  EXPECT_EQ(turn->content, "I will not.");
+  EXPECT_EQ(turn->extra.at("refusal"), true);
+  turn = read(R"({"choices":[{"message":{"content":[{"type":"refusal","refusal":"No."}]}}]})");
+  ASSERT_TRUE(turn);
+  EXPECT_EQ(turn->content, "No.");
+  EXPECT_EQ(turn->extra.at("refusal"), true);
+  turn = read(R"({"choices":[{"message":{"content":"Gladly.","refusal":null}}]})");
+  ASSERT_TRUE(turn);
+  EXPECT_EQ(turn->content, "Gladly.");
+  EXPECT_FALSE(turn->extra.contains("refusal"));
+}
+
+TEST(Answer, TakesAFunctionCallForOneToolCall) {
+  auto turn = read(R"({"choices":[{"finish_reason":"function_call","message":{"content":null,
+    "function_call":{"name":"a","arguments":"{\"k\":1}"}}}]})");
+  ASSERT_TRUE(turn);
+  ASSERT_EQ(turn->tool_calls.size(), 1U);
+  EXPECT_EQ(turn->tool_calls[0].id, "c0");
+  EXPECT_EQ(turn->tool_calls[0].name, "a");
+  EXPECT_EQ(turn->tool_calls[0].arguments.at("k"), 1);
+  EXPECT_EQ(turn->finish_reason, "tool_calls");
+  // Some servers say it in both forms.
+  turn = read(R"({"choices":[{"message":{"tool_calls":[{"id":"x","function":{"name":"a"}}],
+    "function_call":{"name":"a","arguments":"{}"}}}]})");
+  ASSERT_TRUE(turn);
+  EXPECT_EQ(turn->tool_calls.size(), 1U);
+  turn = read(R"({"choices":[{"message":{"tool_calls":[],
+    "function_call":{"name":"a","arguments":"{oh"}}}]})");
+  ASSERT_TRUE(turn);
+  EXPECT_THAT(turn->parse_error.value_or(""), HasSubstr("they were: {oh"));
+}
+
 TEST(Answer, OfTooManyCallsIsNotRun) {
   std::string calls;
   for (int i = 0; i < 200; ++i)
