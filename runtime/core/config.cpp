@@ -245,7 +245,7 @@ Status check_choices(const json::value& value, const OptionInfo& option, const s
 
 std::string nearest_hint(std::string_view given, const std::vector<std::string>& known) {
   std::string best;
-  std::size_t best_distance = std::max<std::size_t>(2, given.size() / 3) + 1;
+  std::size_t best_distance = given.empty() ? 0 : std::max<std::size_t>(2, given.size() / 3) + 1;
   for (const auto& name : known) {
     const std::size_t distance = edit_distance(given, name);
     if (distance < best_distance) {

@@ -355,6 +355,16 @@ TEST(OpenAi, AnUnknownModelIsNamedWithTheKnown) {
   EXPECT_THAT(can.error().message, HasSubstr("'qwen-7b'"));
 }
 
+TEST(OpenAi, SaysThatAModelIsToBeNamedWhereThereIsNoList) {
+  MockServer server({});
+  auto model = make_model({"openai:" + server.url() + "/elsewhere", quick()});
+  ASSERT_TRUE(model);
+  auto can = await((*model)->capabilities());
+  ASSERT_FALSE(can);
+  EXPECT_THAT(can.error().message, HasSubstr("/elsewhere/models answered 404"));
+  EXPECT_THAT(can.error().message, HasSubstr("name the model (#MODEL)"));
+}
+
 TEST(OpenAi, TakesTheOnlyModelWhenNoneIsNamed) {
   MockServer server({.model = "only-one", .tool_turns = 0});
   auto model = make_model({"openai:" + server.url(), quick()});

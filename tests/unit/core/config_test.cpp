@@ -40,6 +40,11 @@ TEST(Options, RefusalsSayWhatWouldBeRight) {
   EXPECT_EQ(refusal({{"on", "maybe"}}), "igpo: on: expected true or false, got \"maybe\"");
 }
 
+TEST(NearestHint, GuessesNothingWhereNothingWasGiven) {
+  EXPECT_EQ(nearest_hint("o2", {"o1", "gpt"}), ": did you mean 'o1'?");
+  EXPECT_EQ(nearest_hint("", {"o1", "gpt"}), ": known are o1, gpt");
+}
+
 TEST(Yaml, ScalarsFollowTheCoreSchemaAndLinesAreKnown) {
   auto file = parse_yaml("a: 1\nb: '1'\nc: yes\nd: [1.5, ~, x]\ne:\n  f: true\n", "f.yaml");
   ASSERT_TRUE(file) << file.error().message;
