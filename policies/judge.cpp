@@ -106,6 +106,10 @@ Async<Result<Judge::Reply>> Judge::reply_in_time(
   std::string what = "the judge";
   const Milliseconds limit = std::max(left, Milliseconds(0));
   auto reply = co_await with_deadline(std::move(work), limit, std::move(what));
+  // A server whose tries fail is not slow.
+  if (!reply && reply.error().kind == ErrorKind::timeout)
+    if (const auto trouble = model_->trouble())
+      co_return unavailable(*trouble + "; no answer before the deadline");
   co_return reply;
 }
 

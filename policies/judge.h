@@ -24,8 +24,9 @@ struct JudgeQuestion {
   std::string grammar;         // used where the model can
   std::string role = "judge";  // for cost accounting and the script backend
   Asker asker;                 // whose turn is judged; its purpose becomes `role`
-  // When all tries must be over; the Error is a `timeout` then. Earlier than the asker's own
-  // deadline, so that there is time left to say so.
+  // When all tries must be over; the Error is a `timeout` then, or `unavailable` where the model's
+  // server failed the last try. Earlier than the asker's own deadline, so that there is time left
+  // to say so.
   std::optional<std::chrono::steady_clock::time_point> until;
 };
 

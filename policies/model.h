@@ -122,6 +122,9 @@ class Model {
   virtual Async<Result<Score>> score(ScoreRequest request);           // `missing` unless able
   virtual Async<Result<std::vector<float>>> embed(std::string text);  // `missing` unless able
   virtual Limiter::Usage usage() const { return {}; }
+  // What the last try of a request failed with, when none has succeeded since: why somebody may
+  // still be waiting. Blind spot: it may have been the request of another.
+  virtual std::optional<std::string> trouble() const { return std::nullopt; }
   virtual void shut_down() {}  // after the last call: ends threads, closes connections
 };
 using ModelRef = std::shared_ptr<Model>;

@@ -64,6 +64,7 @@ class OpenAiModel final : public Model {
   }
   std::string backend() const override { return "openai"; }
   Limiter::Usage usage() const override { return limiter_.usage(); }
+  std::optional<std::string> trouble() const override { return server_->trouble(); }
   void shut_down() override { server_->close(); }
 
   Async<Result<Capabilities>> capabilities() override;

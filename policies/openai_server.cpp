@@ -307,6 +307,21 @@ std::optional<Server::Failure> Server::judge(const Call& call, Result<HttpReply>
   return failure;
 }
 
+// A try that had no answer in time says nothing about what went wrong before.
+void Server::remember(const std::optional<Failure>& failure) {
+  if (failure && failure->error.kind == ErrorKind::timeout) return;
+  std::lock_guard lock(mutex_);
+  if (failure && failure->error.kind == ErrorKind::unavailable)
+    trouble_ = failure->error.message;
+  else
+    trouble_.reset();
+}
+
+std::optional<std::string> Server::trouble() const {
+  std::lock_guard lock(mutex_);
+  return trouble_;
+}
+
 Async<Result<HttpReply>> Server::ask_for(std::shared_ptr<Call> call, Refusal* refusal) {
   std::shared_ptr<const std::string> body;
   if (call->method != "GET") body = std::make_shared<const std::string>(std::move(call->body));
@@ -316,6 +331,7 @@ Async<Result<HttpReply>> Server::ask_for(std::shared_ptr<Call> call, Refusal* re
     auto sending = http_->send(request_of(*call, body));
     auto reply = co_await std::move(sending);
     auto failure = judge(*call, reply, attempt, refusal);
+    remember(failure);
     if (!failure) co_return reply;
     if (!failure->again) co_return std::move(failure->error);
     co_await wait_before(attempt, failure->wait);

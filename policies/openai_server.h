@@ -4,6 +4,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 
@@ -72,6 +73,9 @@ class Server {
     return ask_for(std::make_shared<Call>(std::move(call)), refusal);
   }
 
+  // What the last try failed with (`unavailable`), when none has been answered since.
+  std::optional<std::string> trouble() const;
+
   const Settings& settings() const { return settings_; }
   std::string base() const { return settings_.url.origin() + settings_.url.target; }
   std::string path(std::string_view behind) const {
@@ -94,6 +98,7 @@ class Server {
   std::optional<Failure> judge(const Call& call, Result<HttpReply>& reply, int attempt,
                                Refusal* refusal) const;
   Failure judge_status(const Call& call, const HttpReply& reply, Refusal* refusal) const;
+  void remember(const std::optional<Failure>& failure);
   Async<void> wait_before(int attempt, std::optional<std::chrono::seconds> asked);
   Async<void> wait_for_rate_limit();
 
@@ -101,6 +106,8 @@ class Server {
   std::shared_ptr<HttpClient> http_;
   std::atomic<std::int64_t> not_before_ns_{0};  // steady time: the server asked all to wait
   std::atomic<std::uint64_t> waits_{0};
+  mutable std::mutex mutex_;
+  std::optional<std::string> trouble_;  // guarded by mutex_
 };
 
 }  // namespace proctor::openai

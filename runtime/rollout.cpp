@@ -357,6 +357,7 @@ Async<Result<Generation>> Rollout::generate_once() {
   if (ended.rang && ended.in_time) {
     Error late = no_answer_in(limit, services_.policy->name());
     late.message += ", all that was left of wall_ms: " + std::to_string(limits_.wall.count());
+    if (const auto trouble = services_.policy->trouble()) late.message += "; " + *trouble;
     co_return late;
   }
   if (ended.failure) std::rethrow_exception(ended.failure);

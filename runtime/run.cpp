@@ -36,6 +36,7 @@ class Run {
   Async<void> one(RolloutPlan plan, Limiter::Lease place);
   void broken(const std::string& id, const std::exception_ptr& thrown);
   void tell(const std::string& id, const Trajectory& trajectory);
+  void note_failed(const std::string& supervisor, const std::string& why, std::int64_t times);
   std::vector<std::string> members_if_complete(const std::string& group);
   Async<void> label_group(std::string id, std::vector<std::string> members, Limiter::Lease place);
   Async<Status> ask_of_group(std::string id, std::vector<std::string> members);
@@ -54,8 +55,9 @@ class Run {
   Limiter labelling_{assembly_.config().concurrency};  // groups
   std::mutex mutex_;  // guards the groups of the plan, and all below but the last two
   Status failure_;
-  Nursery* work_ = nullptr;         // while it goes on
+  Nursery* work_ = nullptr;  // while it goes on
   std::int64_t graded_ = 0;
+  std::map<std::string, std::int64_t> failed_;  // why supervisions did, how often
   std::atomic<bool> interrupted_{false};
   std::chrono::steady_clock::time_point began_;
 };
@@ -163,6 +165,14 @@ void Run::tell(const std::string& id, const Trajectory& trajectory) {
                                    {"turns", trajectory.turns.size()},
                                    {"reason", to_string(trajectory.outcome.status)},
                                    {"error", json_of(trajectory.outcome.error)}});
+  for (const Label& label : trajectory.labels)
+    if (is_failed_supervision(label))
+      note_failed(speaker_of(label), label.rationale.value_or(""), 1);
+}
+
+void Run::note_failed(const std::string& supervisor, const std::string& why, std::int64_t times) {
+  std::lock_guard lock(mutex_);
+  failed_[supervisor + " failed: " + why] += times;
 }
 
 // The members of a group whose last one has just finished; else none.
@@ -197,8 +207,11 @@ Async<Status> Run::ask_of_group(std::string id, std::vector<std::string> members
   }
   for (const auto& instance : assembly_.services().supervisors) {
     if (!instance.supervisor->has_on_group()) continue;
-    // A failure is a label of its own in the members' records.
-    (void)co_await label_group_with(instance, &records, assembly_.config().limits.supervisor);
+    auto answer =
+        co_await label_group_with(instance, &records, assembly_.config().limits.supervisor);
+    if (answer.failure)  // a label of its own in each member's record
+      note_failed(instance.alias, answer.failure->message,
+                  static_cast<std::int64_t>(answer.members.size()));
   }
   std::vector<TrajectoryRef> labelled;
   labelled.reserve(records.size());
@@ -243,7 +256,8 @@ Async<Status> Run::play() {
   if (!plan) co_return std::move(plan).error();
   plan_ = std::move(*plan);
   if (auto set = store_->set_planned(static_cast<std::int64_t>(plan_.total)); !set) co_return set;
-  log_->event("run.started", {{"rollouts", plan_.rollouts.size()}, {"done_before", plan_.finished}});
+  log_->event("run.started",
+              {{"rollouts", plan_.rollouts.size()}, {"done_before", plan_.finished}});
   began_ = std::chrono::steady_clock::now();
 
   auto executor = co_await asio::this_coro::executor;
@@ -355,11 +369,11 @@ Result<RunResult> Run::execute() {
   RunCounters& counters = assembly_.counters();
   auto summary = summary_of(*store_);
   if (status && !summary) status = std::move(summary).error();
-  RunResult result{
-      .summary = summary ? std::move(*summary) : Summary(),
-      .missing = static_cast<std::int64_t>(plan_.rollouts.size()) - counters.finished,
-      .graded = graded_,
-      .interrupted = interrupted_};
+  RunResult result{.summary = summary ? std::move(*summary) : Summary(),
+                   .missing = static_cast<std::int64_t>(plan_.rollouts.size()) - counters.finished,
+                   .graded = graded_,
+                   .interrupted = interrupted_};
+  result.summary.failures.merge(failed_);
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - began_).count();
   json::object written = to_json(result.summary);

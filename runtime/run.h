@@ -20,7 +20,9 @@ struct RunProgress {
 };
 
 struct RunResult {
-  Summary summary;           // of all that is finished in the directory
+  // Of all that is finished in the directory; beside its failures, why supervisions of this process
+  // failed.
+  Summary summary;
   std::int64_t missing = 0;  // rollouts of the configuration that are not finished
   std::int64_t graded = 0;   // of those that could not be graded before, by this process
   bool interrupted = false;

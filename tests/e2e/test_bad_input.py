@@ -216,6 +216,29 @@ def servers(inputs):
     failing(second_time, "sretry", code=0)
 
 
+def judges(inputs):
+    """A judge whose server fails is no judge without a verdict, however short its deadline."""
+    scratch = inputs.scratch
+    with Server(lambda h, b: h.reply(500, {"error": {"message": "boom"}})) as server:
+        config = inputs.config("j.yaml", extra="supervise: [judge]\n")
+        model = ("--model", "judge=" + server.uri)
+        run = proctor("run", config, "--out", scratch("judged"), *model, "--set", "limits.supervisor_ms=1200")
+        label = proctor("label", scratch("judged"), "--supervise", "judge", *model, "--deadline-ms", "1200",
+                        "--out", scratch("judged.jsonl"))
+    why = "/v1/chat/completions answered 500 (boom); no answer before the deadline"
+    for result, path in ((run, scratch("judged") + "/trajectories.jsonl"), (label, scratch("judged.jsonl"))):
+        command = result.args[1]
+        check_equal(result.returncode, 1, f"{command}: {result.stderr}")
+        check("2 failed supervisions" in result.stderr, f"{command} counts them: {result.stderr}")
+        check(why in result.stderr, f"{command} says why: {result.stderr}")
+        check("labelled nothing" not in result.stderr, f"{command}: one that failed had no say: {result.stderr}")
+        for record in lines(path):
+            check_equal([(l["name"], l["verdict"]) for l in record["labels"]],
+                        [("failed_supervision", "unavailable")], command)
+            check(record["labels"][0]["rationale"].endswith(why), f"{command}: {record['labels'][0]['rationale']}")
+    check("failed_supervision" in run.stdout and "unavailable 2" in run.stdout, "the table: " + run.stdout)
+
+
 def disk(inputs):
     """A full disk, and a file where a directory should be."""
     scratch, good = inputs.scratch, inputs.good
@@ -244,6 +267,6 @@ def disk(inputs):
 
 with Scratch() as folder:
     given = Inputs(folder)
-    for subject in (command_line, files, golds, values, servers, disk):
+    for subject in (command_line, files, golds, values, servers, judges, disk):
         subject(given)
 finish()

@@ -274,6 +274,18 @@ TEST(OpenAi, RecoversWhenTheServerDoes) {
   }
 }
 
+TEST(OpenAi, IsInTroubleUntilATrySucceeds) {
+  MockServer server({.tool_turns = 0, .fault = "500", .fault_times = 1});
+  auto settings = quick();
+  settings["backoff_ms"] = 2000;
+  auto model = model_at(server, settings);
+  EXPECT_FALSE(model->trouble());
+  EXPECT_FALSE(await(with_deadline(model->generate(ask()), 300ms, "generate")));
+  EXPECT_EQ(model->trouble(), server.url() + "/chat/completions answered 500 (out of order)");
+  EXPECT_TRUE(await(model->generate(ask())));
+  EXPECT_FALSE(model->trouble());
+}
+
 TEST(OpenAi, WaitsAsLongAsRetryAfterSays) {
   MockServer server({.tool_turns = 0, .fault = "429", .fault_times = 1, .retry_after = 1});
   const auto started = std::chrono::steady_clock::now();

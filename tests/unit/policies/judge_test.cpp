@@ -38,8 +38,11 @@ class FakeModel final : public Model {
     co_return generation;
   }
 
+  std::optional<std::string> trouble() const override { return failing; }
+
   std::size_t calls = 0;
   bool fail_next = false;
+  std::optional<std::string> failing;
   std::vector<double> temperatures;
   std::vector<std::string> grammars;
 
@@ -85,6 +88,18 @@ TEST(Judge, IsTooSlowBehindItsOwnEnd) {
   auto verdict = ask(judge, asked);
   ASSERT_FALSE(verdict);
   EXPECT_EQ(verdict.error().kind, ErrorKind::timeout);
+}
+
+TEST(Judge, IsNotSlowWhereItsServerFailsAllTries) {
+  auto model = std::make_shared<FakeModel>(std::vector<std::string>{"7"}, 10s);
+  model->failing = "it answered 500";
+  Judge judge(model);
+  JudgeQuestion asked = question();
+  asked.until = std::chrono::steady_clock::now() + 50ms;
+  auto verdict = ask(judge, asked);
+  ASSERT_FALSE(verdict);
+  EXPECT_EQ(verdict.error().kind, ErrorKind::unavailable);
+  EXPECT_EQ(verdict.error().message, "judge: it answered 500; no answer before the deadline");
 }
 
 TEST(BehindSections, IsWhatAReplySaysWhenItHasReasoned) {

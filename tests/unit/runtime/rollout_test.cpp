@@ -48,9 +48,11 @@ class Lines final : public Model {
     scored.push_back(request.messages);
     co_return Score{.logprobs = {-1}};
   }
+  std::optional<std::string> trouble() const override { return failing; }
   int started = 0, finished = 0;
   double queued_ms = 0;
   std::optional<Error> failure;
+  std::optional<std::string> failing;
   std::vector<std::vector<Message>> prompts, scored;
 
  private:
@@ -313,6 +315,9 @@ TEST_F(RolloutTest, AModelThatHangsIsAnErrorHoweverMuchTimeItTakes) {
   const Trajectory hung = play();
   EXPECT_EQ(hung.outcome.status, OutcomeStatus::error);
   EXPECT_EQ(hung.outcome.error.value_or("").find("lines: no answer in "), 0u);
+  says({"x"}, 1h)->failing = "it answered 500";
+  config_.name = "failing";
+  EXPECT_TRUE(play().outcome.error.value_or("").ends_with("of wall_ms: 100; it answered 500"));
   // The policy's own calls took the time here.
   with_tool(false, 1h);
   says({kCall});

@@ -279,6 +279,28 @@ TEST_F(RunTest, LabelsNoMoreGroupsAtOnceThanRolloutsMayRun) {
   EXPECT_EQ(groups.at("capacity").as_int64(), 3);
 }
 
+// Fails in all that it is asked.
+class Broken final : public Supervisor {
+ public:
+  bool has_on_finished() const override { return true; }
+  bool has_on_group() const override { return true; }
+  Async<Result<Opinion>> on_finished(TrajectoryRef) override { co_return unavailable("boom"); }
+  Async<Result<std::vector<MemberOpinion>>> on_group(Group) override {
+    co_return unavailable("bang");
+  }
+};
+
+TEST_F(RunTest, SaysWhySupervisionsFailed) {
+  auto made = assembly(2, "format: hermes\n");
+  ASSERT_TRUE(made) << made.error().message;
+  (*made)->services().supervisors.push_back({"broken", "mine", std::make_shared<Broken>()});
+  auto result = run_all(**made, Start::create, silent);
+  ASSERT_TRUE(result) << result.error().message;
+  EXPECT_EQ(result->summary.failed_supervisions(), 4);
+  EXPECT_EQ(result->summary.failures, (std::map<std::string, std::int64_t>{
+                                          {"mine failed: bang", 2}, {"mine failed: boom", 2}}));
+}
+
 TEST_F(RunTest, ASupervisorThatNeverGetsReadyIsMissing) {
   auto made = assembly(1);
   ASSERT_TRUE(made) << made.error().message;
