@@ -19,6 +19,7 @@ namespace proctor {
 
 class SandboxPool;
 
+// A right answer is never rewarded with 0, a wrong one never with 1.
 struct Grade {
   std::optional<double> reward;  // nothing: this task has no gold to check against
   std::optional<bool> correct;

@@ -11,9 +11,12 @@
 #include "runtime/opinions.h"
 #include "runtime/record_source.h"
 #include "runtime/store.h"
+#include "supervisors/grading.h"
 
 namespace proctor {
 namespace {
+
+constexpr double kSumError = 1e-9;  // labels may have been added up in another order
 
 class Complaints {
  public:
@@ -186,13 +189,46 @@ void check_against_turns(const Tokens& tokens, const std::vector<TurnRef>& turns
     wrong.add("tokens.ids has {} ids, but the turns account for {}", tokens.ids.size(), at);
 }
 
-// --- labels and the rest ---
+// --- labels, scores and the rest ---
 
 void check_label(const Label& label, std::size_t place, const Trajectory& whole,
                  Complaints& wrong) {
   const std::string path = fmt::format("labels[{}]", place);
   if (label.supervisor.empty()) wrong.add("{}.supervisor is empty", path);
   if (const auto what = wrong_with(label, whole)) wrong.add("{}: {}", path, *what);
+}
+
+// The turns' scores sum up the labels. Null is no score.
+void check_scores(const Trajectory& whole, std::size_t place, Complaints& wrong) {
+  Turn summed;
+  summarise_scores(summed, static_cast<int>(place), whole.labels);
+  const std::string path = fmt::format("turns[{}].scores", place);
+  const auto& scores = whole.turns[place]->scores;
+  for (const auto& [name, value] : scores) {
+    const auto told = summed.scores.find(name);
+    if (told == summed.scores.end()) {
+      if (std::isfinite(value))
+        wrong.add("{} has '{}', which no label of that turn gives", path, name);
+    } else if (!(std::abs(value - told->second) <= kSumError * (1 + std::abs(told->second)))) {
+      wrong.add("{} has '{}' = {}, but by the turn's labels it is {}", path, name, value,
+                told->second);
+    }
+  }
+  for (const auto& [name, value] : summed.scores)
+    if (!scores.contains(name))
+      wrong.add("{} has no '{}', but by the turn's labels it is {}", path, name, value);
+}
+
+void check_outcome(const Outcome& outcome, Complaints& wrong) {
+  if (!outcome.reward && !outcome.correct) return;
+  const char* grade = outcome.reward ? "reward" : "correct";
+  if (!ended_by_policy(outcome))
+    wrong.add("outcome.{} is given, but outcome.status is '{}', which nobody grades", grade,
+              to_string(outcome.status));
+  if (why_ungraded(outcome))
+    wrong.add("outcome.{} is given beside outcome.metrics.checker_error", grade);
+  if (outcome.reward && outcome.correct && *outcome.reward == (*outcome.correct ? 0 : 1))
+    wrong.add("outcome.correct is {}, but outcome.reward is {}", *outcome.correct, *outcome.reward);
 }
 
 void check_head(const Trajectory& whole, Complaints& wrong) {
@@ -232,6 +268,9 @@ std::vector<std::string> complaints_of(const Trajectory& trajectory, std::size_t
   }
   for (std::size_t i = 0; i < trajectory.labels.size() && !wrong.enough(); ++i)
     check_label(trajectory.labels[i], i, trajectory, wrong);
+  for (std::size_t i = 0; i < trajectory.turns.size() && !wrong.enough(); ++i)
+    check_scores(trajectory, i, wrong);
+  check_outcome(trajectory.outcome, wrong);
   return wrong.take();
 }
 

@@ -74,6 +74,18 @@ std::optional<Error> finish_members(std::vector<MemberOpinion>& members, const G
   return std::nullopt;
 }
 
+// Scores are called ALIAS.NAME; takes away those that `gone` holds for.
+void erase_scores(Trajectory& trajectory,
+                  const std::function<bool(const std::string& name)>& gone) {
+  const auto goes = [&gone](const auto& score) { return gone(score.first); };
+  for (TurnRef& turn : trajectory.turns) {
+    if (std::none_of(turn->scores.begin(), turn->scores.end(), goes)) continue;
+    Turn changed = *turn;
+    std::erase_if(changed.scores, goes);
+    turn = std::make_shared<const Turn>(std::move(changed));
+  }
+}
+
 }  // namespace
 
 const char* to_string(Hook hook) {
@@ -210,13 +222,7 @@ std::string speaker_of(const Label& label) {
 void withdraw_labels(Trajectory& trajectory, const std::string& alias) {
   std::erase_if(trajectory.labels, [&](const Label& label) { return label.supervisor == alias; });
   const std::string prefix = alias + ".";
-  for (TurnRef& turn : trajectory.turns) {
-    const auto scored = [&](const auto& score) { return score.first.starts_with(prefix); };
-    if (std::none_of(turn->scores.begin(), turn->scores.end(), scored)) continue;
-    Turn changed = *turn;
-    std::erase_if(changed.scores, scored);
-    turn = std::make_shared<const Turn>(std::move(changed));
-  }
+  erase_scores(trajectory, [&](const std::string& name) { return name.starts_with(prefix); });
 }
 
 void withdraw(Trajectory& trajectory, const std::string& alias) {
@@ -279,17 +285,19 @@ Async<GroupAnswer> label_group_with(SupervisorInstance instance, std::vector<Tra
     group.push_back(std::make_shared<const Trajectory>((*members)[i]));
   }
   GroupAnswer answer = co_await ask_supervisor_of_group(instance, std::move(group), deadline);
-  std::set<std::string> said;
+  const std::string prefix = instance.alias + ".";
+  std::set<std::string> said;  // as scores are called
   for (const auto& opinion : answer.members)
-    for (const Label& label : opinion.labels) said.insert(label.name);
+    for (const Label& label : opinion.labels) said.insert(prefix + label.name);
   for (std::size_t i = 0; i < taken.size(); ++i) {
     Trajectory& member = (*members)[taken[i]];
     if (answer.failure && instance.supervisor->all_or_nothing())
       withdraw_labels(member, instance.alias);
     // What an earlier look at this group said gives way to this one.
     std::erase_if(member.labels, [&](const Label& label) {
-      return label.supervisor == instance.alias && said.contains(label.name);
+      return label.supervisor == instance.alias && said.contains(prefix + label.name);
     });
+    erase_scores(member, [&](const std::string& name) { return said.contains(name); });
     add_member_opinion(member, answer.members[i]);
   }
   co_return answer;

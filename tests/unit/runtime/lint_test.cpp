@@ -3,9 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <fstream>
 
 #include "runtime/database.h"
+#include "runtime/opinions.h"
 #include "runtime/store.h"
 #include "tests/support/await.h"
 #include "tests/support/scratch.h"
@@ -174,6 +176,7 @@ TEST(Lint, ChecksLabels) {
   const auto labelled = [](const std::function<void(Label&)>& edit) {
     return complaint([&edit](Trajectory& whole) {
       whole.labels.push_back(make_label("igpo", 0, 1));
+      summarise_scores(whole);
       edit(whole.labels.back());
     });
   };
@@ -191,6 +194,51 @@ TEST(Lint, ChecksLabels) {
   EXPECT_EQ(labelled([](Label& label) { label.level = LabelLevel::line; }),
             "labels[0]: it names no line");
   EXPECT_EQ(labelled([](Label& label) { label.supervisor = ""; }), "labels[0].supervisor is empty");
+}
+
+TEST(Lint, HoldsScoresAgainstTheLabels) {
+  const auto scored = [](const std::function<void(Turn&)>& edit) {
+    return complaint([&edit](Trajectory& whole) {
+      whole.labels = {make_label("igpo", 1, 0.5)};
+      for (const double value : {0.25, 0.5}) {
+        Label step = make_label("grounded", 1, value);
+        step.level = LabelLevel::step;
+        step.step = 0;
+        whole.labels.push_back(step);
+      }
+      summarise_scores(whole);
+      edit_turn(whole, 1, edit);
+    });
+  };
+  EXPECT_EQ(scored([](Turn&) {}), "nothing");
+  EXPECT_EQ(scored([](Turn& turn) { turn.scores["igpo.score"] = 0.75; }),
+            "turns[1].scores has 'igpo.score' = 0.75, but by the turn's labels it is 0.5");
+  EXPECT_EQ(scored([](Turn& turn) { turn.scores["grounded.score"] = 0.5; }),
+            "turns[1].scores has 'grounded.score' = 0.5, but by the turn's labels it is 0.375");
+  EXPECT_EQ(scored([](Turn& turn) { turn.scores["igpo.score"] = std::nan(""); }),
+            "turns[1].scores has 'igpo.score' = nan, but by the turn's labels it is 0.5");
+  EXPECT_EQ(scored([](Turn& turn) { turn.scores["igpo.gain"] = 1; }),
+            "turns[1].scores has 'igpo.gain', which no label of that turn gives");
+  EXPECT_EQ(scored([](Turn& turn) { turn.scores["igpo.gain"] = std::nan(""); }), "nothing")
+      << "null is no score";
+  EXPECT_EQ(scored([](Turn& turn) { turn.scores.erase("igpo.score"); }),
+            "turns[1].scores has no 'igpo.score', but by the turn's labels it is 0.5");
+}
+
+TEST(Lint, HoldsTheRewardAgainstTheRestOfTheOutcome) {
+  const auto with = [](const std::function<void(Outcome&)>& edit) {
+    return complaint([&edit](Trajectory& whole) { edit(whole.outcome); });
+  };
+  EXPECT_EQ(with([](Outcome& outcome) { outcome.correct = false; }),
+            "outcome.correct is false, but outcome.reward is 1");
+  EXPECT_EQ(with([](Outcome& outcome) { outcome.reward = 0; }),
+            "outcome.correct is true, but outcome.reward is 0");
+  EXPECT_EQ(with([](Outcome& outcome) { outcome.reward = 0.25; }), "nothing") << "shaped";
+  EXPECT_EQ(with([](Outcome& outcome) { outcome.correct.reset(); }), "nothing");
+  EXPECT_EQ(with([](Outcome& outcome) { outcome.status = OutcomeStatus::error; }),
+            "outcome.reward is given, but outcome.status is 'error', which nobody grades");
+  EXPECT_EQ(with([](Outcome& outcome) { outcome.metrics["checker_error"] = "gone"; }),
+            "outcome.reward is given beside outcome.metrics.checker_error");
 }
 
 TEST(Lint, ChecksParents) {

@@ -38,6 +38,19 @@ SupervisorInstance puppet(Puppet::Play play) {
   return {"puppet", "alias", std::make_shared<Puppet>(std::move(play))};
 }
 
+// Says of the first turn of each member what it is told to.
+class OfGroups final : public Supervisor {
+ public:
+  bool has_on_group() const override { return true; }
+  Async<Result<std::vector<MemberOpinion>>> on_group(Group group) override {
+    std::vector<MemberOpinion> opinions(group.size());
+    for (auto& opinion : opinions)
+      opinion.labels.push_back({.name = "advantage", .turn = 0, .value = value});
+    co_return opinions;
+  }
+  std::optional<double> value;
+};
+
 TrajectoryRef two_turns() {
   Trajectory trajectory;
   trajectory.id = "t";
@@ -140,6 +153,20 @@ TEST(Opinions, ReplaceWhatTheSameSupervisorSaidBefore) {
   EXPECT_EQ(trajectory.labels[0].supervisor, "other");
   EXPECT_FALSE(trajectory.turns[0]->scores.contains("alias.score"));
   EXPECT_EQ(trajectory.turns[0]->scores.at("other.score"), 0.75);
+}
+
+TEST(Opinions, OfAGroupLeaveNoScoreOfAnEarlierLook) {
+  auto supervisor = std::make_shared<OfGroups>();
+  const SupervisorInstance instance{"groups", "alias", supervisor};
+  std::vector<Trajectory> members{*two_turns()};
+  members[0].outcome.status = OutcomeStatus::answered;
+  supervisor->value = 0.5;
+  EXPECT_FALSE(await(label_group_with(instance, &members, 1s)).failure);
+  EXPECT_EQ(members[0].turns[0]->scores.at("alias.advantage"), 0.5);
+  supervisor->value.reset();
+  EXPECT_FALSE(await(label_group_with(instance, &members, 1s)).failure);
+  EXPECT_EQ(members[0].labels.size(), 1u);
+  EXPECT_TRUE(members[0].turns[0]->scores.empty());
 }
 
 TEST(Opinions, SummariseStepsByTheirMean) {
