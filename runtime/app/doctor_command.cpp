@@ -1,5 +1,5 @@
 // `proctor doctor`: what is usable on this machine, and what to do about the rest. It changes
-// nothing and asks only servers that were named.
+// nothing and asks only servers that were named, each for one token.
 #include <fmt/format.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
@@ -9,13 +9,13 @@
 #include <iostream>
 #include <optional>
 
-#include "policies/model.h"
 #include "runtime/app/commands.h"
 #include "runtime/core/event_loop.h"
 #include "runtime/core/paths.h"
 #include "runtime/core/record_writer.h"
 #include "runtime/core/text.h"
 #include "runtime/core/text_table.h"
+#include "runtime/model_look.h"
 #include "runtime/run_config.h"
 #include "sandbox/sandbox.h"
 
@@ -103,28 +103,21 @@ void look_at_machine(std::vector<Finding>& findings) {
                       gpu ? "/dev/nvidia0" : "none: models run on the CPU or behind a server", ""});
 }
 
-std::string abilities(const Capabilities& can) {
-  std::vector<std::string> words;
-  const std::pair<bool, const char*> all[] = {
-      {can.generate, "generate"},   {can.native_tools, "tool calls"},
-      {can.token_ids, "token ids"}, {can.logprobs, "logprobs"},
-      {can.score, "score"},         {can.embed, "embed"},
-      {can.grammar, "grammar"},     {can.json_schema, "JSON schema"},
-      {can.images, "images"}};
-  for (const auto& [able, word] : all)
-    if (able) words.emplace_back(word);
-  std::string text = joined(words, ", ");
-  if (can.context > 0) text += fmt::format("; context {}", can.context);
-  return text;
-}
+constexpr Milliseconds kOneModel = 30s;
 
-// The answer of one model, or the error that it gave.
-Result<Capabilities> ask(asio::io_context& loop, ModelRef model) {
-  auto body = [](ModelRef asked) -> Async<Result<Capabilities>> {
-    auto work = asked->capabilities();
-    co_return co_await with_deadline(std::move(work), 30s, asked->name());
-  };
-  return run_to_end(loop, body(std::move(model)));
+Finding finding_of(const std::string& role, const std::string& uri, const Result<ModelLook>& look) {
+  Finding finding{"model " + role, "ok", "", ""};
+  if (!look) {
+    finding.state = "missing";
+    finding.detail = look.error().message;
+  } else if (!look->refusal.empty()) {
+    finding.state = "note";
+    finding.detail = uri + ": it is there, but did not want to give one token: " + look->refusal;
+    finding.remedy = "settings beside the URI (extra_body) change what it is asked";
+  } else {
+    finding.detail = uri + ": " + look->text();
+  }
+  return finding;
 }
 
 Result<bool> look_at_models(const std::vector<std::string>& options,
@@ -136,14 +129,10 @@ Result<bool> look_at_models(const std::vector<std::string>& options,
     if (!parsed) return std::move(parsed).error();
     auto model = make_model(parsed->second);
     if (!model && model.error().kind == ErrorKind::bad_input) return std::move(model).error();
-    Result<Capabilities> can = model ? ask(loop, *model) : Result<Capabilities>(model.error());
-    findings.push_back(
-        {"model " + parsed->first, can ? "ok" : "missing",
-         can ? parsed->second.uri + ": " + abilities(*can) +
-                   ((*model)->backend() == "openai" ? " (as far as its list of models tells)" : "")
-             : can.error().message,
-         ""});
-    all = all && can;
+    const Result<ModelLook> look =
+        model ? run_to_end(loop, look_at(*model, kOneModel)) : Result<ModelLook>(model.error());
+    findings.push_back(finding_of(parsed->first, parsed->second.uri, look));
+    all = all && look;
     if (model) (*model)->shut_down();
   }
   return all;
@@ -176,7 +165,9 @@ Result<int> examine(const std::vector<std::string>& models, bool as_json) {
 std::function<Result<int>()> set_up_doctor(CLI::App& command) {
   auto models = std::make_shared<std::vector<std::string>>();
   auto as_json = std::make_shared<bool>(false);
-  command.add_option("--model", *models, "ROLE=URI: also ask this model what it can do")
+  command
+      .add_option("--model", *models,
+                  "ROLE=URI: also ask this model what it can do (a server for one token, too)")
       ->allow_extra_args(false)
       ->take_all();
   command.add_flag("--json", *as_json, "one JSON object a line");

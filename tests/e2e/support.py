@@ -84,9 +84,11 @@ def lines(path):
 
 
 class Server:
-    """A model server on 127.0.0.1 whose answer to each chat request is `answer(handler, body)`."""
+    """A model server on 127.0.0.1 whose answer to each chat request is `answer(handler, body)`, and
+    to a question for its models `models(handler)`."""
 
-    def __init__(self, answer):
+    def __init__(self, answer, models=lambda handler: handler.reply(
+            200, {"object": "list", "data": [{"id": "m", "object": "model"}]})):
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
@@ -104,7 +106,7 @@ class Server:
                 self.wfile.write(data)
 
             def do_GET(self):
-                self.reply(200, {"object": "list", "data": [{"id": "m", "object": "model"}]})
+                models(self)
 
             def do_POST(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))

@@ -239,6 +239,31 @@ def judges(inputs):
     check("failed_supervision" in run.stdout and "unavailable 2" in run.stdout, "the table: " + run.stdout)
 
 
+def doctor(inputs):
+    """What a server does is asked for, not taken from its list of models."""
+    def look(code, *words, chat=lambda h, b: h.reply(200, completion("4")), uri=lambda server: server.uri, env=None,
+             **server):
+        with Server(chat, **server) as answering:
+            result = proctor("doctor", "--json", "--model", "judge=" + uri(answering), env=env)
+        check_equal(result.returncode, code, "doctor: " + result.stdout + result.stderr)
+        found = [row for row in map(json.loads, result.stdout.splitlines()) if row["what"] == "model judge"]
+        for word in words:
+            check(found and word in found[0]["found"], f"doctor: {word!r} in {found}")
+
+    gone = {"models": lambda h: h.reply(404, {"error": {"message": "no such page"}})}
+    closed = {"models": lambda h: h.reply(401, {"error": {"message": "who are you"}})}
+    look(0, "generate (seen); tool calls", "(not tried)")
+    look(0, "generate (seen)", **gone)
+    look(3, "answered 401 (who are you): it wants an API key; put ?key_env=NAME into the model URI", **closed)
+    look(3, "answered 404 (no m)", chat=lambda h, b: h.reply(404, {"error": {"message": "no m"}}), **gone)
+    look(3, "answered 401 (no)", chat=lambda h, b: h.reply(401, {"error": {"message": "no"}}))
+    look(0, "did not want to give one token", "answered 400 (too short)",
+         chat=lambda h, b: h.reply(400, {"error": {"message": "too short"}}))
+    with_key = {"uri": lambda server: server.uri.replace("#", "?key_env=E2E_KEY#")}
+    look(3, "the environment variable E2E_KEY (key_env), which holds the API key, is not set", **with_key)
+    look(3, "it refuses the API key in E2E_KEY", env={"E2E_KEY": "k"}, **with_key, **closed)
+
+
 def disk(inputs):
     """A full disk, and a file where a directory should be."""
     scratch, good = inputs.scratch, inputs.good
@@ -267,6 +292,6 @@ def disk(inputs):
 
 with Scratch() as folder:
     given = Inputs(folder)
-    for subject in (command_line, files, golds, values, servers, judges, disk):
+    for subject in (command_line, files, golds, values, servers, judges, doctor, disk):
         subject(given)
 finish()
