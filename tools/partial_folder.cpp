@@ -10,7 +10,6 @@
 #include <cstdio>
 #include <cstring>
 #include <string_view>
-#include <vector>
 
 namespace proctor {
 namespace {
@@ -54,9 +53,12 @@ PartialFolder::PartialFolder(const fs::path& final_name)
     : final_(final_name), path_(final_name.string() + kBetween + std::to_string(::getpid())) {}
 
 PartialFolder::~PartialFolder() {
-  std::error_code ignored;
   if (lock_ < 0) return;
-  if (!path_.empty()) fs::remove_all(path_, ignored);
+  std::error_code ignored;
+  if (!path_.empty()) {
+    fs::remove_all(path_, ignored);
+    for (const auto& folder : above_) fs::remove(folder, ignored);  // where it is empty
+  }
   ::close(lock_);
 }
 
@@ -66,6 +68,9 @@ Status PartialFolder::create() {
   };
   for (const auto& folder : begun_ones(final_)) remove_if_left(folder);
   std::error_code error;
+  for (fs::path above = final_.parent_path(); !above.empty() && !fs::exists(above, error);
+       above = above.parent_path())
+    above_.push_back(above);
   if (final_.has_parent_path()) fs::create_directories(final_.parent_path(), error);
   if (!error) fs::create_directory(path_, error);
   if (error) return failed(error.message());

@@ -7,6 +7,7 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "runtime/core/result.h"
 
@@ -17,7 +18,8 @@ class PartialFolder {
   explicit PartialFolder(const std::filesystem::path& final_name);
   PartialFolder(const PartialFolder&) = delete;
   PartialFolder& operator=(const PartialFolder&) = delete;
-  // Removes it with all that is in it, unless it has taken its name.
+  // Removes it with all that is in it, and the folders that were made above it, unless it has taken
+  // its name.
   ~PartialFolder();
 
   // Makes it, with the folders above it, beside its final name; what killed processes left of
@@ -28,6 +30,7 @@ class PartialFolder {
 
  private:
   std::filesystem::path final_, path_;
+  std::vector<std::filesystem::path> above_;  // that were made, the lowest first
   int lock_ = -1;
 };
 

@@ -45,7 +45,9 @@ std::string harmless(std::string_view text, bool keep_newlines) {
       out += text[i];
     } else {
       const Character character = decode(text, i);
-      if (is_unseen(character.point))
+      if (character.point == kNoCharacter && character.bytes == 1)
+        out += fmt::format("<{:02X}>", letter);
+      else if (is_unseen(character.point))
         out += fmt::format("<U+{:04X}>", static_cast<std::uint32_t>(character.point));
       else
         out += text.substr(i, character.bytes);

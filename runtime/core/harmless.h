@@ -9,7 +9,8 @@
 namespace proctor {
 
 // Control characters, escape sequences among them, become visible and harmless, and so do those
-// that turn the direction of text or are not seen at all ("<U+202E>"); tabs become spaces.
+// that turn the direction of text or are not seen at all ("<U+202E>"), and bytes that are no UTF-8
+// ("<9B>"); tabs become spaces.
 std::string harmless(std::string_view text, bool keep_newlines);
 
 }  // namespace proctor

@@ -82,6 +82,7 @@ def main():
         refused("build", "no_text.jsonl", "--out", "x", says=("no_text.jsonl:2: ", "text"))
         write("broken.jsonl", lines(CORPUS[:1]) + "{\n")
         refused("build", "broken.jsonl", "--out", "x", says="broken.jsonl:2: ")
+        refused("build", "broken.jsonl", "--out", "x/y/z", says="broken.jsonl:2: ")
         write("empty.jsonl", "")
         refused("build", "empty.jsonl", "--out", "x", says="no records")
         assert not [name for name in os.listdir(folder) if name.startswith("x")], os.listdir(folder)
@@ -103,7 +104,8 @@ def main():
         # What a killed one leaves goes with the next of that name; what another one makes, or nobody of ours, stays.
         def begun(out):
             process = subprocess.Popen([proctor, "index", "build", "-", "--out", out], cwd=folder,
-                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                       text=True)
             process.stdin.write(lines(CORPUS))
             process.stdin.flush()
             part = f"{out}.partial-{process.pid}"
@@ -125,8 +127,9 @@ def main():
         there = sorted(name for name in os.listdir(folder) if name.startswith("y"))
         assert there == sorted(["y", at_work, "y.partial-1", "y.partial-old"]), (left, there)
         assert sorted(os.listdir(os.path.join(folder, "y"))) == ["documents.bin", "index.bin"]
-        _, _ = other.communicate(timeout=30)
-        assert other.returncode == 1 and not os.path.exists(os.path.join(folder, at_work)), other
+        _, told = other.communicate(timeout=30)
+        assert other.returncode == 1 and told.startswith("proctor: y: cannot create"), (other.returncode, told)
+        assert not os.path.exists(os.path.join(folder, at_work))
 
         refused("query", "made/index", says="empty")
         refused("query", "made/index", "   ", says="empty")

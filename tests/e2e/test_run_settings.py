@@ -171,7 +171,8 @@ def small_things(scratch):
 
 
 if __name__ == "__main__":
-    for test in (bounds, complaints, renamed_tools, resume_from_anywhere, damaged, places, full_disk, deep_calls, small_things):
+    for test in (bounds, complaints, renamed_tools, resume_from_anywhere, damaged, places, full_disk, deep_calls,
+                 small_things):
         with Scratch() as folder:
             test(folder)
     finish()

@@ -15,11 +15,11 @@ TEST(TextTable, NamesAreSetLeftAndNumbersRight) {
 }
 
 TEST(TextTable, WhatWouldBreakALineIsWrittenOut) {
-  EXPECT_EQ(text_table({{"suite", "tasks"}, {"a\n\x1b[2Jb\u202e", "7"}, {"c\td", "32"}}),
+  EXPECT_EQ(text_table({{"suite", "tasks"}, {"a\n\x1b[2Jb\u202e", "7"}, {"c\td\x9b", "32"}}),
             "suite             tasks\n"
             "----------------  -----\n"
             "a ^[[2Jb<U+202E>      7\n"
-            "c d                  32\n");
+            "c d<9B>              32\n");
 }
 
 }  // namespace
