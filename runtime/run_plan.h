@@ -24,12 +24,12 @@ struct RunPlan {
     std::vector<std::string> members;
   };
 
-  std::vector<RolloutPlan> rollouts;                       // by task and sample
-  std::vector<std::pair<std::string, TaskRef>> to_grade;   // finished ones, by id
-  std::map<std::string, Group> groups;                     // that group hooks are to see, by id
-  std::size_t total = 0;                                   // rollouts of the configuration
-  std::size_t finished = 0;                                // of these, before
-  std::int64_t errors = 0;                                 // that stand among them
+  std::vector<RolloutPlan> rollouts;                      // by task and sample
+  std::vector<std::pair<std::string, TaskRef>> to_grade;  // finished ones, by id
+  std::map<std::string, Group> groups;                    // that group hooks are to see, by id
+  std::size_t total = 0;                                  // rollouts of the configuration
+  std::size_t finished = 0;                               // of these, before
+  std::int64_t errors = 0;                                // that stand among them
 };
 
 // Reads what the store knows. Journals that cannot be gone on with are told on stderr and in the

@@ -150,14 +150,14 @@ Result<int> show_page(Page page, const ShowArguments& arguments) {
     for (const auto& row : page.rows)
       if (row_list.size() < arguments.limit.value_or(page.rows.size()))
         row_list.push_back(row_json(row));
-    std::cout << json_text(json::object{{"suites", std::move(totals["suites"])},
-                                        {"labels", with_labels ? std::move(totals["supervisors"])
-                                                               : json::value(nullptr)},
-                                        {"planned", page.planned ? json::value(*page.planned)
-                                                                 : json::value(nullptr)},
-                                        {"finished", all},
-                                        {"unfinished", unfinished},
-                                        {"trajectories", std::move(row_list)}})
+    std::cout << json_text(json::object{
+                     {"suites", std::move(totals["suites"])},
+                     {"labels",
+                      with_labels ? std::move(totals["supervisors"]) : json::value(nullptr)},
+                     {"planned", page.planned ? json::value(*page.planned) : json::value(nullptr)},
+                     {"finished", all},
+                     {"unfinished", unfinished},
+                     {"trajectories", std::move(row_list)}})
               << "\n";
     return 0;
   }

@@ -70,8 +70,7 @@ std::string labels_table(const std::vector<LabelTotal>& labels) {
 
 std::string summary_text(const Summary& summary) {
   std::string text = summary.suites.empty() ? "" : suites_table(summary.suites);
-  if (!summary.labels.empty())
-    text += (text.empty() ? "" : "\n") + labels_table(summary.labels);
+  if (!summary.labels.empty()) text += (text.empty() ? "" : "\n") + labels_table(summary.labels);
   return text;
 }
 
