@@ -62,13 +62,18 @@ json::object row_json(const TrajectoryRow& row) {
           {"cost", number_or_null(row.cost)}};
 }
 
+const char* grade_text(const TrajectoryRow& row) {
+  if (row.correct) return *row.correct ? "yes" : "no";
+  return row.failure && row.failure->starts_with(kNotGraded) ? "not graded" : "-";
+}
+
 std::string rows_text(const std::vector<TrajectoryRow>& rows, std::size_t limit) {
   std::vector<std::vector<std::string>> table{
       {"trajectory", "status", "correct", "reward", "turns"}};
   for (const auto& row : rows) {
     if (table.size() > limit) break;
-    table.push_back({row.id, row.status, row.correct ? (*row.correct ? "yes" : "no") : "-",
-                     number(row.reward), std::to_string(row.turns)});
+    table.push_back(
+        {row.id, row.status, grade_text(row), number(row.reward), std::to_string(row.turns)});
   }
   return text_table(table);
 }

@@ -9,6 +9,8 @@
 #include "runtime/core/harmless.h"
 #include "runtime/core/record_writer.h"
 #include "runtime/core/text_table.h"
+#include "runtime/store.h"
+#include "supervisors/grading.h"
 
 namespace proctor {
 namespace {
@@ -203,6 +205,7 @@ void Page::outcome() {
          style_.paint(outcome.correct ? (*outcome.correct ? Ink::good : Ink::bad) : Ink::plain,
                       verdict));
   if (outcome.error) text("error: " + *outcome.error, 2, 6, Ink::bad);
+  if (const auto why = why_ungraded(outcome)) text(kNotGraded + *why, 2, 6, Ink::bad);
   for (const auto& label : whole_.labels)
     if (!label.turn) write_label(label);
 }
