@@ -241,6 +241,9 @@ concurrency: 1
               "the remedy is named: " + result.stderr)
         check_equal([r["outcome"]["correct"] for r in lines(out + "/trajectories.jsonl")],
                     [True, None, None], "graded before the launcher was killed")
+        shown, one = proctor("show", out), proctor("show", out, "ungraded-b")
+        check_equal(len(re.findall(r"answered +not graded", shown.stdout)), 2, "the list says it: " + shown.stdout)
+        check("not graded: " in one.stdout, "and so does each: " + one.stdout + one.stderr)
         asked = policy.asked
         result = proctor("resume", out, "--retry-errors")
         check_equal(policy.asked, asked, "requests to the policy, none of them new")
