@@ -90,7 +90,7 @@ Stage isolate(const SlotPlan& plan) {
 // without it is the slot's death.
 [[noreturn]] void be_init(int report, int mapped) {
   Stage stage = Stage::none;
-  (void)sethostname("sandbox", 7);
+  (void)!sethostname("sandbox", 7);
   if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) != 0)
     stage = Stage::proc;
   else if (unshare(CLONE_NEWUSER) != 0)
