@@ -11,6 +11,7 @@ namespace proctor::markup {
 namespace {
 
 constexpr std::string_view kBlank = " \t\r\n\v\f";
+constexpr std::string_view kEmphasis = "*_";
 
 bool has_only_known_parameters(const json::object& arguments, const ToolDefinition& tool) {
   const json::value* properties = tool.parameters.if_contains("properties");
@@ -44,10 +45,17 @@ std::optional<std::string> last_boxed(std::string_view text) {
 }
 
 // Past "Answer:" or "**Final answer:**" at the start of a line; nothing: the line is another.
-std::optional<std::size_t> past_answer_word(std::string_view line) {
+struct AnswerWord {
+  std::size_t past = 0;   // where what follows it begins
+  std::string_view open;  // the emphasis (** and the like) that began before the answer and ends in it
+};
+
+std::optional<AnswerWord> find_answer_word(std::string_view line) {
   std::size_t at = 0;
   const auto skip = [&](std::string_view characters) {
+    const std::size_t from = at;
     while (at < line.size() && characters.find(line[at]) != std::string_view::npos) ++at;
+    return line.substr(from, at - from);
   };
   const auto word = [&](std::string_view expected) {
     if (line.size() - at < expected.size()) return false;
@@ -57,24 +65,43 @@ std::optional<std::size_t> past_answer_word(std::string_view line) {
     at += expected.size();
     return true;
   };
-  skip(" \t*#_");
+  skip(" \t#");
+  std::string_view open = skip(kEmphasis);
+  if (!skip(" \t*#_").empty()) open = {};  // a list's mark
   word("final ");
   if (!word("answer")) return std::nullopt;
-  skip("*_");
+  if (!skip(kEmphasis).empty()) open = {};
   if (!word(":")) return std::nullopt;
-  skip("*_ \t");
-  return at;
+  if (const auto run = skip(kEmphasis); !run.empty())
+    open = at == line.size() || kBlank.find(line[at]) != std::string_view::npos ? "" : run;
+  skip(" \t");
+  if (const auto run = skip("*"); !run.empty()) open = run;  // __init__ may be the answer itself
+  skip(" \t");
+  return AnswerWord{at, open};
+}
+
+// An answer alone in backticks, or behind emphasis that ends in it, is what they mark.
+std::string without_marks(std::string_view answer, std::string_view open) {
+  std::string plain(answer);
+  if (const auto closed = plain.find(open); !open.empty() && closed != std::string::npos)
+    plain.erase(closed, open.size());
+  if (plain.size() > 2 && plain.front() == '`' && plain.find('`', 1) == plain.size() - 1)
+    plain = plain.substr(1, plain.size() - 2);
+  return std::string(trimmed(std::string_view(plain)));
 }
 
 std::optional<std::string> after_answer_word(std::string_view text) {
   std::optional<std::string> found;
   for (std::size_t start = 0; start < text.size();) {
     const auto end = std::min(text.find('\n', start), text.size());
-    if (const auto past = past_answer_word(text.substr(start, end - start))) {
-      std::string_view rest = text.substr(start + *past);
+    if (const auto word = find_answer_word(text.substr(start, end - start))) {
+      std::string_view rest = text.substr(start + word->past);
       rest = rest.substr(std::min(rest.find_first_not_of(kBlank), rest.size()));
       const std::string_view answer = trimmed(rest.substr(0, rest.find("\n\n")));
-      if (!answer.empty()) found = inside_of_fence(answer).value_or(std::string(answer));
+      if (!answer.empty()) {
+        auto fenced = inside_of_fence(answer);
+        found = fenced ? std::move(*fenced) : without_marks(answer, word->open);
+      }
     }
     start = end + 1;
   }

@@ -88,6 +88,15 @@ void check_calls(const Turn& turn, const std::string& path, bool last, Complaint
       wrong.add("{}: no observation for tool call '{}'", path, call.id);
 }
 
+// Ids of calls are given anew when they are made.
+bool same_action(const Assistant& a, const Assistant& b) {
+  return a.content == b.content &&
+         std::equal(a.tool_calls.begin(), a.tool_calls.end(), b.tool_calls.begin(),
+                    b.tool_calls.end(), [](const ToolCall& one, const ToolCall& other) {
+                      return one.name == other.name && one.arguments == other.arguments;
+                    });
+}
+
 void check_turn(const Turn& turn, std::size_t place, bool last, Complaints& wrong) {
   const std::string path = fmt::format("turns[{}]", place);
   if (turn.index != static_cast<int>(place))
@@ -101,6 +110,8 @@ void check_turn(const Turn& turn, std::size_t place, bool last, Complaints& wron
   const auto count = turn.candidates->size();
   if (turn.chosen && (*turn.chosen < 0 || *turn.chosen >= static_cast<int>(count)))
     wrong.add("{}.chosen is {}, out of the {} candidates", path, *turn.chosen, count);
+  else if (turn.chosen && !same_action((*turn.candidates)[*turn.chosen], turn.assistant))
+    wrong.add("{}.assistant is not candidates[{}], which was chosen", path, *turn.chosen);
   for (std::size_t i = 0; i < count; ++i)
     if (const auto& tokens = (*turn.candidates)[i].tokens)
       check_turn_tokens(*tokens, fmt::format("{}.candidates[{}].tokens", path, i), wrong);

@@ -341,38 +341,51 @@ void make_room_for_settings(json::value& root, const std::string& assignment) {
   if (model && model->is_string()) *model = json::object{{"uri", *model}};
 }
 
+// Up to the path of a server's URI; of other URIs the kind.
+std::string_view server_of(std::string_view uri) {
+  const std::size_t kind = uri.find(':');
+  const std::size_t host = uri.find("://");
+  if (host == std::string_view::npos) return uri.substr(0, kind);
+  return uri.substr(0, uri.find_first_of("/?#", host + 3));
+}
+
+bool same_server(const json::object& model, std::string_view uri) {
+  const auto* before = model.if_contains("uri");
+  return before && before->is_string() && server_of(before->get_string()) == server_of(uri);
+}
+
 }  // namespace
 
 Result<RunConfig> load_run_config(const std::string& path, const RunOverrides& overrides) {
   auto file = read_yaml(path);
   if (!file) return std::move(file).error();
   if (file->root.is_null()) file->root.emplace_object();
-  for (const auto& assignment : overrides.set) {
-    make_room_for_settings(file->root, assignment);
-    if (auto status = set_by_path(file->root, assignment); !status) return status.error();
-    file->replaced(assignment.substr(0, assignment.find('=')), "--set " + assignment);
-  }
   if (!file->root.is_object()) return file->complain("", "expected a mapping of settings");
   json::object& root = file->root.get_object();
-  if (!overrides.tasks.empty()) {
-    root.erase("suite");
-    root["tasks"] = json::string(overrides.tasks);
-    file->replaced("tasks", "--tasks " + overrides.tasks);
-  }
-  if (!overrides.out.empty()) root["out"] = json::string(overrides.out);
   for (const auto& text : overrides.models) {
     auto model = parse_model_option(text);
     if (!model) return model.error();
     file->replaced("models." + model->first, "--model " + text);
     json::value& models = root["models"];
     if (!models.is_object()) models.emplace_object();
-    // Settings beside the URI (headers, prices) stay when only the URI is replaced.
+    // Settings beside the URI (headers, prices) hold for that server, and go with it.
     json::value& entry = models.get_object()[model->first];
-    if (entry.is_object())
+    if (entry.is_object() && same_server(entry.get_object(), model->second.uri))
       entry.get_object()["uri"] = json::string(model->second.uri);
     else
       entry = json::string(model->second.uri);
   }
+  for (const auto& assignment : overrides.set) {
+    make_room_for_settings(file->root, assignment);
+    if (auto status = set_by_path(file->root, assignment); !status) return status.error();
+    file->replaced(assignment.substr(0, assignment.find('=')), "--set " + assignment);
+  }
+  if (!overrides.tasks.empty()) {
+    root.erase("suite");
+    root["tasks"] = json::string(overrides.tasks);
+    file->replaced("tasks", "--tasks " + overrides.tasks);
+  }
+  if (!overrides.out.empty()) root["out"] = json::string(overrides.out);
   return read_run_config(*file);
 }
 

@@ -412,6 +412,10 @@ Error YamlFile::complain(const std::string& json_path, const std::string& what) 
       return bad_input(origin->second + ": " + what);
     if (const auto line = lines.find(at); line != lines.end())
       return bad_input(path + ":" + std::to_string(std::max(1, line->second)) + ": " + what);
+    // What an option brought in stands on no line, and complaints may be about all of it.
+    if (const auto below = origins.lower_bound(at + ".");
+        !at.empty() && below != origins.end() && below->first.starts_with(at + "."))
+      return bad_input(below->second + ": " + what);
     if (at.empty()) return bad_input(path + ":1: " + what);
     const std::size_t cut = at.find_last_of(".[");
     at = cut == std::string::npos ? "" : at.substr(0, cut);

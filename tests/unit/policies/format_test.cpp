@@ -625,6 +625,14 @@ TEST(PlainFormat, FindsTheAnswerByItsMarks) {
   EXPECT_EQ(answer("So \\boxed{\\frac{1}{2}} it is."), "\\frac{1}{2}");
   EXPECT_EQ(answer("Work.\nAnswer: 12\n\nBye."), "12");
   EXPECT_EQ(answer("Work.\n**Final Answer:** 12"), "12");
+  EXPECT_EQ(answer("**Answer**: 12"), "12");
+  EXPECT_EQ(answer("Answer: **12**"), "12");
+  EXPECT_EQ(answer("**Answer: 12**"), "12");
+  EXPECT_EQ(answer("Answer: **the year 1984** (see above)"), "the year 1984 (see above)");
+  EXPECT_EQ(answer("* Answer: 2**3"), "2**3");
+  EXPECT_EQ(answer("Answer: `x_1`"), "x_1");
+  EXPECT_EQ(answer("Answer: `a` or `b`"), "`a` or `b`");
+  EXPECT_EQ(answer("Answer: __init__"), "__init__");
   EXPECT_EQ(answer("Here:\n```python\ndef f():\n    pass\n```\nDone."), "def f():\n    pass");
   EXPECT_EQ(answer("Just words."), "Just words.");
   EXPECT_EQ(answer("Just words that st", "length"), std::nullopt);

@@ -170,6 +170,14 @@ TEST(Lint, ChecksTheChosenCandidate) {
               });
             }),
             "turns[0].chosen is 2, out of the 2 candidates");
+  EXPECT_EQ(complaint([](Trajectory& whole) {
+              edit_turn(whole, 0, [](Turn& turn) {
+                turn.candidates = std::vector<Assistant>(2, turn.assistant);
+                turn.candidates->at(1).content = "something else";
+                turn.chosen = 1;
+              });
+            }),
+            "turns[0].assistant is not candidates[1], which was chosen");
 }
 
 TEST(Lint, ChecksLabels) {

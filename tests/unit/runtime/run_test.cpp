@@ -96,6 +96,35 @@ TEST_F(RunTest, ComplaintsAboutTasksAndCheckersNameTheirLine) {
   EXPECT_EQ(wrong.rfind("run.yaml:5: unknown checker 'numerc'", 0), 0u) << wrong;
 }
 
+TEST_F(RunTest, AnotherServerGetsNoSettingsOfTheFirst) {
+  const std::string path = file("models.yaml",
+                                "tasks: t.jsonl\nmodels:\n  policy: {uri: "
+                                "'openai:http://a:1/v1#m', headers: {X-Key: secret}}\n");
+  const auto loaded = [&](const std::string& model, std::vector<std::string> set = {}) {
+    RunOverrides overrides;
+    overrides.models = {"policy=" + model};
+    overrides.set = std::move(set);
+    auto config = load_run_config(path, overrides);
+    EXPECT_TRUE(config) << config.error().message;
+    return json::serialize(config->models.at("policy").settings);
+  };
+  EXPECT_EQ(loaded("openai:http://b:1/v1#m"), "{}");
+  EXPECT_EQ(loaded("llama:smollm2"), "{}");
+  EXPECT_EQ(loaded("openai:http://a:1/v2#other"), R"({"headers":{"X-Key":"secret"}})");
+  EXPECT_EQ(loaded("openai:http://b:1/v1#m", {"models.policy.retries=1"}), R"({"retries":1})");
+}
+
+TEST_F(RunTest, AComplaintAboutAnOptionNamesTheOption) {
+  RunOverrides overrides;
+  overrides.set = {"limit.turns=3"};
+  const std::string path =
+      file("plain.yaml", "tasks: t.jsonl\nmodels: {policy: 'script:s.jsonl'}\n");
+  const auto config = load_run_config(path, overrides);
+  ASSERT_FALSE(config);
+  EXPECT_EQ(config.error().message.rfind("--set limit.turns=3: ", 0), 0u)
+      << config.error().message;
+}
+
 // A group supervisor whose labels say how many members it saw, and how each ended.
 class Counting final : public Supervisor {
  public:
