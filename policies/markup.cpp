@@ -46,8 +46,9 @@ std::optional<std::string> last_boxed(std::string_view text) {
 
 // Past "Answer:" or "**Final answer:**" at the start of a line; nothing: the line is another.
 struct AnswerWord {
-  std::size_t past = 0;   // where what follows it begins
-  std::string_view open;  // the emphasis (** and the like) that began before the answer and ends in it
+  std::size_t past = 0;  // where what follows it begins
+  std::string_view
+      open;  // the emphasis (** and the like) that began before the answer and ends in it
 };
 
 std::optional<AnswerWord> find_answer_word(std::string_view line) {

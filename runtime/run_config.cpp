@@ -234,7 +234,13 @@ Result<std::pair<std::string, ModelConfig>> parse_model_option(const std::string
   const std::string role = text.substr(0, equals);
   if (std::find(kRoles.begin(), kRoles.end(), role) == kRoles.end())
     return unknown_role(role).in("--model " + text);
-  return std::make_pair(role, ModelConfig{.uri = text.substr(equals + 1)});
+  if (text[equals + 1] != '{')
+    return std::make_pair(role, ModelConfig{.uri = text.substr(equals + 1)});
+  auto mapping = parse_yaml(text.substr(equals + 1), "--model " + role);
+  if (!mapping) return std::move(mapping).error();
+  auto model = model_config(mapping->root);
+  if (!model) return std::move(model).error().in("--model " + role);
+  return std::make_pair(role, std::move(*model));
 }
 
 Error RunConfig::located(const std::string& json_path, Error error) const {
@@ -370,10 +376,11 @@ Result<RunConfig> load_run_config(const std::string& path, const RunOverrides& o
     if (!models.is_object()) models.emplace_object();
     // Settings beside the URI (headers, prices) hold for that server, and go with it.
     json::value& entry = models.get_object()[model->first];
-    if (entry.is_object() && same_server(entry.get_object(), model->second.uri))
-      entry.get_object()["uri"] = json::string(model->second.uri);
-    else
-      entry = json::string(model->second.uri);
+    json::object settings = std::move(model->second.settings);
+    if (settings.empty() && entry.is_object() && same_server(entry.get_object(), model->second.uri))
+      settings = std::move(entry.get_object());
+    settings["uri"] = json::string(model->second.uri);
+    entry = settings.size() > 1 ? json::value(std::move(settings)) : settings["uri"];
   }
   for (const auto& assignment : overrides.set) {
     make_room_for_settings(file->root, assignment);

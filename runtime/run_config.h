@@ -79,7 +79,8 @@ Result<RunConfig> read_run_config(const YamlFile& file);
 // The limits of one suite's tasks: what the configuration gives counts, then what the suite gives.
 Result<RolloutLimits> limits_with(const RunConfig& config, const json::object& suite_limits,
                                   const std::string& suite);
-// "ROLE=URI" ─▶ role and settings; complains about an unknown role.
+// "ROLE=URI", or "ROLE={uri: URI, KEY: VALUE, ...}" as in a configuration; complains about an
+// unknown role.
 Result<std::pair<std::string, ModelConfig>> parse_model_option(const std::string& text);
 
 }  // namespace proctor

@@ -167,7 +167,8 @@ std::function<Result<int>()> set_up_doctor(CLI::App& command) {
   auto as_json = std::make_shared<bool>(false);
   command
       .add_option("--model", *models,
-                  "ROLE=URI: also ask this model what it can do (a server for one token, too)")
+                  "ROLE=URI or ROLE={uri: URI, ...}: also ask this model what it can do (a server "
+                  "for one token, too)")
       ->allow_extra_args(false)
       ->take_all();
   command.add_flag("--json", *as_json, "one JSON object a line");

@@ -453,7 +453,9 @@ std::function<Result<int>()> set_up_label(CLI::App& command) {
       ->required()
       ->allow_extra_args(false)
       ->take_all();
-  command.add_option("--model", arguments->models, "ROLE=URI: a model by role; may be given again")
+  command
+      .add_option("--model", arguments->models,
+                  "ROLE=URI or ROLE={uri: URI, ...}: a model by role; may be given again")
       ->allow_extra_args(false)
       ->take_all();
   command.add_option("--out", arguments->out, "labelled trajectories; - is stdout")

@@ -180,7 +180,9 @@ std::function<Result<int>()> set_up_run(CLI::App& command) {
       ->take_all();
   command.add_option("--tasks", arguments->overrides.tasks, "tasks file instead of the configured")
       ->check(not_empty());
-  command.add_option("--model", arguments->overrides.models, "ROLE=URI: a model by role")
+  command
+      .add_option("--model", arguments->overrides.models,
+                  "ROLE=URI or ROLE={uri: URI, ...}: a model by role")
       ->allow_extra_args(false)
       ->take_all();
   command.add_option("--limit", arguments->limit, "only the first N tasks of each suite")

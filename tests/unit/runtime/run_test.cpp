@@ -110,8 +110,19 @@ TEST_F(RunTest, AnotherServerGetsNoSettingsOfTheFirst) {
   };
   EXPECT_EQ(loaded("openai:http://b:1/v1#m"), "{}");
   EXPECT_EQ(loaded("llama:smollm2"), "{}");
+  EXPECT_EQ(loaded("{uri: 'openai:http://a:1/v1#m', retries: 2}"), R"({"retries":2})");
   EXPECT_EQ(loaded("openai:http://a:1/v2#other"), R"({"headers":{"X-Key":"secret"}})");
   EXPECT_EQ(loaded("openai:http://b:1/v1#m", {"models.policy.retries=1"}), R"({"retries":1})");
+}
+
+TEST_F(RunTest, AModelOptionTakesSettings) {
+  const auto judge = parse_model_option("judge={uri: 'openai:https://a/v1#m', ca_file: ca.pem}");
+  ASSERT_TRUE(judge) << judge.error().message;
+  EXPECT_EQ(judge->second.uri, "openai:https://a/v1#m");
+  EXPECT_EQ(judge->second.settings, (json::object{{"ca_file", "ca.pem"}}));
+  EXPECT_EQ(parse_model_option("judge={ca_file: x}").error().message.rfind("--model judge: ", 0),
+            0u);
+  EXPECT_FALSE(parse_model_option("judge={uri: "));
 }
 
 TEST_F(RunTest, AComplaintAboutAnOptionNamesTheOption) {
@@ -121,8 +132,7 @@ TEST_F(RunTest, AComplaintAboutAnOptionNamesTheOption) {
       file("plain.yaml", "tasks: t.jsonl\nmodels: {policy: 'script:s.jsonl'}\n");
   const auto config = load_run_config(path, overrides);
   ASSERT_FALSE(config);
-  EXPECT_EQ(config.error().message.rfind("--set limit.turns=3: ", 0), 0u)
-      << config.error().message;
+  EXPECT_EQ(config.error().message.rfind("--set limit.turns=3: ", 0), 0u) << config.error().message;
 }
 
 // A group supervisor whose labels say how many members it saw, and how each ended.
