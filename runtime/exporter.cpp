@@ -23,12 +23,15 @@ Result<ExportCounts> export_records(const std::string& from, const std::string& 
   if (!checked) return std::move(checked).error();
   auto exporter = entry->make(*checked, out);
   if (!exporter) return std::move(exporter).error();
-  auto read = for_each_record(from, [&](const SourceRecord& record) {
+  std::vector<Error> damaged;
+  const auto add = [&](const SourceRecord& record) {
     ExportRecord given(record.where, record.text);
     return (*exporter)->add(given);
-  });
-  if (!read) return std::move(read).error();
-  return (*exporter)->finish();
+  };
+  if (auto read = for_each_record(from, add, &damaged); !read) return std::move(read).error();
+  auto counts = (*exporter)->finish();
+  if (counts) counts->damaged = std::move(damaged);
+  return counts;
 }
 
 }  // namespace proctor

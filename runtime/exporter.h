@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "runtime/core/records.h"
 #include "runtime/core/registry.h"
@@ -35,6 +36,7 @@ class ExportRecord {
 struct ExportCounts {
   std::size_t rows = 0;
   std::map<std::string, std::size_t> skipped;  // why ─▶ how many: "no step labels"
+  std::vector<Error> damaged;                  // records of a run directory that cannot be read
 };
 
 class Exporter {

@@ -4,6 +4,7 @@
 
 #include <boost/asio/signal_set.hpp>
 #include <csignal>
+#include <filesystem>
 #include <map>
 #include <thread>
 
@@ -30,6 +31,7 @@ class Run {
  private:
   Async<Status> play();
   Status open_store();
+  Async<Status> begin_anew();
   Async<void> spawn_all(Nursery* work);
   bool is_stopping();
   Async<void> grade(std::string id, TaskRef task, Limiter::Lease place);
@@ -65,16 +67,20 @@ class Run {
 Status Run::open_store() {
   const auto& out = assembly_.config().out;
   const bool create = start_ == Start::create;
+  const std::string tasks_file = out + "/tasks.jsonl";
+  const bool piped = create && assembly_.config().tasks_file == "-";
+  if (std::error_code error; piped && std::filesystem::exists(tasks_file, error))
+    return bad_input(tasks_file + ": is there, and the tasks of the pipe would overwrite it");
   auto store = create ? Store::create(out, assembly_.config().source)
                       : Store::open(out, Store::Access::write);
   if (!store) return std::move(store).error();
   store_ = std::move(*store);
   assembly_.services().store = store_.get();
   log_ = std::make_unique<EventLog>(out + "/log.jsonl");
-  if (create && assembly_.config().tasks_file == "-") {
+  if (piped) {
     std::string tasks;
     for (const auto& task : assembly_.tasks()) tasks += json::serialize(to_json(*task)) + "\n";
-    return write_file(out + "/tasks.jsonl", tasks);
+    return write_file(tasks_file, tasks);
   }
   return {};
 }
@@ -255,6 +261,7 @@ Async<Status> Run::play() {
   auto plan = plan_run(assembly_, *store_, *log_, start_);
   if (!plan) co_return std::move(plan).error();
   plan_ = std::move(*plan);
+  if (auto marked = co_await begin_anew(); !marked) co_return marked;
   if (auto set = store_->set_planned(static_cast<std::int64_t>(plan_.total)); !set) co_return set;
   log_->event("run.started",
               {{"rollouts", plan_.rollouts.size()}, {"done_before", plan_.finished}});
@@ -286,6 +293,17 @@ Async<Status> Run::play() {
   work_ = nullptr;
   if (thrown) std::rethrow_exception(thrown);
   co_return std::move(failure_);
+}
+
+// What is to be played again counts as begun from here on, so that any `resume` goes on with it.
+Async<Status> Run::begin_anew() {
+  std::vector<Async<Status>> writes;
+  writes.reserve(plan_.again.size());
+  for (auto& start : plan_.again) writes.push_back(store_->begin(std::move(start)));
+  auto begun = gather(std::move(writes));
+  for (auto& status : co_await std::move(begun))
+    if (!status) co_return std::move(status);
+  co_return Status();
 }
 
 // Starts all that is to be done; what was started last may still be under way when this returns.
@@ -378,7 +396,7 @@ Result<RunResult> Run::execute() {
       std::chrono::duration<double>(std::chrono::steady_clock::now() - began_).count();
   json::object written = to_json(result.summary);
   for (auto& pair : speed(seconds)) written[pair.key()] = std::move(pair.value());
-  if (status) status = store_->write_jsonl();
+  if (status) status = store_->write_jsonl(&result.damaged);
   if (status) status = store_->write_summary(written);
   log_->event("run.finished",
               {{"trajectories", result.summary.rollouts()}, {"missing", result.missing}});

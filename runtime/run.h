@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <vector>
 
 #include "runtime/assembly.h"
 #include "runtime/core/telemetry.h"
@@ -23,8 +24,9 @@ struct RunResult {
   // Of all that is finished in the directory; beside its failures, why supervisions of this process
   // failed.
   Summary summary;
-  std::int64_t missing = 0;  // rollouts of the configuration that are not finished
-  std::int64_t graded = 0;   // of those that could not be graded before, by this process
+  std::int64_t missing = 0;    // rollouts of the configuration that are not finished
+  std::int64_t graded = 0;     // of those that could not be graded before, by this process
+  std::vector<Error> damaged;  // finished records that cannot be read, left out of the lines
   bool interrupted = false;
 };
 

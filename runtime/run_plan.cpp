@@ -10,7 +10,7 @@ namespace {
 
 // What earlier processes left behind.
 struct Before {
-  std::set<std::string> finished, ungraded, labelled;
+  std::set<std::string> finished, again, ungraded, labelled;
   std::map<std::string, Trajectory> journals;
   std::int64_t errors = 0;
 };
@@ -31,6 +31,21 @@ Result<std::map<std::string, Trajectory>> read_journals(Store& store, EventLog& 
   return journals;
 }
 
+bool is_lost(const TrajectoryRow& row, Store& store) {
+  return row.status == to_string(OutcomeStatus::error) || !store.read(row.id);
+}
+
+// What the store needs to know of a rollout that begins.
+TrajectoryRef start_of(std::string id, std::string group_id, TaskRef task, int sample) {
+  auto start = std::make_shared<Trajectory>();
+  start->id = std::move(id);
+  start->task_id = task->id;
+  start->group_id = std::move(group_id);
+  start->sample = sample;
+  start->task = std::move(task);
+  return start;
+}
+
 Result<Before> read_before(Store& store, EventLog& log, Start start) {
   Before before;
   if (start == Start::create) return before;
@@ -44,9 +59,10 @@ Result<Before> read_before(Store& store, EventLog& log, Start start) {
   if (!journals) return std::move(journals).error();
   before.journals = std::move(*journals);
   for (const auto& row : *rows) {
-    const bool error = row.status == to_string(OutcomeStatus::error);
     // One with a journal was begun anew before, and cut off.
-    if (error && (retries || before.journals.contains(row.id))) {
+    const bool begun = before.journals.contains(row.id);
+    if (begun || (retries && is_lost(row, store))) {
+      if (!begun) before.again.insert(row.id);
       before.labelled.erase(row.group_id);  // what was said of it does not hold for the new one
       continue;
     }
@@ -105,6 +121,7 @@ Result<RunPlan> plan_run(const Assembly& assembly, Store& store, EventLog& log, 
   RunPlan plan;
   plan.errors = before->errors;
   for (const auto& task : assembly.tasks()) {
+    const std::string group_id = config.name + "-" + task->id;
     RunPlan::Group group{.expected = static_cast<std::size_t>(config.samples)};
     for (int sample = 0; sample < config.samples; ++sample) {
       ++plan.total;
@@ -117,12 +134,13 @@ Result<RunPlan> plan_run(const Assembly& assembly, Store& store, EventLog& log, 
           plan.to_grade.emplace_back(id, task);
         continue;
       }
+      if (before->again.contains(id)) plan.again.push_back(start_of(id, group_id, task, sample));
       plan.rollouts.push_back(
           {.task = task, .sample = sample, .so_far = journals.take(id, *task, sample)});
     }
-    std::string group_id = config.name + "-" + task->id;
-    if (has_group_hooks && !before->labelled.contains(group_id))
-      plan.groups.emplace(std::move(group_id), std::move(group));
+    // A group that was labelled has grown where samples were added.
+    const bool labelled = before->labelled.contains(group_id) && group.finished == group.expected;
+    if (has_group_hooks && !labelled) plan.groups.emplace(group_id, std::move(group));
   }
   return plan;
 }

@@ -15,7 +15,8 @@
 namespace proctor {
 
 // What a run begins with: a directory of its own; one there is, to go on in; or that, with finished
-// rollouts that ended in `error` begun anew and replaced, and those graded whose checker failed.
+// rollouts that ended in `error` or whose record is damaged begun anew and replaced, and those
+// graded whose checker failed.
 enum class Start { create, resume, retry_errors };
 
 struct RunPlan {
@@ -26,6 +27,7 @@ struct RunPlan {
 
   std::vector<RolloutPlan> rollouts;                      // by task and sample
   std::vector<std::pair<std::string, TaskRef>> to_grade;  // finished ones, by id
+  std::vector<TrajectoryRef> again;                       // starts of those finished before
   std::map<std::string, Group> groups;                    // that group hooks are to see, by id
   std::size_t total = 0;                                  // rollouts of the configuration
   std::size_t finished = 0;                               // of these, before

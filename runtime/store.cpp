@@ -212,7 +212,7 @@ class SqliteStore final : public Store {
                        std::vector<Error>* unreadable) override;
   Result<std::vector<LabelTotal>> label_totals() override;
 
-  Status write_jsonl() override;
+  Status write_jsonl(std::vector<Error>* unreadable) override;
   Status write_summary(const json::value& summary) override {
     return write_file(directory_ + "/summary.json", json_text(summary) + "\n");
   }
@@ -491,7 +491,7 @@ Result<std::vector<int>> SqliteStore::unjudged(const std::string& id) {
 // The mark is the size of the file that was written, so that one that is gone or cut is written
 // anew; the next finished record takes it away (ChangeApplier). Times of files say nothing: a copy
 // has new ones.
-Status SqliteStore::write_jsonl() {
+Status SqliteStore::write_jsonl(std::vector<Error>* unreadable) {
   const std::string path = directory_ + "/trajectories.jsonl";
   std::error_code error;
   std::string written_size;
@@ -506,9 +506,10 @@ Status SqliteStore::write_jsonl() {
   auto writer = LineWriter::open(path);
   if (!writer) return std::move(writer).error();
   auto written = for_each_text(
-      [&](const std::string&, std::string_view text) { return writer->write(text); }, nullptr);
+      [&](const std::string&, std::string_view text) { return writer->write(text); }, unreadable);
   if (written) written = writer->close();
   if (!written) return written;
+  if (unreadable && !unreadable->empty()) return {};  // no mark: they are named the next time, too
   const auto size = fs::file_size(path, error);
   if (error) return {};  // somebody took it away: the next one writes it
   auto database = Database::open(database_path(directory_), Database::Access::write);
@@ -544,9 +545,10 @@ Result<std::unique_ptr<Store>> Store::create(const std::string& directory,
                                              const json::value& config) {
   const std::string config_file = directory + "/config.yaml";
   std::error_code error;
-  if (fs::exists(config_file, error) && !fs::exists(database_path(directory), error))
-    return bad_input(config_file +
-                     ": is not of a run, which would overwrite it: give another --out");
+  for (const char* name : {"config.yaml", "trajectories.jsonl", "summary.json", "log.jsonl"})
+    if (const std::string file = directory + "/" + name;
+        fs::exists(file, error) && !fs::exists(database_path(directory), error))
+      return bad_input(file + ": is not of a run, which would overwrite it: give another --out");
   if (auto made = make_directory(directory); !made) return std::move(made).error();
   auto lock = RunLock::take(directory);
   if (!lock) return std::move(lock).error();

@@ -116,7 +116,8 @@ class Store {
   virtual Result<std::vector<LabelTotal>> label_totals() = 0;
 
   // trajectories.jsonl; leaves it alone where no record has changed since it was written.
-  virtual Status write_jsonl() = 0;
+  // A damaged record ends it or, with `unreadable`, is left out and named there.
+  virtual Status write_jsonl(std::vector<Error>* unreadable = nullptr) = 0;
   virtual Status write_summary(const json::value& summary) = 0;  // summary.json
   virtual StoreUsage usage() const = 0;
   // Waits for the writer; further writes are errors. The destructor does it too.

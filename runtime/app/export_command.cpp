@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "runtime/app/commands.h"
+#include "runtime/app/summary_text.h"
 #include "runtime/core/text_table.h"
 #include "runtime/exporter.h"
 
@@ -46,8 +47,8 @@ Result<int> run_export(const ExportArguments& arguments) {
                       out == "-" ? "stdout" : out);
   for (const auto& [why, count] : counts->skipped)
     line += fmt::format("; skipped {}: {}", count, why);
-  std::cerr << line << "\n";
-  return 0;
+  std::cerr << line << "\n" << damaged_text(counts->damaged);
+  return counts->damaged.empty() ? 0 : 1;
 }
 
 }  // namespace

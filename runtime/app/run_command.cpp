@@ -39,8 +39,8 @@ std::string free_directory(const std::string& config) {
 
 int exit_code_of(const RunResult& result) {
   if (result.interrupted) return 130;
-  return result.summary.errors() > 0 || result.summary.failed_supervisions() > 0 ||
-                 result.missing > 0
+  return result.summary.errors() > 0 || !result.damaged.empty() ||
+                 result.summary.failed_supervisions() > 0 || result.missing > 0
              ? 1
              : 0;
 }
@@ -77,7 +77,9 @@ Result<int> play(Assembly& assembly, const std::string& out, Start start, bool q
     std::cerr << " (look at them with: proctor show " << out << ")";
   std::cerr << "\n";
   // The commonest first; every record has its own.
-  std::cerr << failures_text(result->summary);
+  std::cerr << failures_text(result->summary) << damaged_text(result->damaged);
+  if (!result->damaged.empty())
+    std::cerr << "  they are played again with: proctor resume " << out << " --retry-errors\n";
   // One that failed had no say; that has been told.
   if (!result->interrupted && result->summary.failed_supervisions() == 0)
     for (const auto& instance : assembly.services().supervisors)
@@ -99,6 +101,7 @@ Status go_to_directory(RunConfig& config) {
     config.source.get_object()["directory"] = json::string(fs::current_path(error).string());
     return {};
   }
+  config.source.get_object()["directory"] = json::string(absolute(config.directory));
   fs::current_path(config.directory, error);
   if (error)
     return config.located("directory", bad_input("directory: relative paths begin in " +

@@ -113,9 +113,13 @@ TrajectoryRow unfinished_row(const Trajectory& begun) {
 
 int print(const Trajectory& trajectory, const ShowArguments& arguments, bool finished) {
   std::string text;
-  if (arguments.as_json) {
+  if (arguments.as_json && finished) {
     append_json(text, trajectory);
     text += '\n';
+  } else if (arguments.as_json) {
+    json::object begun = to_json(trajectory);
+    begun["outcome"] = nullptr;  // it has none yet
+    text = json_text(begun) + "\n";
   } else {
     text = trajectory_text(trajectory, TerminalStyle::of_stdout(), arguments.full, finished);
   }
@@ -149,19 +153,20 @@ Result<int> show_page(Page page, const ShowArguments& arguments) {
   const bool with_labels = page.labels.has_value();
   const Summary summary =
       summary_of(page.rows, std::move(page.labels).value_or(std::vector<LabelTotal>()));
+  const std::size_t kept = page.rows.size() + page.unfinished.size();
   if (arguments.as_json) {
     json::object totals = to_json(summary);
     json::array row_list;
-    for (const auto& row : page.rows)
-      if (row_list.size() < arguments.limit.value_or(page.rows.size()))
-        row_list.push_back(row_json(row));
+    for (const auto* rows : {&page.unfinished, &page.rows})
+      for (const auto& row : *rows)
+        if (row_list.size() < arguments.limit.value_or(kept)) row_list.push_back(row_json(row));
     std::cout << json_text(json::object{
                      {"suites", std::move(totals["suites"])},
-                     {"labels",
+                     {"supervisors",
                       with_labels ? std::move(totals["supervisors"]) : json::value(nullptr)},
                      {"planned", page.planned ? json::value(*page.planned) : json::value(nullptr)},
                      {"finished", all},
-                     {"unfinished", unfinished},
+                     {"begun", unfinished},
                      {"trajectories", std::move(row_list)}})
               << "\n";
     return 0;
@@ -173,7 +178,6 @@ Result<int> show_page(Page page, const ShowArguments& arguments) {
   if (unfinished > 0) head += fmt::format(", {} begun", unfinished);
   if (unfinished > 0 || planned > all)
     head += fmt::format(": `proctor resume {}` goes on", arguments.path);
-  const std::size_t kept = page.rows.size() + page.unfinished.size();
   if (kept < all + unfinished) head += fmt::format("; the filter keeps {}", kept);
   std::cout << style.paint(Ink::bold, arguments.path) << ": " << head << "\n";
   if (const std::string tables = summary_text(summary); !tables.empty())

@@ -85,4 +85,14 @@ std::string failures_text(const Summary& summary) {
   return text;
 }
 
+std::string damaged_text(const std::vector<Error>& damaged) {
+  std::string text;
+  for (std::size_t i = 0; i < std::min(damaged.size(), kMostFailures); ++i)
+    text += "  " + harmless(damaged[i].message, false) + "\n";
+  if (damaged.size() > kMostFailures)
+    text += "  and " +
+            plural(static_cast<std::int64_t>(damaged.size() - kMostFailures), "more record") + "\n";
+  return text;
+}
+
 }  // namespace proctor

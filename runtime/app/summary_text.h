@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "runtime/summary.h"
 
@@ -11,5 +12,7 @@ namespace proctor {
 std::string summary_text(const Summary& summary);
 // The commonest failures, a line each; empty without any.
 std::string failures_text(const Summary& summary);
+// The first of the records that cannot be read, a line each.
+std::string damaged_text(const std::vector<Error>& damaged);
 
 }  // namespace proctor

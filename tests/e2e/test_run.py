@@ -254,7 +254,26 @@ concurrency: 1
                  for r in records], [(True, False)] * 3, "grades")
 
 
+def retry_cut_off(scratch):
+    tasks = scratch.write("two.jsonl", [{"id": name, "prompt": name} for name in ("a", "b", "c")])
+    config = scratch.write("two.yaml", f"tasks: {tasks}\nmodels: {{policy: 'script:{scratch('two-script.jsonl')}'}}\n"
+                           "format: hermes\nconcurrency: 1\n")
+    out = scratch("two")
+    scratch.write("two-script.jsonl", [{"error": "gone"}])
+    check_equal(proctor("run", config, "--out", out).returncode, 1, "all ended in error")
+    scratch.write("two-script.jsonl", [{"delay_ms": 5000, "content": "<answer>1</answer>"}])
+    process = subprocess.Popen([BINARY, "resume", out, "--retry-errors"], stderr=subprocess.PIPE)
+    time.sleep(1.2)
+    process.kill()
+    process.communicate(timeout=30)
+    scratch.write("two-script.jsonl", [{"content": "<answer>1</answer>"}])
+    result = proctor("resume", out)
+    check_equal(result.returncode, 0, "any resume goes on with a retry: " + result.stderr)
+    check_equal([r["outcome"]["status"] for r in lines(out + "/trajectories.jsonl")], ["answered"] * 3, "all played")
+
+
 with Scratch() as folder:
+    retry_cut_off(folder)
     offline(folder)
     caps(folder)
     interrupted(folder)

@@ -86,9 +86,9 @@ def pages(scratch):
     check_equal(len(levels), len(set(levels)), "a line a label and level")
     check(any(entry["verdicts"] for entry in summary["supervisors"]), "verdicts are counted")
     from_store = json.loads(proctor("show", "done", "--json", cwd=scratch.path).stdout)
-    check_equal((from_store["suites"], from_store["labels"]), (summary["suites"], summary["supervisors"]),
+    check_equal((from_store["suites"], from_store["supervisors"]), (summary["suites"], summary["supervisors"]),
                 "show and summary.json")
-    check_equal((from_store["planned"], from_store["finished"], from_store["unfinished"]), (6, 6, 0), "counts")
+    check_equal((from_store["planned"], from_store["finished"], from_store["begun"]), (6, 6, 0), "counts")
 
     # All four commands take the directory and the file.
     for source in ("done", "done/trajectories.jsonl"):
@@ -103,14 +103,14 @@ def pages(scratch):
         check("labelled 6 of 6 trajectories" in labelled.stderr, f"label {source}: {labelled.stderr}")
     # For machines both have one shape, cut only where --limit says so, and totals only of the whole.
     of_file = json.loads(proctor("show", "done/trajectories.jsonl", "--json", cwd=scratch.path).stdout)
-    check_equal((from_store["suites"], from_store["labels"]), (of_file["suites"], of_file["labels"]),
+    check_equal((from_store["suites"], from_store["supervisors"]), (of_file["suites"], of_file["supervisors"]),
                 "totals of directory and file")
     check_equal(set(from_store), set(of_file), "keys of both pages")
     for source in ("done", "done/trajectories.jsonl"):
         few = json.loads(proctor("show", source, "--json", "--limit", "2", cwd=scratch.path).stdout)
         check_equal((len(few["trajectories"]), len(from_store["trajectories"])), (2, 6), f"--limit of {source}")
         some = json.loads(proctor("show", source, "--json", "--filter", "turns>=0", cwd=scratch.path).stdout)
-        check_equal(some["labels"], None, f"no totals beside a filter: {source}")
+        check_equal(some["supervisors"], None, f"no totals beside a filter: {source}")
 
     # --full cuts nothing; without it long texts are cut, and it is said.
     long = "\n".join(f"line {i}" for i in range(60))
@@ -175,6 +175,11 @@ def unfinished(scratch):
     none = page_of("correct!=true")
     check("the filter keeps 0" in none and "trajectory" not in none, "what has no grade yet: " + none)
     begun = one_turn.search(page)
+    of_json = json.loads(proctor("show", "cut", "--json", "--filter", "status=unfinished", cwd=scratch.path).stdout)
+    check_equal([of_json[key] for key in ("planned", "finished", "begun")], [6, 0, 2], "counts")
+    check_equal([row["status"] for row in of_json["trajectories"]], ["unfinished"] * 2, "they are listed for machines")
+    record = json.loads(proctor("show", "cut", begun[1] if begun else "none", "--json", cwd=scratch.path).stdout)
+    check_equal((record["outcome"], len(record["turns"])), (None, 1), "no outcome yet")
     one = proctor("show", "cut", begun[1] if begun else "none", cwd=scratch.path)
     check("print(2)" in one.stdout and "── unfinished · 1 turn in the journal" in one.stdout, one.stdout + one.stderr)
 

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <map>
 
+#include "runtime/database.h"
 #include "runtime/labelling.h"
 #include "tests/support/await.h"
 #include "tests/support/scratch.h"
@@ -175,6 +176,40 @@ TEST_F(RunTest, RetriesWhatEndedInErrorAndTouchesNothingElse) {
   EXPECT_EQ(mended.outcome.status, OutcomeStatus::answered);
   ASSERT_EQ(mended.labels.size(), 1u) << "the group is looked at anew, once";
   EXPECT_EQ(mended.labels[0].value, 2);
+}
+
+TEST_F(RunTest, AGroupThatGrewIsLookedAtAnew) {
+  const auto play = [&](int samples, Start start) {
+    auto made = assembly(1, "format: hermes\nsamples: " + std::to_string(samples) + "\n");
+    (*made)->services().supervisors.push_back({"count", "count", std::make_shared<Counting>()});
+    return *run_all(**made, start, silent);
+  };
+  play(2, Start::create);
+  EXPECT_EQ(play(3, Start::resume).summary.rollouts(), 3);
+  auto store = Store::open(scratch_.path("out"), Store::Access::read);
+  for (const char* id : {"run-t0-0", "run-t0-1", "run-t0-2"}) {
+    const Trajectory record = **(*store)->read(id);
+    ASSERT_EQ(record.labels.size(), 1u) << id;
+    EXPECT_EQ(record.labels[0].value, 3) << id;
+  }
+}
+
+TEST_F(RunTest, PlaysADamagedRecordAgain) {
+  const auto play = [&](Start start) {
+    auto made = assembly(3, "format: hermes\n");
+    return *run_all(**made, start, silent);
+  };
+  play(Start::create);
+  {
+    auto database =
+        Database::open(scratch_.path("out") + "/trajectories.db", Database::Access::write);
+    ASSERT_TRUE(database->run("UPDATE records SET record = 'x' WHERE number = 2"));
+  }
+  std::filesystem::remove(scratch_.path("out") + "/trajectories.jsonl");
+  EXPECT_EQ(play(Start::resume).damaged.size(), 1u);
+  const RunResult again = play(Start::retry_errors);
+  EXPECT_TRUE(again.damaged.empty());
+  EXPECT_EQ(again.summary.rollouts(), 3);
 }
 
 // Grades everything right, unless its own machinery is gone.

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 
@@ -439,6 +440,37 @@ TEST(StoreAccess, LeavesAConfigurationAloneThatIsNotOfARun) {
   EXPECT_NE(store.error().message.find("/config.yaml: is not of a run"), std::string::npos);
   EXPECT_EQ(*read_file(run + "/config.yaml"), "# mine\n");
   EXPECT_FALSE(std::filesystem::exists(run + "/trajectories.db"));
+  const std::string other = scratch.path("other");
+  std::filesystem::create_directories(other);
+  std::ofstream(other + "/trajectories.jsonl") << "precious";
+  const auto refused = Store::create(other, json::object{});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().message.find(other + "/trajectories.jsonl: is not of a run"), 0u);
+}
+
+TEST(Store, LeavesADamagedRecordOutOfTheLinesAndNamesIt) {
+  Scratch scratch;
+  {
+    auto store = created(scratch.path("run"));
+    for (int sample : {0, 1, 2})
+      expect_done(await(store->finish(shared(make_finished("a", sample)))));
+  }
+  {
+    auto database =
+        Database::open(scratch.path("run") + "/trajectories.db", Database::Access::write);
+    expect_done(database->run(
+        "UPDATE records SET record = substr(record, 1, length(record) - 9) WHERE number = 2"));
+  }
+  auto store = opened(scratch.path("run"));
+  EXPECT_FALSE(store->write_jsonl());
+  for (int time = 0; time < 2; ++time) {
+    std::vector<Error> damaged;
+    expect_done(store->write_jsonl(&damaged));
+    ASSERT_EQ(damaged.size(), 1u) << "named each time";
+    EXPECT_NE(damaged[0].message.find("r-a-1"), std::string::npos) << damaged[0].message;
+    std::ifstream lines(scratch.path("run/trajectories.jsonl"));
+    EXPECT_EQ(std::count(std::istreambuf_iterator<char>(lines), {}, '\n'), 2);
+  }
 }
 
 // --- versions ---
