@@ -8,11 +8,16 @@
 
 #include "policies/openai_wire.h"
 #include "runtime/core/config.h"
+#include "runtime/core/open_files.h"
 
 namespace proctor::openai {
 namespace {
 
 constexpr std::chrono::seconds kLongestWait{300};
+constexpr std::chrono::hours kLongestRefusal{24};
+
+// The other open files are those of the run, of the sandbox and of other models.
+std::size_t connections_that_fit() { return std::max<std::size_t>(1, most_open_files() / 4); }
 
 const std::vector<OptionInfo>& declared() {
   static const std::vector<OptionInfo> options = {
@@ -157,7 +162,8 @@ Result<Settings> read_settings(const ModelConfig& config) {
   settings.connect_timeout = Milliseconds(options->integer("connect_timeout_ms"));
   settings.look_timeout = Milliseconds(options->integer("look_timeout_ms"));
   settings.backoff = Milliseconds(options->integer("backoff_ms"));
-  settings.max_in_flight = static_cast<std::size_t>(options->integer("max_in_flight"));
+  settings.max_in_flight =
+      std::min(static_cast<std::size_t>(options->integer("max_in_flight")), connections_that_fit());
   settings.retries = static_cast<int>(options->integer("retries"));
   settings.context = options->integer("context");
   settings.score = options->text("score");

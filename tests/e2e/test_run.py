@@ -112,6 +112,24 @@ supervise: [{{judge: {{rubric: "Is it right?"}}}}]
                 "highest number of the judge's calls, and its cap")
 
 
+def few_open_files(scratch):
+    """Where few files may be open, fewer requests are under way at once, and all is written."""
+    tasks = scratch.write("files.jsonl", [{"id": f"t{i}", "prompt": f"x{i}"} for i in range(150)])
+    policy = Counting("<answer>4</answer>", 0.3)
+    with Server(policy) as server:
+        config = scratch.write("files.yaml", f"""
+tasks: {tasks}
+format: hermes
+concurrency: 150
+models: {{policy: "{server.uri}"}}
+""")
+        result = subprocess.run(["prlimit", "--nofile=128:128", BINARY, "run", config, "--out", scratch("files")],
+                                capture_output=True, text=True)
+    check_equal(result.returncode, 0, "few open files: " + result.stderr)
+    check_equal(len(lines(scratch("files") + "/trajectories.jsonl")), 150, "records with few open files")
+    check_equal(policy.most, 32, "requests at once, a quarter of the open files")
+
+
 def interrupted(scratch):
     tasks = scratch.write("slow.jsonl", [{"id": f"t{i}", "prompt": "x"} for i in range(8)])
     script = scratch.write("slow-script.jsonl", [
@@ -276,6 +294,7 @@ with Scratch() as folder:
     retry_cut_off(folder)
     offline(folder)
     caps(folder)
+    few_open_files(folder)
     interrupted(folder)
     sandbox_gone(folder)
     ungraded(folder)
