@@ -330,6 +330,15 @@ GenerateRequest Rollout::request() {
   return request;
 }
 
+// Of a server that counts no tokens but gives them.
+void count_by_ids(Generation& generation) {
+  if (!generation.tokens) return;
+  const auto size = [](const auto& ids) { return static_cast<std::int64_t>(ids.size()); };
+  if (generation.prompt_tokens == 0) generation.prompt_tokens = size(generation.tokens->prompt_ids);
+  if (generation.completion_tokens == 0)
+    generation.completion_tokens = size(generation.tokens->ids);
+}
+
 Async<Result<Generation>> Rollout::generate() {
   for (;;) {
     auto generation = co_await generate_once();
@@ -338,6 +347,10 @@ Async<Result<Generation>> Rollout::generate() {
       if (full && config_.context == ContextPolicy::truncate && cut_oldest_observation()) continue;
       co_return generation;
     }
+    count_by_ids(*generation);
+    const bool said = !generation->content.empty() || !generation->tool_calls.empty();
+    if (said && generation->completion_tokens == 0 && services_.policy->backend() == "openai")
+      ++services_.counters->uncounted;
     budget_.count(*generation);
     services_.counters->prompt_tokens += generation->prompt_tokens;
     services_.counters->completion_tokens += generation->completion_tokens;

@@ -22,6 +22,7 @@ namespace proctor {
 struct RunCounters {
   std::atomic<std::int64_t> finished{0}, turns{0}, tool_calls{0}, errors{0};
   std::atomic<std::int64_t> prompt_tokens{0}, completion_tokens{0};
+  std::atomic<std::int64_t> uncounted{0};  // turns of which nobody said how many tokens they took
   std::atomic<std::int64_t> in_flight{0}, highest_in_flight{0};
 };
 

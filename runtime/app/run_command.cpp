@@ -80,6 +80,10 @@ Result<int> play(Assembly& assembly, const std::string& out, Start start, bool q
   std::cerr << failures_text(result->summary) << damaged_text(result->damaged);
   if (!result->damaged.empty())
     std::cerr << "  they are played again with: proctor resume " << out << " --retry-errors\n";
+  if (const std::int64_t turns = assembly.counters().uncounted; turns > 0)
+    std::cerr << plural(turns, "turn") +
+                     " came without token counts (usage) and without token ids: "
+                     "limits.tokens and limits.cost could not be held\n";
   // One that failed had no say; that has been told.
   if (!result->interrupted && result->summary.failed_supervisions() == 0)
     for (const auto& instance : assembly.services().supervisors)

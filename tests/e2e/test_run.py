@@ -130,6 +130,19 @@ models: {{policy: "{server.uri}"}}
     check_equal(policy.most, 32, "requests at once, a quarter of the open files")
 
 
+def without_usage(scratch):
+    """A server that counts no tokens leaves two limits without effect, and that is said."""
+    uncounted = completion("<answer>4</answer>")
+    del uncounted["usage"]
+    tasks = scratch.write("usage.jsonl", [{"id": "a", "prompt": "x"}, {"id": "b", "prompt": "x"}])
+    with Server(lambda handler, _: handler.reply(200, uncounted)) as server:
+        config = scratch.write("usage.yaml", f"tasks: {tasks}\nmodels: {{policy: '{server.uri}'}}\nformat: hermes\n")
+        result = proctor("run", config, "--out", scratch("usage"))
+    check_equal(result.returncode, 0, "without usage: " + result.stderr)
+    check("2 turns came without token counts (usage) and without token ids" in result.stderr,
+          "what could not be held: " + result.stderr)
+
+
 def interrupted(scratch):
     tasks = scratch.write("slow.jsonl", [{"id": f"t{i}", "prompt": "x"} for i in range(8)])
     script = scratch.write("slow-script.jsonl", [
@@ -295,6 +308,7 @@ with Scratch() as folder:
     offline(folder)
     caps(folder)
     few_open_files(folder)
+    without_usage(folder)
     interrupted(folder)
     sandbox_gone(folder)
     ungraded(folder)

@@ -39,8 +39,9 @@ class Lines final : public Model {
     Generation generation;
     generation.content = lines_[std::min(turn, lines_.size() - 1)];
     generation.finish_reason = "stop";
-    generation.completion_tokens = 10;
-    generation.prompt_tokens = 100;
+    generation.tokens = tokens;
+    generation.completion_tokens = tokens ? 0 : 10;
+    generation.prompt_tokens = tokens ? 0 : 100;
     generation.queued_ms = queued_ms;
     co_return generation;
   }
@@ -51,6 +52,7 @@ class Lines final : public Model {
   std::optional<std::string> trouble() const override { return failing; }
   int started = 0, finished = 0;
   double queued_ms = 0;
+  std::optional<TurnTokens> tokens;  // then nothing is counted
   std::optional<Error> failure;
   std::optional<std::string> failing;
   std::vector<std::vector<Message>> prompts, scored;
@@ -222,6 +224,17 @@ TEST_F(RolloutTest, EndsAtTheTokenLimit) {
   says({kCall});
   config_.limits.tokens = 15;
   EXPECT_EQ(play().outcome.status, OutcomeStatus::max_tokens);
+}
+
+TEST_F(RolloutTest, TokensThatNobodyCountedAreCountedByTheirIds) {
+  with_tool(false);
+  auto model = says({kCall});
+  model->tokens = TurnTokens{.prompt_ids = {1, 2, 3}, .ids = {4, 5}, .logprobs = {-1, -1}};
+  config_.limits.tokens = 2;
+  const Trajectory played = play();
+  EXPECT_EQ(played.outcome.status, OutcomeStatus::max_tokens);
+  EXPECT_EQ(played.extra.at("usage").at("prompt_tokens"), 3);
+  EXPECT_EQ(played.extra.at("usage").at("completion_tokens"), 2);
 }
 
 TEST_F(RolloutTest, ASpentToolBudgetIsAnObservation) {
