@@ -283,6 +283,7 @@ struct Answering {
   std::function<void(std::string_view)> on_text;
   std::shared_ptr<const Ids> prompt;
   std::unique_ptr<Reading> reading;
+  double waited_ms = 0;
   Result<Generation> generation;
 
   Reading& read() {
@@ -297,6 +298,7 @@ Async<Result<Generation>> read_answer(Async<Result<HttpReply>> asking,
                                       std::shared_ptr<Answering> answering) {
   auto reply = co_await std::move(asking);
   if (!reply) co_return std::move(reply).error();
+  answering->generation->queued_ms = answering->waited_ms;
   co_return std::move(answering->generation);
 }
 
@@ -313,6 +315,7 @@ Async<Result<Generation>> OpenAiModel::call_model(std::string target, std::strin
   call.retries = settings().retries;
   call.limit = limit;
   call.begin = [state] { state->reading.reset(); };
+  call.waited = [state](std::chrono::nanoseconds time) { state->waited_ms += to_ms(time); };
   call.told = [state] { return state->read().reader.told(); };
   if (stream)
     call.on_body = [state](std::string_view piece) -> Status {
@@ -422,7 +425,7 @@ Async<Result<Generation>> OpenAiModel::generate_from(std::shared_ptr<GenerateReq
     const bool keeps_stop = wire->dialect == Dialect::vllm || wire->dialect == Dialect::sglang;
     if (turn->finish_reason == "stop" && !keeps_stop)
       openai::restore_stop(turn->content, request->stop);
-    turn->queued_ms = queued_ms;
+    turn->queued_ms += queued_ms;
     co_return turn;
   }
 }

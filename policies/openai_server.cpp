@@ -317,10 +317,20 @@ std::optional<Server::Failure> Server::judge(const Call& call, Result<HttpReply>
 void Server::remember(const std::optional<Failure>& failure) {
   if (failure && failure->error.kind == ErrorKind::timeout) return;
   std::lock_guard lock(mutex_);
+  if (failure && failure->wait && *failure->wait > kLongestWait) {
+    refusing_ = failure->error;
+    refuses_until_ = std::chrono::steady_clock::now() +
+                     std::min<std::chrono::seconds>(*failure->wait, kLongestRefusal);
+  }
   if (failure && failure->error.kind == ErrorKind::unavailable)
     trouble_ = failure->error.message;
   else
     trouble_.reset();
+}
+
+std::optional<Error> Server::refusing() const {
+  std::lock_guard lock(mutex_);
+  return std::chrono::steady_clock::now() < refuses_until_ ? refusing_ : std::nullopt;
 }
 
 std::optional<std::string> Server::trouble() const {
@@ -331,8 +341,13 @@ std::optional<std::string> Server::trouble() const {
 Async<Result<HttpReply>> Server::ask_for(std::shared_ptr<Call> call, Refusal* refusal) {
   std::shared_ptr<const std::string> body;
   if (call->method != "GET") body = std::make_shared<const std::string>(std::move(call->body));
+  auto since = std::chrono::steady_clock::now();
   for (int attempt = 0;; ++attempt) {
-    if (not_before_ns_.load(std::memory_order_relaxed) != 0) co_await wait_for_rate_limit();
+    const bool held_back = not_before_ns_.load(std::memory_order_relaxed) != 0;
+    if (held_back) co_await wait_for_rate_limit();
+    if (auto error = refusing()) co_return std::move(*error);
+    if ((held_back || attempt > 0) && call->waited)
+      call->waited(std::chrono::steady_clock::now() - since);
     if (call->begin) call->begin();
     auto sending = http_->send(request_of(*call, body));
     auto reply = co_await std::move(sending);
@@ -340,6 +355,7 @@ Async<Result<HttpReply>> Server::ask_for(std::shared_ptr<Call> call, Refusal* re
     remember(failure);
     if (!failure) co_return reply;
     if (!failure->again) co_return std::move(failure->error);
+    since = std::chrono::steady_clock::now();
     co_await wait_before(attempt, failure->wait);
   }
 }

@@ -46,6 +46,7 @@ struct Call {
   // Judges a 2xx answer: an `unavailable` Error counts as a failed try.
   std::function<Status(HttpReply& reply)> accept;
   std::function<void()> begin;                            // before each try; may be empty
+  std::function<void(std::chrono::nanoseconds)> waited;   // between the tries; may be empty
   std::function<Status(std::string_view piece)> on_body;  // may be empty
   std::function<bool()> told;                             // true: may not be made again
 };
@@ -99,6 +100,7 @@ class Server {
                                Refusal* refusal) const;
   Failure judge_status(const Call& call, const HttpReply& reply, Refusal* refusal) const;
   void remember(const std::optional<Failure>& failure);
+  std::optional<Error> refusing() const;
   Async<void> wait_before(int attempt, std::optional<std::chrono::seconds> asked);
   Async<void> wait_for_rate_limit();
 
@@ -108,6 +110,9 @@ class Server {
   std::atomic<std::uint64_t> waits_{0};
   mutable std::mutex mutex_;
   std::optional<std::string> trouble_;  // guarded by mutex_
+  // It asked for a longer wait than anybody is made to wait: so long, all fail with this.
+  std::optional<Error> refusing_;                        // guarded by mutex_
+  std::chrono::steady_clock::time_point refuses_until_;  // guarded by mutex_
 };
 
 }  // namespace proctor::openai

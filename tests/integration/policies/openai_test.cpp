@@ -291,6 +291,21 @@ TEST(OpenAi, WaitsAsLongAsRetryAfterSays) {
   const auto started = std::chrono::steady_clock::now();
   EXPECT_TRUE(await(model_at(server)->generate(ask())));
   EXPECT_GE(std::chrono::steady_clock::now() - started, 1s);
+  EXPECT_GE(turn->queued_ms, 1000);
+}
+
+TEST(OpenAi, AsksNoMoreWhereItWasToldToStayAwayForLong) {
+  MockServer server({.tool_turns = 0, .fault = "429", .fault_times = 1, .retry_after = 3600});
+  auto model = model_at(server);
+  for (int i = 0; i < 3; ++i) {
+    auto turn = await(model->generate(ask()));
+    ASSERT_FALSE(turn);
+    EXPECT_EQ(turn.error().kind, ErrorKind::unavailable);
+    EXPECT_EQ(turn.error().message, server.url() +
+                                        "/chat/completions answered 429 (slow down), and asks to "
+                                        "wait 3600 s");
+  }
+  EXPECT_EQ(server.generations(), 1U);
 }
 
 TEST(OpenAi, BrokenToolArgumentsAreAParseError) {
