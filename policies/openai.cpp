@@ -195,8 +195,13 @@ Async<Result<Known>> OpenAiModel::look() {
   models.accept = [this, &known](HttpReply& reply) { return read_models(reply.body, known); };
   auto reply = co_await server_->ask(std::move(models));
   // A server without a list of models can still answer chats.
-  const bool no_list = !reply && reply.error().message.find(" answered 404") != std::string::npos;
-  if (!reply && (!no_list || settings().model.empty())) co_return std::move(reply).error();
+  bool no_list = false;
+  for (const char* status : {"400", "404", "405", "501"})
+    no_list |= !reply &&
+               reply.error().message.find(std::string(" answered ") + status) != std::string::npos;
+  if (!reply && no_list && settings().model.empty())
+    co_return missing(reply.error().message + "; name the model (#MODEL) where there is no list");
+  if (!reply && !no_list) co_return std::move(reply).error();
   if (known.wire.dialect == Dialect::vllm) {
     Call version;
     version.method = "GET";

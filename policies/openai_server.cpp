@@ -216,10 +216,9 @@ Server::Failure Server::judge_status(const Call& call, const HttpReply& reply,
         return {missing(answered + ": it wants an API key; put ?key_env=NAME into the model URI")};
       return {missing(answered + ": it refuses the API key in " + settings_.key_env)};
     case 404:
-      return {missing(answered + ": check the path (most servers have /v1)" +
-                      (settings_.model.empty()
-                           ? ", and name the model (#MODEL) where there is no list of them"
-                           : " and the model name '" + settings_.model + "'"))};
+      return {missing(
+          answered + ": check the path (most servers have /v1)" +
+          (settings_.model.empty() ? "" : " and the model name '" + settings_.model + "'"))};
     case 429:
       if (reply.body.find("insufficient_quota") != std::string::npos)
         return {missing(answered + ": the account behind the API key has no quota left")};

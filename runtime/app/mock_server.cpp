@@ -360,6 +360,8 @@ std::string MockServer::Shared::tokenize(std::string_view body) {
 }
 
 std::string MockServer::Shared::answer_other(const Request& request) {
+  if (request.target == "/v1/models" && options.models_status != 200)
+    return error_reply(options.models_status, "not here");
   if (request.target == "/v1/models") {
     const json::value model = {{"id", options.model},
                                {"owned_by", options.token_ids ? "vllm" : "mock"},

@@ -32,6 +32,7 @@ struct MockOptions {
   std::string fault = "none";
   int fault_times = -1;                  // this many requests fail, then all is well; -1: all fail
   int retry_after = 1;                   // seconds, of 429
+  int models_status = 200;               // how it answers the question for its models
   std::string refuses;                   // a field of the request that it answers with 400
   std::string key;                       // an API key it insists on
   std::string tls_certificate, tls_key;  // PEM files; both or none

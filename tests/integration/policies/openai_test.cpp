@@ -308,6 +308,22 @@ TEST(OpenAi, AsksNoMoreWhereItWasToldToStayAwayForLong) {
   EXPECT_EQ(server.generations(), 1U);
 }
 
+TEST(OpenAi, AnswersWithoutAListOfModels) {
+  for (const int status : {400, 404, 405, 501}) {
+    MockServer server({.tool_turns = 0, .models_status = status});
+    EXPECT_TRUE(await(model_at(server)->capabilities())) << status;
+    auto turn = await(model_at(server)->generate(ask()));
+    EXPECT_TRUE(turn) << status << turn.error().message;
+    auto unnamed = make_model({"openai:" + server.url(), quick()});
+    auto can = await((*unnamed)->capabilities());
+    ASSERT_FALSE(can);
+    EXPECT_EQ(can.error().kind, ErrorKind::missing);
+    EXPECT_THAT(can.error().message, HasSubstr("name the model (#MODEL)"));
+  }
+  MockServer closed({.models_status = 403});
+  EXPECT_FALSE(await(model_at(closed)->capabilities()));
+}
+
 TEST(OpenAi, BrokenToolArgumentsAreAParseError) {
   MockServer server({.fault = "bad_arguments"});
   for (const char* stream : {"false", "true"}) {
