@@ -38,15 +38,19 @@ double prompt_tokens(const Assembly& assembly, const Task& task) {
 json::object estimate(const Assembly& assembly) {
   const RunConfig& config = assembly.config();
   double expected_prompt = 0, most_prompt = 0, expected_sampled = 0, most_sampled = 0;
+  double expected_cost = 0, most_cost = 0;
   const double samples = config.samples;
+  const ModelConfig& policy = config.models.at("policy");
   for (const auto& task : assembly.tasks()) {
     const RolloutLimits& limits = limits_of(assembly.services(), *task);
     const double prompt = prompt_tokens(assembly, *task);
     const bool uses_tools = !tools_of(assembly.services(), *task).empty();
     // Each turn's prompt holds all turns before it: sums of 0, 1, ... n-1.
+    const auto each = [&](double turns, double sampled) {
+      return sampled / turns + (uses_tools ? kObservationTokens : 0);
+    };
     const auto prompts = [&](double turns, double sampled) {
-      const double each = sampled / turns + (uses_tools ? kObservationTokens : 0);
-      return turns * prompt + each * turns * (turns - 1) / 2;
+      return turns * prompt + each(turns, sampled) * turns * (turns - 1) / 2;
     };
     const auto tokens = static_cast<double>(limits.tokens);
     const double turns = std::max(1.0, std::round(limits.turns * kExpectedTurns));
@@ -54,8 +58,18 @@ json::object estimate(const Assembly& assembly) {
     most_prompt += samples * prompts(limits.turns, tokens);
     expected_sampled += samples * tokens * kExpectedTokens;
     most_sampled += samples * tokens;
+    double most = cost(policy, prompts(limits.turns, tokens), tokens);
+    // The turn that spends the last of it is paid for, too.
+    if (limits.cost)
+      most =
+          std::min(most, *limits.cost +
+                             cost(policy, prompt + each(limits.turns, tokens) * (limits.turns - 1),
+                                  std::min<double>(config.sampling.max_tokens, tokens)));
+    const double expected =
+        cost(policy, prompts(turns, tokens * kExpectedTokens), tokens * kExpectedTokens);
+    expected_cost += samples * std::min(expected, most);
+    most_cost += samples * most;
   }
-  const ModelConfig& policy = config.models.at("policy");
   // Of all rollouts in flight together. Prompts are read ten times as fast as tokens are sampled.
   const double per_second = policy.uri.starts_with("llama:") ? 100 : 2000;
   const auto seconds = [&](double prompt, double sampled) {
@@ -70,9 +84,7 @@ json::object estimate(const Assembly& assembly) {
            {{"expected", std::round(expected_prompt)}, {"most", std::round(most_prompt)}}},
           {"completion_tokens",
            {{"expected", std::round(expected_sampled)}, {"most", std::round(most_sampled)}}},
-          {"cost",
-           {{"expected", cost(policy, expected_prompt, expected_sampled)},
-            {"most", cost(policy, most_prompt, most_sampled)}}},
+          {"cost", {{"expected", expected_cost}, {"most", most_cost}}},
           {"seconds",
            {{"expected", seconds(expected_prompt, expected_sampled)},
             {"most", seconds(most_prompt, most_sampled)}}},

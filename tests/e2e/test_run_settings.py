@@ -26,6 +26,11 @@ def bounds(scratch):
         result = proctor("run", config, "--set", setting, "--dry-run", cwd=scratch.path)
         refused(result, 2, "--set " + setting, "out of range")
     refused(proctor("run", config, "--set", "limits.cost=1", "--dry-run", cwd=scratch.path), 2, "price_in")
+    priced = "models.policy={uri: \"script:script.jsonl\", price_in: 0.001, price_out: 0.002}"
+    result = proctor("run", config, "--set", priced, "--set", "limits.cost=0.01", "--set", "sampling.max_tokens=1",
+                     "--dry-run", "--json", cwd=scratch.path)
+    most = json.loads(result.stdout)["cost"]["most"]
+    check(0.02 < most < 20, f"no rollout costs more than its limit and one turn: {most}")
     priced = "models.policy={uri: \"script:script.jsonl\", price_in: -1}"
     refused(proctor("run", config, "--set", priced, "--dry-run", cwd=scratch.path), 2, "at least 0")
     check_equal(proctor("run", config, "--limit", "0", cwd=scratch.path).returncode, 2, "--limit 0")
