@@ -175,7 +175,7 @@ Status OpenAiModel::read_models(std::string_view body, Known& known) const {
   // llama-server and SGLang answer for any name.
   if (known.wire.dialect == Dialect::llama_server || known.wire.dialect == Dialect::sglang)
     found = found || !settings().model.empty();
-  if (settings().model.empty() && names.size() > 1)
+  if (settings().model.empty() && names.size() != 1)
     return bad_input("the model URI names no model: add #MODEL" + nearest_hint("", names));
   if (!found && !names.empty())
     return missing("it has no model '" + settings().model + "'" +

@@ -4,6 +4,7 @@
 // that are no answers. Generating twice costs time, never correctness.
 #include "policies/openai_server.h"
 
+#include <boost/algorithm/string/predicate.hpp>
 #include <cstdlib>
 
 #include "policies/openai_wire.h"
@@ -122,6 +123,9 @@ Status read_headers(const Options& options, Settings& settings) {
       if (!value.is_string())
         return bad_input("headers." + std::string(name) + ": expected a text");
       if (auto good = check_header(name, value.get_string()); !good) return good;
+      for (const char* own : {"Host", "Content-Length", "Transfer-Encoding"})
+        if (boost::algorithm::iequals(std::string_view(name), own))
+          return bad_input("headers." + std::string(name) + ": proctor writes this one itself");
       settings.headers.emplace_back(name, value.get_string());
     }
   }
@@ -232,6 +236,9 @@ Server::Failure Server::judge_status(const Call& call, const HttpReply& reply,
   }
   if (reply.status == 501) return {missing(answered + ": it cannot do what was asked")};
   if (reply.status >= 500) return {unavailable(answered), true, reply.retry_after};
+  if (reply.status == 304)
+    return {
+        missing(answered + ": it answers as if something had been kept; is a cache in between?")};
   if (reply.status / 100 == 3)
     return {missing(answered + ": it redirects; write the URL it redirects to")};
   if (refusal) *refusal = {reply.status, message};
@@ -295,6 +302,9 @@ std::optional<Server::Failure> Server::judge(const Call& call, Result<HttpReply>
     failure.error = std::move(reply).error();
   } else if (reply->status / 100 != 2) {
     failure = judge_status(call, *reply, refusal);
+  } else if (!reply->content_encoding.empty()) {
+    failure.error = missing(settings_.url.origin() + call.target + ": the answer is compressed (" +
+                            reply->content_encoding + "), which nobody asked for");
   } else {
     Status accepted = call.accept ? call.accept(*reply) : Status();
     if (accepted) return std::nullopt;

@@ -284,6 +284,11 @@ Error HttpClient::broken(const std::string& what) const {
   return unavailable(origin_ + ": " + what);
 }
 
+Error HttpClient::proxy_wants_a_user() const {
+  return missing(origin_ + ": the proxy " + settings_.proxy->host + ":" + settings_.proxy->port +
+                 " wants a user name and password (407)");
+}
+
 std::string HttpClient::head_of(const HttpRequest& request) const {
   std::string head;
   head.reserve(fixed_headers_.size() + request.target.size() + 160);
@@ -372,8 +377,7 @@ Async<Status> HttpClient::open_tunnel(Connection* connection, std::shared_ptr<Wa
   const int status = tunnel.parser->reply.status;
   if (status / 100 == 2) co_return Status();
   const std::string proxy = settings_.proxy->host + ":" + settings_.proxy->port;
-  if (status == 407)
-    co_return missing(origin_ + ": the proxy " + proxy + " wants a user name and password (407)");
+  if (status == 407) co_return proxy_wants_a_user();
   co_return broken("the proxy " + proxy + " answered " + std::to_string(status) + " to CONNECT");
 }
 
@@ -390,8 +394,7 @@ Async<Status> HttpClient::handshake(Connection* connection) {
     } else {
       const std::string refused = connection->tls->refused_certificate();
       if (!refused.empty())
-        co_return missing(origin_ + ": the server's certificate is refused: " + refused +
-                          " (ca_file names the CA to trust)");
+        co_return missing(origin_ + ": the server's certificate is refused: " + refused);
       co_return broken("no TLS connection: " +
                        (step.error.empty() ? "the server closed it" : step.error));
     }
@@ -540,6 +543,8 @@ Async<Result<HttpReply>> HttpClient::send(HttpRequest request) {
     watch->let_go();
     if (done) {
       HttpReply reply = std::move(attempt.parser->reply);
+      if (reply.status == 407 && settings_.proxy && !settings_.url.tls)
+        co_return proxy_wants_a_user();
       if (attempt.parser->keep_alive() && !attempt.parser->need_eof() && !connection->dirty)
         pool->keep(std::move(connection));
       co_return reply;

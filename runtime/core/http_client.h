@@ -60,6 +60,7 @@ struct HttpRequest {
 struct HttpReply {
   int status = 0;
   std::string content_type;
+  std::string content_encoding;  // "": none
   std::optional<std::chrono::seconds> retry_after;
   std::string body;
 };
@@ -129,6 +130,7 @@ class HttpClient {
   Error no_connection(const Limit& limit) const;
   std::string head_of(const HttpRequest& request) const;
   Error broken(const std::string& what) const;
+  Error proxy_wants_a_user() const;
 
   const Settings settings_;
   const std::string origin_;

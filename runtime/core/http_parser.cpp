@@ -37,6 +37,8 @@ void HttpReplyParser::on_field_impl(field name, string_view, string_view value, 
   ec = {};
   if (name == field::content_type)
     reply.content_type.assign(value.data(), value.size());
+  else if (name == field::content_encoding && value != "identity")
+    reply.content_encoding.assign(value.data(), value.size());
   else if (name == field::retry_after)
     reply.retry_after = parse_retry_after(std::string_view(value.data(), value.size()),
                                           std::chrono::system_clock::now());

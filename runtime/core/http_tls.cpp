@@ -7,6 +7,7 @@
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -69,6 +70,8 @@ Result<TlsContext> make_tls_context(const std::string& ca_file) {
   SSL_CTX_set_options(context.get(), SSL_OP_IGNORE_UNEXPECTED_EOF);
   SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, nullptr);
   ERR_clear_error();
+  if (!ca_file.empty() && ::access(ca_file.c_str(), R_OK) != 0)
+    return bad_input("ca_file " + ca_file + ": " + std::strerror(errno));
   if (ca_file.empty()) {
     SSL_CTX_set_default_verify_paths(context.get());
   } else if (SSL_CTX_load_verify_file(context.get(), ca_file.c_str()) != 1) {
@@ -141,7 +144,18 @@ IoStep TlsSession::write(const void* data, std::size_t size) {
 
 std::string TlsSession::refused_certificate() const {
   const long verdict = SSL_get_verify_result(ssl_);
-  return verdict == X509_V_OK ? "" : X509_verify_cert_error_string(verdict);
+  if (verdict == X509_V_OK) return "";
+  const std::string why = X509_verify_cert_error_string(verdict);
+  switch (verdict) {
+    case X509_V_ERR_HOSTNAME_MISMATCH:
+    case X509_V_ERR_IP_ADDRESS_MISMATCH:
+      return why + " (it names other hosts: write one of them into the URL)";
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+      return why;
+    default:
+      return why + " (ca_file names the CA to trust)";
+  }
 }
 
 }  // namespace proctor

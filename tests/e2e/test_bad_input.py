@@ -160,6 +160,9 @@ def servers(inputs):
                           f"{name}: {word!r} in {record['outcome']['error']!r}")
         return result
 
+    def hangs(_handler, _body):
+        time.sleep(4)
+
     failing(lambda h, b: h.reply(401, {"error": {"message": "bad key"}}), "s401", "401")
     result = failing(lambda h, b: h.reply(404, {"error": {"message": "no such model"}}), "s404", "404",
                      extra_set=("--set", "supervise=[groundedprm]"))
@@ -168,6 +171,13 @@ def servers(inputs):
     failing(lambda h, b: h.reply(429, {"error": {"message": "slow"}}, headers=[("Retry-After", "0")]),
             "s429", "429")
     failing(lambda h, b: h.reply(200, "<html>garbage"), "sgarbage")
+    failing(lambda h, b: h.reply(200, "\x1f", headers=[("Content-Encoding", "gzip")]), "sgzip",
+            "the answer is compressed (gzip)")
+    failing(lambda h, b: h.reply(304, ""), "s304", "answered 304", "is a cache in between?")
+    unlisted = Server(hangs, models=lambda h: h.reply(200, {"object": "list", "data": []}))
+    with unlisted as server:
+        path = config("unlisted.yaml", policy=server.uri.removesuffix("#m"))
+        refused(proctor("run", path, "--out", scratch("o24")), 2, "add #MODEL")
 
     def half_stream(handler, _):
         handler.send_response(200)
@@ -178,9 +188,6 @@ def servers(inputs):
         handler.close_connection = True
 
     failing(half_stream, "shalf")
-
-    def hangs(_handler, _body):
-        time.sleep(4)
 
     failing(hangs, "shangs", ": no answer in ", extra_set=("--set", "limits.wall_ms=700"))
 

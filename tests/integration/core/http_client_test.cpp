@@ -145,6 +145,8 @@ TEST(HttpClientTls, RefusesACertificateForAnotherHost) {
       {.url = url_at(server.port(), true, "localhost"), .ca_file = Certificates::get().ca});
   ASSERT_FALSE(name);
   EXPECT_THAT(name.error().message, HasSubstr("hostname mismatch"));
+  for (const auto& refused : {address, name})
+    EXPECT_THAT(refused.error().message, testing::Not(HasSubstr("ca_file")));
 }
 
 TEST(HttpClientTls, SaysWhenTheServerSpeaksNoTls) {
@@ -250,6 +252,12 @@ TEST(HttpClientProxy, SaysWhatAProxyRefused) {
   ASSERT_FALSE(reply);
   EXPECT_EQ(reply.error().kind, ErrorKind::missing);
   EXPECT_THAT(reply.error().message, HasSubstr("wants a user name and password"));
+  TinyProxy plain("HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n");
+  reply = get_models({.url = url_at(80, false, "models.test"), .proxy = plain.address()});
+  ASSERT_FALSE(reply);
+  EXPECT_EQ(reply.error().kind, ErrorKind::missing);
+  EXPECT_THAT(reply.error().message,
+              HasSubstr("the proxy 127.0.0.1:" + plain.address().port + " wants a user name"));
   TinyProxy fails("HTTP/1.1 502 No\r\nContent-Length: 0\r\n\r\n");
   reply = get_models({.url = url_at(443, true, "models.test"), .proxy = fails.address()});
   ASSERT_FALSE(reply);

@@ -289,7 +289,8 @@ TEST(OpenAi, IsInTroubleUntilATrySucceeds) {
 TEST(OpenAi, WaitsAsLongAsRetryAfterSays) {
   MockServer server({.tool_turns = 0, .fault = "429", .fault_times = 1, .retry_after = 1});
   const auto started = std::chrono::steady_clock::now();
-  EXPECT_TRUE(await(model_at(server)->generate(ask())));
+  auto turn = await(model_at(server)->generate(ask()));
+  ASSERT_TRUE(turn) << turn.error().message;
   EXPECT_GE(std::chrono::steady_clock::now() - started, 1s);
   EXPECT_GE(turn->queued_ms, 1000);
 }
@@ -556,7 +557,14 @@ TEST(OpenAi, RefusesABadConfigInASentence) {
       {"openai:http://h/v1#m", {{"retries", -1}}, "retries"},
       {"openai:http://h/v1#m", {{"stream", "maybe"}}, "auto, true or false"},
       {"openai:http://h/v1#m", {{"headers", {{"X", "a\r\nB: c"}}}}, "line break"},
-      {"openai:https://h/v1#m", {{"ca_file", "/nonexistent.pem"}}, "/nonexistent.pem"},
+      {"openai:http://h/v1#m",
+       {{"headers", {{"content-length", "5"}}}},
+       "headers.content-length: proctor writes this one itself"},
+      {"openai:http://h/v1#m", {{"headers", {{"Host", "x"}}}}, "headers.Host"},
+      {"openai:http://h/v1#m", {{"headers", {{"Transfer-Encoding", "x"}}}}, "headers.Transfer"},
+      {"openai:https://h/v1#m",
+       {{"ca_file", "/nonexistent.pem"}},
+       "ca_file /nonexistent.pem: No such file or directory"},
   };
   for (const BadConfig& bad : cases) {
     auto model = make_model({bad.uri, bad.settings});
