@@ -282,7 +282,9 @@ struct Answering {
     bool is_whole = false, begun = false;
 
     Status take_events(std::string_view piece) {
-      return events.take(piece, [this](std::string_view data) { return reader.take_event(data); });
+      return events.take(piece, [this](std::string_view name, std::string_view data) {
+        return reader.take_event(data, name);
+      });
     }
   };
   std::function<void(std::string_view)> on_text;

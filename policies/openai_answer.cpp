@@ -339,8 +339,9 @@ Status AnswerReader::take_whole(std::string_view body) {
   return take(**root, false);
 }
 
-Status AnswerReader::take_event(std::string_view data) {
+Status AnswerReader::take_event(std::string_view data, std::string_view name) {
   streamed_ = true;
+  if (name == "error") return unavailable("the server reports: " + error_message(data));
   if (data == "[DONE]") {
     done_ = true;
     return {};

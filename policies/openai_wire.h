@@ -51,7 +51,7 @@ class AnswerReader {
       : on_text_(std::move(on_text)), prompt_ids_(std::move(prompt)) {}
 
   Status take_whole(std::string_view body);
-  Status take_event(std::string_view data);
+  Status take_event(std::string_view data, std::string_view name = {});
   // After the last piece. `unavailable` when the answer is not complete or none at all.
   Result<Generation> finish();
   // A piece of text has been handed on already, so the request cannot be made again unnoticed.

@@ -169,9 +169,14 @@ std::optional<std::string> MockServer::Shared::fault_answer(const std::string& f
            "{\"choices\":[{\"mess";
   const json::value half = {{"choices", {{{"index", 0}, {"delta", {{"content", "On"}}}}}}};
   if (fault == "half_stream") return std::string(kStreamHead) + chunk(event(half));
-  if (fault == "stream_error") {
-    const json::value error = {{"error", {{"message", "engine died"}, {"code", 500}}}};
-    return std::string(kStreamHead) + chunk(event(half) + event(error)) + "0\r\n\r\n";
+  if (fault.starts_with("stream_error")) {
+    const json::value died = {{"message", "engine died"}, {"code", 500}};
+    const json::value error = {{"error", died}};
+    const std::string told = fault == "stream_error_line"
+                                 ? "error: " + json::serialize(died) + "\n\n"
+                             : fault == "stream_error_event" ? "event: error\n" + event(died)
+                                                             : event(error);
+    return std::string(kStreamHead) + chunk(event(half) + told + "data: [DONE]\n\n") + "0\r\n\r\n";
   }
   return std::nullopt;  // close and silent send nothing
 }

@@ -28,7 +28,7 @@ struct MockOptions {
   bool token_ids = false;      // behaves as vLLM with return_token_ids, /tokenize, prompt_logprobs
   bool thinking = false;  // its template puts an empty thought into a last turn, as Qwen3's does
   // none 401 403 404 429 500 garbage half_stream half_body close silent context context_exact
-  // bad_arguments stream_error
+  // bad_arguments stream_error stream_error_line stream_error_event
   std::string fault = "none";
   int fault_times = -1;                  // this many requests fail, then all is well; -1: all fail
   int retry_after = 1;                   // seconds, of 429

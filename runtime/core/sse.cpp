@@ -1,20 +1,24 @@
 // Lines of an event stream end in LF, CR or CRLF; an empty line ends an event.
 #include "runtime/core/sse.h"
 
+#include <utility>
+
 namespace proctor {
 
-Status SseParser::line(std::string_view text,
-                       const std::function<Status(std::string_view data)>& event) {
+Status SseParser::line(std::string_view text, const Event& event) {
   if (text.empty()) {
+    const std::string name = std::exchange(name_, {});
     if (!has_data_) return {};
     has_data_ = false;
-    std::string data;
-    data.swap(data_);
-    return event(data);
+    const std::string data = std::exchange(data_, {});
+    return event(name, data);
   }
-  if (text.substr(0, 4) != "data" || (text.size() > 4 && text[4] != ':')) return {};
-  text.remove_prefix(std::min<std::size_t>(5, text.size()));
+  const std::string_view field = text.substr(0, text.find(':'));
+  text.remove_prefix(std::min(field.size() + 1, text.size()));
   if (text.starts_with(' ')) text.remove_prefix(1);
+  if (field == "event") name_ = text;
+  if (field == "error") return event(field, text);
+  if (field != "data") return {};
   if (data_.size() + text.size() > most_bytes_)
     return unavailable("an event of the stream is larger than allowed");
   if (has_data_) data_ += '\n';
@@ -23,8 +27,7 @@ Status SseParser::line(std::string_view text,
   return {};
 }
 
-Status SseParser::take(std::string_view piece,
-                       const std::function<Status(std::string_view data)>& event) {
+Status SseParser::take(std::string_view piece, const Event& event) {
   while (!piece.empty()) {
     if (after_cr_) {
       after_cr_ = false;

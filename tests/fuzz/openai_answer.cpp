@@ -38,8 +38,8 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
 
   AnswerReader streamed;
   SseParser events;
-  const std::function<Status(std::string_view)> take = [&streamed](std::string_view event) {
-    return streamed.take_event(event);
+  const SseParser::Event take = [&streamed](std::string_view name, std::string_view data) {
+    return streamed.take_event(data, name);
   };
   if (events.take(text, take)) check(streamed.finish());
 

@@ -10,8 +10,9 @@ namespace {
 std::vector<std::string> events_of(std::string_view text, std::size_t piece) {
   proctor::SseParser parser(4096);
   std::vector<std::string> events;
-  const std::function<proctor::Status(std::string_view)> keep =
-      [&events](std::string_view data) -> proctor::Status {
+  const proctor::SseParser::Event keep = [&events](std::string_view name,
+                                                   std::string_view data) -> proctor::Status {
+    events.emplace_back(name);
     events.emplace_back(data);
     return {};
   };

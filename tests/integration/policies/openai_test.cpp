@@ -236,6 +236,8 @@ INSTANTIATE_TEST_SUITE_P(
         Fault{"half_stream", "true", ErrorKind::unavailable, "in the middle of the answer", 3},
         Fault{"half_body", "false", ErrorKind::unavailable, "in the middle of the answer", 3},
         Fault{"stream_error", "true", ErrorKind::unavailable, "engine died", 3},
+        Fault{"stream_error_line", "true", ErrorKind::unavailable, "reports: engine died", 3},
+        Fault{"stream_error_event", "true", ErrorKind::unavailable, "reports: engine died", 3},
         Fault{"close", "false", ErrorKind::unavailable, "without an answer", 3},
         Fault{"close", "true", ErrorKind::unavailable, "without an answer", 3},
         Fault{"silent", "false", ErrorKind::timeout, "no answer in 150 ms", 1},

@@ -124,8 +124,8 @@ TEST(RetryAfter, ReadsSecondsAndDates) {
 std::vector<std::string> events_of(std::string_view text, std::size_t piece) {
   SseParser parser;
   std::vector<std::string> events;
-  const std::function<Status(std::string_view)> keep = [&](std::string_view data) -> Status {
-    events.emplace_back(data);
+  const SseParser::Event keep = [&](std::string_view name, std::string_view data) -> Status {
+    events.push_back((name.empty() ? "" : std::string(name) + "=") + std::string(data));
     return {};
   };
   while (!text.empty()) {
@@ -140,11 +140,18 @@ TEST(Sse, GivesEventsWhereverThePiecesAreCut) {
       ": comment\r\n\r\ndata: one\r\n\r\nevent: x\rdata:two\rid: 3\r\rdata: a\ndata\ndata: b\n\n"
       "database: no\n\ndata: half";
   for (const std::size_t piece : {1, 2, 3, 7, 1000})
-    EXPECT_THAT(events_of(text, piece), ElementsAre("one", "two", "a\n\nb")) << piece;
+    EXPECT_THAT(events_of(text, piece), ElementsAre("one", "x=two", "a\n\nb")) << piece;
+}
+
+TEST(Sse, TakesALineThatTellsOfAnErrorForAnEvent) {
+  for (const std::size_t piece : {1, 5, 1000})
+    EXPECT_THAT(events_of("data: a\n\nerror: {}\n\nevent: y\n\ndata: b\n\n", piece),
+                ElementsAre("a", "error={}", "b"))
+        << piece;
 }
 
 TEST(Sse, BoundsALineAndAnEvent) {
-  const std::function<Status(std::string_view)> ignore = [](std::string_view) { return Status(); };
+  const SseParser::Event ignore = [](std::string_view, std::string_view) { return Status(); };
   SseParser line(100);
   EXPECT_FALSE(line.take("data: " + std::string(200, 'x'), ignore));
   SseParser event(100);
