@@ -667,6 +667,8 @@ Async<Result<std::vector<float>>> OpenAiModel::embed(std::string text) {
 Result<ModelRef> make_openai(const ModelConfig& config) {
   auto settings = openai::read_settings(config);
   if (!settings) return std::move(settings).error();
+  if (auto good = openai::check_extra_body(settings->extra_body); !good)
+    return std::move(good).error();
   auto server = openai::Server::make(std::move(*settings));
   if (!server) return std::move(server).error();
   return ModelRef(std::make_shared<OpenAiModel>(std::move(*server)));

@@ -209,6 +209,20 @@ void write_sampling(Body& body, const GenerateRequest& request, const Wire& wire
 
 }  // namespace
 
+Status check_extra_body(const json::object& extra) {
+  static constexpr std::pair<const char*, const char*> kOwn[] = {
+      {"model", "name the model behind '#' in the URI"},
+      {"messages", "they are the conversation"},
+      {"prompt", "it is the conversation"},
+      {"tools", "they are those of the configuration"},
+      {"stream", "write the setting `stream`"},
+      {"n", "one answer is read; `samples` asks for more"}};
+  for (const auto& [name, instead] : kOwn)
+    if (const auto* value = extra.if_contains(name); value && !value->is_null())
+      return bad_input("extra_body." + std::string(name) + ": proctor sets it itself: " + instead);
+  return {};
+}
+
 std::string chat_body(const GenerateRequest& request, const Wire& wire, bool stream) {
   Body body(wire.extra_body);
   std::size_t size = 512;

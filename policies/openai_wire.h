@@ -28,6 +28,9 @@ struct Wire {
   json::object extra_body;
 };
 
+// `bad_input` for fields of extra_body that would ask for another answer than the one that is read.
+Status check_extra_body(const json::object& extra);
+
 std::string chat_body(const GenerateRequest& request, const Wire& wire, bool stream);
 // The same for /v1/completions with a prompt of exact ids.
 std::string completions_body(const GenerateRequest& request,

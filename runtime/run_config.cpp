@@ -156,6 +156,24 @@ Error unknown_role(const std::string& role) {
   return bad_input("unknown model role '" + role + "'" + nearest_hint(role, kRoles));
 }
 
+// Sampling that the record would not know of, as only `sampling` says it there.
+Status check_sampling_of(const YamlFile& file, const ModelConfig& policy) {
+  const auto* given = policy.settings.if_contains("extra_body");
+  const auto* extra = given ? given->if_object() : nullptr;
+  if (!extra) return {};
+  for (const auto& [name, value] : *extra) {
+    std::string key(name);
+    for (const char* other : {"max_completion_tokens", "max_new_tokens", "n_predict"})
+      if (key == other) key = "max_tokens";
+    const bool known = std::any_of(kSampling.begin(), kSampling.end(),
+                                   [&key](const OptionInfo& option) { return option.name == key; });
+    if (!known || value.is_null()) continue;
+    const std::string at = "models.policy.extra_body." + std::string(name);
+    return file.complain(at, at + ": write sampling." + key + ", which the record tells of");
+  }
+  return {};
+}
+
 Status read_models(const YamlFile& file, const json::value& value, RunConfig& config) {
   if (value.is_null()) return {};
   if (!value.is_object()) return file.complain("models", "models: expected a mapping role: URI");
@@ -173,6 +191,8 @@ Status read_models(const YamlFile& file, const json::value& value, RunConfig& co
           return file.complain(at + "." + key, at + "." + key +
                                                    ": expected a number of at least 0, "
                                                    "the price of one token");
+    if (role == "policy")
+      if (auto good = check_sampling_of(file, *model); !good) return good;
     config.models[role] = std::move(*model);
   }
   return {};

@@ -53,6 +53,10 @@ def command_line(inputs):
             "did you mean 'policy'")
     refused(proctor("run", good, "--set", "models.policy=opnai:x", "--out", scratch("o5")), 2,
             "opnai")
+    for field, key in (("temperature", "temperature"), ("max_completion_tokens", "max_tokens")):
+        policy = '{uri: "openai:http://127.0.0.1:1/v1#m", extra_body: {' + field + ": 0}}"
+        refused(proctor("run", good, "--set", "models.policy=" + policy, "--out", scratch("o6b")), 2,
+                "models.policy.extra_body." + field, "write sampling." + key)
     refused(proctor("run", good, "--set", "format=hermse", "--out", scratch("o6")), 2, "hermes")
     refused(proctor("run", good, "--set", "tools=[serach]", "--out", scratch("o7")), 2, "search")
     refused(proctor("run", good, "--set", "supervise=[prlcodre]", "--out", scratch("o8")), 2,

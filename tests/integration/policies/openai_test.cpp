@@ -567,6 +567,8 @@ TEST(OpenAi, RefusesABadConfigInASentence) {
       {"openai:https://h/v1#m",
        {{"ca_file", "/nonexistent.pem"}},
        "ca_file /nonexistent.pem: No such file or directory"},
+      {"openai:http://h/v1#m", {{"extra_body", {{"model", "x"}}}}, "behind '#' in the URI"},
+      {"openai:http://h/v1#m", {{"extra_body", {{"stream", true}}}}, "setting `stream`"},
   };
   for (const BadConfig& bad : cases) {
     auto model = make_model({bad.uri, bad.settings});
