@@ -173,12 +173,23 @@ void AnswerReader::take_refusal(const json::object& said) {
   add_text(text);
 }
 
+void AnswerReader::take_malformed(const json::value& calls) {
+  std::string text = json::serialize(calls);
+  const bool none = text == "null" || text == "false" || text == "{}" || text == "\"\"";
+  if (!none && malformed_calls_.size() < kMostCalls) malformed_calls_.push_back(std::move(text));
+}
+
 void AnswerReader::take_calls(const json::array& calls, bool delta) {
   for (const json::value& item : calls) {
     const auto* object = item.if_object();
-    if (!object) continue;
+    const auto* function = object ? find_object(*object, "function") : nullptr;
+    const auto type = object ? find_text(*object, "type") : "";
+    const bool goes_on = object && delta && (type.empty() || type == "function");
+    if (!function && !goes_on) {
+      take_malformed(item);
+      continue;
+    }
     const std::string_view id = find_text(*object, "id");
-    const auto* function = find_object(*object, "function");
     std::size_t index = calls_.size();
     if (const auto given = find_integer(*object, "index"); given && *given >= 0)
       index = static_cast<std::size_t>(*given);
@@ -272,7 +283,7 @@ void AnswerReader::take_usage(const json::object& usage) {
 
 // llama-server's own /completion. It takes the stop string off the text and says which it was.
 void AnswerReader::take_completion(const json::object& root) {
-  any_choice_ = true;
+  any_choice_ = any_message_ = true;
   take_text(find(root, "content"));
   if (auto ids = read_ids(root, "tokens")) ids_.insert(ids_.end(), ids->begin(), ids->end());
   if (const auto* list = find_array(root, "completion_probabilities"))
@@ -305,6 +316,7 @@ Status AnswerReader::take(const json::object& root, bool delta) {
   any_choice_ = true;
   const auto* message = find_object(*choice, delta ? "delta" : "message");
   if (!message && delta) message = find_object(*choice, "message");
+  any_message_ = any_message_ || message || find(*choice, "text");
   if (message) {
     for (const char* name : {"reasoning_content", "reasoning"})
       if (const auto text = find_text(*message, name); !text.empty()) {
@@ -317,7 +329,9 @@ Status AnswerReader::take(const json::object& root, bool delta) {
       return unavailable("the answer's content is no text");
     take_text(content);
     take_refusal(*message);
-    const auto* calls = find_array(*message, "tool_calls");
+    const auto* given = find(*message, "tool_calls");
+    const auto* calls = given ? given->if_array() : nullptr;
+    if (given && !calls) take_malformed(*given);
     if (calls && !calls->empty())
       take_calls(*calls, delta);
     else if (const auto* call =
@@ -383,6 +397,10 @@ void AnswerReader::close_calls() {
     }
     generation_.tool_calls.push_back(std::move(made));
   }
+  for (const std::string& call : malformed_calls_) {
+    generation_.parse_error = "the tool_calls are malformed; they were: " + one_line(call, 400);
+    broken.push_back({{"name", ""}, {"arguments", call}});
+  }
   if (too_many_calls_)
     generation_.parse_error = "the turn makes more than " + std::to_string(kMostCalls) +
                               " tool calls; make fewer at once";
@@ -394,6 +412,7 @@ Result<Generation> AnswerReader::finish() {
     return unavailable(streamed_ ? "the event stream ended before any text"
                                  : "the answer has no choices");
   }
+  if (!any_message_) return unavailable("the answer has no message");
   if (streamed_ && !done_ && generation_.finish_reason.empty())
     return unavailable("the event stream ended in the middle of the answer");
   for (const char* reason : {"abort", "error", "cancelled"})

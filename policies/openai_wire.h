@@ -71,6 +71,7 @@ class AnswerReader {
   void take_text(const json::value* content);
   void take_refusal(const json::object& said);
   void take_calls(const json::array& calls, bool delta);
+  void take_malformed(const json::value& calls);
   void take_ids(const json::object& root, const json::object& choice);
   void take_logprobs(const json::object& logprobs);
   void take_usage(const json::object& usage);
@@ -81,13 +82,14 @@ class AnswerReader {
 
   std::function<void(std::string_view)> on_text_;
   bool told_ = false;
-  bool any_choice_ = false;
+  bool any_choice_ = false, any_message_ = false;
   bool streamed_ = false;
   bool done_ = false;
   Generation generation_;
   std::vector<Call> calls_;
   bool too_many_calls_ = false;
-  std::optional<std::vector<std::int32_t>> prompt_ids_;
+  std::vector<std::string> malformed_calls_;                        // as they came
+  std::optional<std::vector<std::int32_t>> sent_ids_, prompt_ids_;  // to the server; by its word
   std::vector<std::int32_t> ids_;
   std::vector<float> logprobs_;
   std::string sampled_;            // the text of the tokens that came with a log-probability

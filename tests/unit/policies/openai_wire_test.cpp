@@ -215,6 +215,28 @@ TEST(Answer, ShowsArgumentsThatCannotBeRead) {
   EXPECT_EQ(turn->extra.at("broken_calls").at_pointer("/0/arguments"), "{\"code\": print");
 }
 
+TEST(Answer, ShowsToolCallsThatAreNone) {
+  for (const std::string calls :
+       {R"({"name":"f"})", R"(["f"])", R"([{"type":"custom","custom":{"name":"f"}}])"}) {
+    auto turn = read(R"({"choices":[{"message":{"content":null,"tool_calls":)" + calls + "}}]}");
+    ASSERT_TRUE(turn);
+    EXPECT_THAT(turn->parse_error.value_or(""), HasSubstr("the tool_calls are malformed"));
+    EXPECT_THAT(turn->parse_error.value_or(""), HasSubstr("f\""));
+    EXPECT_EQ(turn->extra.at("broken_calls").as_array().size(), 1U);
+  }
+  for (const std::string calls : {"null", "{}", "\"\"", "[]", "[null]", "[{}]"}) {
+    auto turn = read(R"({"choices":[{"message":{"content":"x","tool_calls":)" + calls + "}}]}");
+    ASSERT_TRUE(turn);
+    EXPECT_FALSE(turn->parse_error) << calls << ": an empty place is none";
+  }
+  AnswerReader reader;
+  for (const char* data :
+       {R"({"choices":[{"delta":{"tool_calls":[{"id":"a","type":"custom","custom":{}}]}}]})",
+        "[DONE]"})
+    ASSERT_TRUE(reader.take_event(data));
+  EXPECT_THAT(reader.finish()->parse_error.value_or(""), HasSubstr("malformed"));
+}
+
 TEST(Answer, ReadsWhatIsAlmostJson) {
   auto turn = read(
       "\xEF\xBB\xBF{\"choices\":[{\"message\":{\"content\":\"a\\ud83db\\ud83d\\ude80\xFF"
@@ -316,6 +338,7 @@ TEST(Answer, PlacesItsTokensInTheTextWhereTheyAreKnown) {
 TEST(Answer, TakesNoNonsense) {
   for (const char* body :
        {"", "[]", "{}", "{\"choices\":[]}", "{\"choices\":[7]}", "nonsense", "{\"choices\":{}}",
+        "{\"choices\":[{}]}", "{\"choices\":[{\"message\":null,\"finish_reason\":\"stop\"}]}",
         "{\"error\":{\"message\":\"broken\"}}", "{\"choices\":[{\"message\":{\"content\":7}}]}"}) {
     auto turn = read(body);
     ASSERT_FALSE(turn) << body;
