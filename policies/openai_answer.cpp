@@ -220,8 +220,10 @@ void AnswerReader::take_calls(const json::array& calls, bool delta) {
 }
 
 void AnswerReader::take_ids(const json::object& root, const json::object& choice) {
-  if (!prompt_ids_) prompt_ids_ = read_ids(root, "prompt_token_ids");
-  if (!prompt_ids_) prompt_ids_ = read_ids(choice, "prompt_token_ids");
+  for (const json::object* place : {&root, &choice}) {
+    auto ids = prompt_ids_ ? std::nullopt : read_ids(*place, "prompt_token_ids");
+    if (ids && !ids->empty()) prompt_ids_ = std::move(ids);
+  }
   if (auto ids = read_ids(choice, "token_ids")) ids_.insert(ids_.end(), ids->begin(), ids->end());
 }
 
@@ -429,6 +431,10 @@ Result<Generation> AnswerReader::finish() {
   const auto sampled = static_cast<std::size_t>(generation_.completion_tokens);
   const bool all = sampled == 0 || ids_.size() == sampled;
   if (logprobs_.size() != ids_.size()) logprobs_.clear();
+  // What the server says it saw is what counts; what was sent only where it says nothing else.
+  const auto seen = static_cast<std::size_t>(generation_.prompt_tokens);
+  if (!prompt_ids_ && sent_ids_ && (seen == 0 || seen == sent_ids_->size()))
+    prompt_ids_ = std::move(sent_ids_);
   if (prompt_ids_ && !ids_.empty() && all) {
     auto& tokens = generation_.tokens.emplace();
     tokens.prompt_ids = std::move(*prompt_ids_);

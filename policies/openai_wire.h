@@ -51,7 +51,7 @@ class AnswerReader {
   // `prompt`: the ids that were sent, for servers that do not give them back.
   explicit AnswerReader(std::function<void(std::string_view)> on_text = {},
                         std::optional<std::vector<std::int32_t>> prompt = {})
-      : on_text_(std::move(on_text)), prompt_ids_(std::move(prompt)) {}
+      : on_text_(std::move(on_text)), sent_ids_(std::move(prompt)) {}
 
   Status take_whole(std::string_view body);
   Status take_event(std::string_view data, std::string_view name = {});

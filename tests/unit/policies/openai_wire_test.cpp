@@ -7,7 +7,9 @@
 namespace proctor::openai {
 namespace {
 
+using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsEmpty;
 
 json::object body_of(const GenerateRequest& request, const Wire& wire, bool stream = false) {
   auto parsed = parse_json(chat_body(request, wire, stream));
@@ -264,6 +266,31 @@ TEST(Answer, HasNoTokensUnlessAllIdsAreThere) {
     "message":{"content":"x"}}]})")
                    ->tokens)
       << "no ids, no log-probabilities";
+}
+
+TEST(Answer, HasNoTokensWithoutThoseOfThePrompt) {
+  const std::string rest = R"("choices":[{"token_ids":[3],"message":{"content":"x"}}]})";
+  EXPECT_TRUE(read(R"({"prompt_token_ids":[1],)" + rest)->tokens);
+  EXPECT_FALSE(read(R"({"prompt_token_ids":[],)" + rest)->tokens);
+  EXPECT_FALSE(read(R"({"prompt_token_ids":null,)" + rest)->tokens);
+}
+
+TEST(Answer, TellsOfThePromptThatTheServerSaw) {
+  const auto prompt = [](const std::string& body) -> std::vector<std::int32_t> {
+    AnswerReader reader({}, std::vector<std::int32_t>{1, 2});
+    EXPECT_TRUE(reader.take_whole(body));
+    auto turn = reader.finish();
+    EXPECT_TRUE(turn);
+    return turn->tokens ? turn->tokens->prompt_ids : std::vector<std::int32_t>();
+  };
+  const std::string choice = R"("token_ids":[3],"text":"x"}])";
+  EXPECT_THAT(prompt(R"({"choices":[{)" + choice + "}"), ElementsAre(1, 2));
+  EXPECT_THAT(prompt(R"({"choices":[{)" + choice + R"(,"usage":{"prompt_tokens":2}})"),
+              ElementsAre(1, 2));
+  EXPECT_THAT(prompt(R"({"choices":[{"prompt_token_ids":[9,1,2],)" + choice + "}"),
+              ElementsAre(9, 1, 2));
+  EXPECT_THAT(prompt(R"({"choices":[{)" + choice + R"(,"usage":{"prompt_tokens":3}})"), IsEmpty())
+      << "not those that were sent, and not known which";
 }
 
 TEST(Answer, FindsTokenIdsWhereServersPutThem) {
