@@ -6,6 +6,7 @@
 // exact continuation takes the chat template to close a turn the same way every time.
 #include <algorithm>
 #include <mutex>
+#include <utility>
 
 #include "policies/openai_server.h"
 #include "policies/openai_wire.h"
@@ -45,6 +46,8 @@ std::size_t characters(std::string_view text) {
   }));
 }
 
+bool is_context_full(const Error& error) { return error.message.starts_with("context_full"); }
+
 bool is_text_only(const std::vector<Message>& messages, std::size_t from) {
   return std::all_of(messages.begin() + static_cast<std::ptrdiff_t>(from), messages.end(),
                      [](const Message& message) {
@@ -80,6 +83,8 @@ class OpenAiModel final : public Model {
   Async<Result<Known>> look();
   Status read_models(std::string_view body, Known& known) const;
   bool forget_field(const Refusal& refusal, const Wire& sent);
+  bool ask_for_less(GenerateRequest& request, const Refusal& refusal, std::int64_t context,
+                    bool again) const;
   std::shared_ptr<const Wire> wire_now(const Known& known, const GenerateRequest& request) const;
 
   // Thousands of turns wait at a time, so what is big is shared and stands in none of their frames.
@@ -263,11 +268,21 @@ bool OpenAiModel::forget_field(const Refusal& refusal, const Wire& sent) {
     return refusal.message.find(word) != std::string::npos;
   };
   if (refusal.status != 400 && refusal.status != 422) return false;
-  if (names("max_completion_tokens") && !sent.max_completion_tokens)
+  if (names("max_completion_tokens") && !names("too large") && !sent.max_completion_tokens)
     return max_completion_tokens_ = true;
   if (names("return_token_ids") && sent.token_ids) return no_token_ids_ = true;
   if (names("logprobs") && sent.logprobs) return no_logprobs_ = true;
   return false;
+}
+
+// False when the context has no room for a shorter turn either.
+bool OpenAiModel::ask_for_less(GenerateRequest& request, const Refusal& refusal,
+                               std::int64_t context, bool again) const {
+  int& most = request.sampling.max_tokens;
+  const bool ours = !settings().extra_body.contains("max_tokens");
+  const int fewer = ours ? openai::fewer_tokens(again ? "" : refusal.message, context, most) : 0;
+  if (fewer > 0) most = fewer;
+  return fewer > 0;
 }
 
 // ---- generating ----
@@ -415,12 +430,18 @@ Async<Result<Generation>> OpenAiModel::generate_from(std::shared_ptr<GenerateReq
   WireRef wire = wire_now(**known, *request);
   auto looked_for = exact_prompt(request, wire);
   const IdsRef prompt = co_await std::move(looked_for);
+  bool fitted = false;
   for (;; wire = wire_now(**known, *request)) {
     Refusal refusal;
     auto work = try_once(request, prompt, wire, &refusal);
     auto turn = co_await std::move(work);
     if (!turn) {
       if (forget_field(refusal, *wire)) continue;
+      if (is_context_full(turn.error())) {
+        const bool again = std::exchange(fitted, true);
+        if (ask_for_less(*request, refusal, (*known)->context, again)) continue;
+        co_return std::move(turn).error();
+      }
       if (refusal.message.find("tool choice requires") != std::string::npos)
         co_return missing(server_->base() +
                           " does not parse tool calls: start vLLM with --enable-auto-tool-choice "

@@ -3,8 +3,10 @@
 //
 // Blind spot: only the first choice is read.
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <cstdlib>
+#include <set>
 
 #include "policies/openai_wire.h"
 #include "runtime/core/unicode.h"
@@ -142,6 +144,37 @@ std::string error_message(std::string_view body) {
     if (const auto* detail = find(**root, "detail")) return one_line(json::serialize(*detail), 400);
   }
   return one_line(body, 160);
+}
+
+int fewer_tokens(std::string_view message, std::int64_t context, int asked) {
+  constexpr int kLeast = 64;  // fewer make no turn
+  if (asked <= kLeast || message.find("must be at least 1,") != std::string_view::npos) return 0;
+  std::set<std::int64_t> numbers;
+  const std::size_t naming = message.find("context");
+  bool named = false;
+  for (std::size_t at = 0; at < message.size(); ++at) {
+    if (message[at] < '0' || message[at] > '9') continue;
+    std::int64_t number = 0;
+    const char* from = message.data() + at;
+    const auto read = std::from_chars(from, message.data() + message.size(), number);
+    const bool of_context = !named && at > naming;
+    at = static_cast<std::size_t>(read.ptr - message.data());
+    if (read.ec != std::errc()) continue;
+    if (of_context) {
+      context = number;
+      named = true;
+    }
+    numbers.insert(number);
+  }
+  // Servers word it in many ways, but the prompt's length is there: what is too long together with
+  // `asked`, and is not the sum of the two.
+  for (const std::int64_t prompt : numbers) {
+    if (context <= 0 || prompt == context || prompt == asked || prompt + asked <= context) continue;
+    if (prompt - asked != context && numbers.contains(prompt - asked)) continue;
+    const std::int64_t room = context - prompt;
+    return room < kLeast ? 0 : static_cast<int>(room);
+  }
+  return std::max(kLeast, asked / 2);
 }
 
 void AnswerReader::add_text(std::string_view piece) {

@@ -45,6 +45,11 @@ std::string tokenize_text_body(const std::string& text, const Wire& wire);
 // What an error answer says, in one line: error.message, message, detail, or the text's beginning.
 std::string error_message(std::string_view body);
 
+// What to ask for instead of `asked` tokens after the server said, in `message`, that these do not
+// fit behind the prompt; 0 where that leaves less than a turn. `context` where the message does not
+// name it. "" for a message when what one said did not help.
+int fewer_tokens(std::string_view message, std::int64_t context, int asked);
+
 // One answer of chat/completions or completions, whole or event by event.
 class AnswerReader {
  public:

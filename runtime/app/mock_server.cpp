@@ -109,6 +109,7 @@ struct MockServer::Shared {
   std::string answer_other(const Request& request);
   std::string tokenize(std::string_view body);
   std::string completion(const std::string& body, bool chat, bool stream);
+  std::optional<std::string> too_long(const std::string& body, bool chat) const;
   std::optional<std::string> fault_answer(const std::string& fault);
   bool takes_fault();
 };
@@ -352,6 +353,20 @@ std::string MockServer::Shared::completion(const std::string& body, bool chat, b
   return stream ? in_pieces(std::move(whole)) : in_one(std::move(whole));
 }
 
+// In vLLM's words.
+std::optional<std::string> MockServer::Shared::too_long(const std::string& body, bool chat) const {
+  if (options.context <= 0) return std::nullopt;
+  const json::value parsed = json::parse(body);
+  const std::size_t prompt = chat ? chat_ids(parsed.at("messages").as_array(), true, false).size()
+                                  : ids_of_prompt(parsed.at("prompt")).size();
+  const auto most = static_cast<std::size_t>(parsed.at("max_tokens").as_int64());
+  if (prompt + most <= static_cast<std::size_t>(options.context)) return std::nullopt;
+  return error_reply(400, "This model's maximum context length is " +
+                              std::to_string(options.context) + " tokens. However, you requested " +
+                              std::to_string(prompt + most) + " tokens (" + std::to_string(prompt) +
+                              " in the messages, " + std::to_string(most) + " in the completion).");
+}
+
 std::string MockServer::Shared::tokenize(std::string_view body) {
   const json::value parsed = json::parse(body);
   Ids ids;
@@ -370,7 +385,7 @@ std::string MockServer::Shared::answer_other(const Request& request) {
   if (request.target == "/v1/models") {
     const json::value model = {{"id", options.model},
                                {"owned_by", options.token_ids ? "vllm" : "mock"},
-                               {"max_model_len", 4096}};
+                               {"max_model_len", options.context > 0 ? options.context : 4096}};
     const json::value models = {{"object", "list"}, {"data", json::array{model}}};
     return reply(200, json::serialize(models));
   }
@@ -426,6 +441,8 @@ asio::awaitable<bool> MockServer::Shared::generate(std::shared_ptr<Stream> strea
     }
     if (!failed) co_return false;
     answer = std::move(*failed);
+  } else if (auto refused = too_long(body, chat)) {
+    answer = std::move(*refused);
   } else {
     answer = completion(body, chat, streamed);
   }

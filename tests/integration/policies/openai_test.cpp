@@ -170,6 +170,22 @@ TEST(OpenAi, AsksForNoMoreThanTheContextHolds) {
   EXPECT_EQ(parse_json(server.last_generation())->at("max_tokens"), 4096);
 }
 
+TEST(OpenAi, AsksForFewerTokensWhereThePromptLeavesLessRoom) {
+  MockServer server({.tool_turns = 0, .context = 600});
+  auto model = model_at(server);
+  auto request = ask(std::string(252, 'x'));
+  auto turn = await(model->generate(request));
+  ASSERT_TRUE(turn) << turn.error().message;
+  EXPECT_EQ(turn->content, "42");
+  EXPECT_EQ(server.generations(), 2U);
+  const json::object sent = parse_json(server.last_generation())->as_object();
+  EXPECT_EQ(sent.at("max_tokens"), 600 - 252 - 19);
+  turn = await(model->generate(ask(std::string(540, 'x'))));
+  ASSERT_FALSE(turn);
+  EXPECT_THAT(turn.error().message, HasSubstr("context_full: This model's"));
+  EXPECT_EQ(server.generations(), 3U) << "less than a turn is left";
+}
+
 TEST(OpenAi, ScoresAContinuationByIds) {
   MockServer server({.token_ids = true});
   ScoreRequest request;

@@ -388,6 +388,49 @@ TEST(ErrorMessage, IsFoundAndKeptToOneLine) {
   EXPECT_LT(error_message(std::string(5000, 'x')).size(), 200U);
 }
 
+TEST(FewerTokens, AreWhatThePromptLeavesInEachServersWords) {
+  EXPECT_EQ(
+      fewer_tokens("This model's maximum context length is 600 tokens. However, you requested "
+                   "782 tokens (270 in the messages, 512 in the completion).",
+                   9000, 512),
+      330);
+  EXPECT_EQ(fewer_tokens("'max_tokens' or 'max_completion_tokens' is too large: 512. This model's "
+                         "maximum context length is 600 tokens and your request has 270 input "
+                         "tokens (512 > 600 - 270). None",
+                         0, 512),
+            330);
+  EXPECT_EQ(fewer_tokens("Requested token count exceeds the model's maximum context length of 600 "
+                         "tokens. You requested a total of 782 tokens: 270 tokens from the input "
+                         "messages and 512 tokens for the completion.",
+                         0, 512),
+            330);
+  EXPECT_EQ(
+      fewer_tokens("You passed 270 input tokens and requested 512 output tokens. However, the "
+                   "model's context length is only 600 tokens, resulting in a maximum input "
+                   "length of 88 tokens.",
+                   0, 512),
+      330);
+  EXPECT_EQ(fewer_tokens("request (270 tokens) is too long", 600, 512), 330);
+}
+
+TEST(FewerTokens, AreHalfWhereNothingSaysMoreAndNoneWhereNoTurnFits) {
+  EXPECT_EQ(fewer_tokens("the request exceeds the available context size", 0, 512), 256);
+  EXPECT_EQ(fewer_tokens("", 600, 100), 64);
+  EXPECT_EQ(fewer_tokens("", 600, 64), 0);
+  EXPECT_EQ(
+      fewer_tokens("request (700 tokens) exceeds the available context size (600 tokens)", 0, 512),
+      0);
+  EXPECT_EQ(fewer_tokens("maximum context length is 600 tokens. However, you requested 1112 tokens "
+                         "(600 in the messages, 512 in the completion)",
+                         0, 512),
+            0);
+  EXPECT_EQ(fewer_tokens("maximum context length is 600 tokens. However, you requested 1102 tokens "
+                         "(590 in the messages, 512 in the completion)",
+                         0, 512),
+            0);
+  EXPECT_EQ(fewer_tokens("max_tokens must be at least 1, got 0.", 600, 512), 0);
+}
+
 TEST(RestoreStop, PutsBackAnElementsClosingTag) {
   std::string content = "<think>x</think><search>query";
   restore_stop(content, {"</answer>", "</search>"});
