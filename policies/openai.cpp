@@ -117,7 +117,9 @@ class OpenAiModel final : public Model {
   Limiter limiter_;
   mutable Once<Known> known_;
   // Learnt from answers; each only ever changes once.
-  std::atomic<bool> no_token_ids_{false}, no_logprobs_{false}, no_tokenize_{false};
+  std::atomic<bool> no_token_ids_{false}, no_logprobs_{false};
+  // No route that makes ids of a chat, or none that takes them.
+  std::atomic<bool> text_only_{false};
   std::atomic<bool> max_completion_tokens_{false}, gives_ids_{false}, splits_reasoning_{false};
 };
 
@@ -247,7 +249,7 @@ Async<Result<Capabilities>> OpenAiModel::capabilities() {
                   (*known)->wire.token_ids && !no_token_ids_;
   can.logprobs = !no_logprobs_;
   can.grammar = dialect != Dialect::generic;
-  can.score = settings().score != "auto" || (dialect == Dialect::vllm && !no_tokenize_);
+  can.score = settings().score != "auto" || (dialect == Dialect::vllm && !text_only_);
   can.context = (*known)->context;
   co_return can;
 }
@@ -429,8 +431,8 @@ Async<Result<Generation>> OpenAiModel::generate_from(std::shared_ptr<GenerateReq
         static_cast<int>(std::min<std::int64_t>(request->sampling.max_tokens, context));
   WireRef wire = wire_now(**known, *request);
   auto looked_for = exact_prompt(request, wire);
-  const IdsRef prompt = co_await std::move(looked_for);
-  bool fitted = false;
+  IdsRef prompt = co_await std::move(looked_for);
+  bool refused_ids = false, fitted = false;
   for (;; wire = wire_now(**known, *request)) {
     Refusal refusal;
     auto work = try_once(request, prompt, wire, &refusal);
@@ -442,12 +444,19 @@ Async<Result<Generation>> OpenAiModel::generate_from(std::shared_ptr<GenerateReq
         if (ask_for_less(*request, refusal, (*known)->context, again)) continue;
         co_return std::move(turn).error();
       }
+      if (prompt && (turn.error().kind == ErrorKind::missing || refusal.status != 0)) {
+        // Without a route for ids the conversation goes out as text.
+        prompt = nullptr;
+        refused_ids = true;
+        continue;
+      }
       if (refusal.message.find("tool choice requires") != std::string::npos)
         co_return missing(server_->base() +
                           " does not parse tool calls: start vLLM with --enable-auto-tool-choice "
                           "--tool-call-parser NAME, or use a text format (format: hermes)");
       co_return std::move(turn).error();
     }
+    if (refused_ids) text_only_ = true;
     if (turn->tokens && !turn->tokens->ids.empty()) gives_ids_ = true;
     if (turn->reasoning && !prompt) splits_reasoning_ = true;
     const bool keeps_stop = wire->dialect == Dialect::vllm || wire->dialect == Dialect::sglang;
@@ -539,7 +548,7 @@ Async<OpenAiModel::IdsRef> OpenAiModel::exact_prompt(RequestRef request, WireRef
   const auto& messages = request->messages;
   const std::size_t seen = request->seen_ids.empty() ? 0 : request->seen_messages;
   const bool llama = wire->dialect == Dialect::llama_server;
-  if (no_tokenize_ || !wire->token_ids || !(llama || (gives_ids_ && seen > 0)) ||
+  if (text_only_ || !wire->token_ids || !(llama || (gives_ids_ && seen > 0)) ||
       !request->tools.empty() || !request->json_schema.is_null() || seen > messages.size() ||
       (seen > 0 && messages[seen - 1].role != "assistant") || !is_text_only(messages, seen))
     co_return nullptr;
@@ -549,7 +558,7 @@ Async<OpenAiModel::IdsRef> OpenAiModel::exact_prompt(RequestRef request, WireRef
   auto behind = co_await std::move(work);
   if (!behind) {
     if (behind.error().kind != ErrorKind::unavailable && behind.error().kind != ErrorKind::timeout)
-      no_tokenize_ = true;
+      text_only_ = true;
     co_return nullptr;
   }
   if (behind->empty()) co_return nullptr;

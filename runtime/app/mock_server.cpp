@@ -441,6 +441,8 @@ asio::awaitable<bool> MockServer::Shared::generate(std::shared_ptr<Stream> strea
     }
     if (!failed) co_return false;
     answer = std::move(*failed);
+  } else if (!chat && options.no_completions != 0) {
+    answer = error_reply(options.no_completions, "no completions here");
   } else if (auto refused = too_long(body, chat)) {
     answer = std::move(*refused);
   } else {

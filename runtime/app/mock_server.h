@@ -28,6 +28,7 @@ struct MockOptions {
   bool token_ids = false;      // behaves as vLLM with return_token_ids, /tokenize, prompt_logprobs
   bool thinking = false;   // its template puts an empty thought into a last turn, as Qwen3's does
   int context = 0;         // tokens that fit; 0: any number
+  int no_completions = 0;  // the status that /v1/completions has instead of an answer
   // none 401 403 404 429 500 garbage half_stream half_body close silent context context_exact
   // bad_arguments stream_error stream_error_line stream_error_event
   std::string fault = "none";

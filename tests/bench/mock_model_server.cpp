@@ -26,6 +26,7 @@ int main(int argc, char** argv) {
                              "half_body", "close", "silent", "context", "bad_arguments",
                              "stream_error", "stream_error_line", "stream_error_event"}));
   app.add_option("--context", options.context, "tokens that fit; 0: any number");
+  app.add_option("--no-completions", options.no_completions, "status of /v1/completions");
   app.add_option("--refuses", options.refuses, "a field of requests to answer 400 to");
   app.add_option("--fault-times", options.fault_times, "this many generations fail; -1: all");
   app.add_option("--retry-after", options.retry_after, "seconds, with --fault 429");

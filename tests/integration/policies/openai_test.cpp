@@ -149,6 +149,27 @@ TEST_P(Streaming, ContinuesExactIdsWhereTheServerGivesThem) {
   EXPECT_EQ(rest, expected);
 }
 
+TEST(OpenAi, GoesOnInTextWhereTheServerTakesNoIds) {
+  for (const int status : {400, 404, 405, 501}) {
+    MockServer server(
+        {.tool_turns = 1, .hermes = true, .token_ids = true, .no_completions = status});
+    auto model = model_at(server);
+    auto request = ask("question");
+    auto first = await(model->generate(request));
+    ASSERT_TRUE(first && first->tokens) << (first ? "no tokens" : first.error().message);
+    request.messages.push_back(said(*first));
+    request.seen_ids = first->tokens->prompt_ids;
+    request.seen_messages = request.messages.size();
+    request.messages.push_back({.role = "user", .content = "seen"});
+    auto second = await(model->generate(request));
+    ASSERT_TRUE(second) << status << ": " << second.error().message;
+    EXPECT_EQ(second->content, "42");
+    EXPECT_EQ(server.generations(), 3U) << status;
+    ASSERT_TRUE(await(model->generate(request)));
+    EXPECT_EQ(server.generations(), 4U) << status << ": learnt once";
+  }
+}
+
 TEST(OpenAi, TellsWhatTheServerCanDo) {
   MockServer plain({});
   auto can = await(model_at(plain)->capabilities());
