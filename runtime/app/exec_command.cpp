@@ -67,11 +67,15 @@ Result<ExecutionRequest> request_of(const Arguments& arguments) {
   json::object object = limits_object(arguments);
   object["lang"] = language;
   if (!arguments.network.empty()) object["network"] = arguments.network;
+  // Larger ones fit only where the limits were raised for them.
+  std::size_t most_of_a_file = kMostText;
+  if (const auto given = arguments.limits.find("disk_bytes"); given != arguments.limits.end())
+    most_of_a_file = std::max(most_of_a_file, static_cast<std::size_t>(given->second));
   json::object files;
   for (const auto& file : arguments.files) {
     const auto equals = file.find('=');
     if (equals == std::string::npos) return bad_input("--file '" + file + "': expected NAME=PATH");
-    auto bytes = read_file(file.substr(equals + 1));
+    auto bytes = read_file(file.substr(equals + 1), most_of_a_file);
     if (!bytes) return std::move(bytes).error().in("--file");
     files[file.substr(0, equals)] = to_base64(*bytes);
   }
@@ -119,9 +123,13 @@ class Batch {
  public:
   Batch(asio::io_context& loop, SandboxPool& pool, std::size_t parallel)
       : loop_(loop), pool_(pool), free_(parallel) {}
+  // An exception may leave it while programs run.
+  ~Batch() { join(); }
+  Batch(const Batch&) = delete;
+  Batch& operator=(const Batch&) = delete;
 
   // Starts the request once one of the `parallel` places is free. Lines are written as they end.
-  void start(json::value id, ExecutionRequest request) {
+  void start(json::object name, ExecutionRequest request) {
     wait_for_place();
     {
       std::lock_guard lock(mutex_);
@@ -129,9 +137,8 @@ class Batch {
     }
     asio::co_spawn(
         loop_, pool_.run(std::move(request)),
-        [this, id = std::move(id)](const std::exception_ptr& thrown, Result<Execution> result) {
-          write(id.is_null() ? json::object() : json::object{{"id", id}},
-                outcome_of(thrown, std::move(result)));
+        [this, name = std::move(name)](const std::exception_ptr& thrown, Result<Execution> result) {
+          write(name, outcome_of(thrown, std::move(result)));
           // Only now, or the record of a line that is refused could come before this one.
           std::lock_guard lock(mutex_);
           ++free_;
@@ -140,10 +147,9 @@ class Batch {
   }
 
   // The record of a line that cannot be run, in its turn where one place keeps an order.
-  void refuse(const json::value& id, std::size_t line, Error why) {
+  void refuse(json::object name, Error why) {
     wait_for_place();
-    // Without an id the line's number is all that it can be known by.
-    write(id.is_null() ? json::object{{"line", line}} : json::object{{"id", id}}, std::move(why));
+    write(std::move(name), std::move(why));
   }
 
   // A line's record, whether it ran or not.
@@ -164,7 +170,7 @@ class Batch {
   // Waits for all that was started.
   void join() {
     work_.reset();
-    thread_.join();
+    if (thread_.joinable()) thread_.join();
   }
   bool any_sandbox_error() const { return any_sandbox_error_; }
   // Nobody gets what is written any more.
@@ -226,12 +232,15 @@ Result<int> run_batch(const Arguments& arguments) {
           "a batch has one request a line, {\"lang\", \"code\", ...}"));
     json::value id;
     auto request = read_request(std::move(object), arguments.language, *given, id);
+    // Without an id the line's number is all that it can be known by.
+    json::object name_of_line =
+        id.is_null() ? json::object{{"line", number}} : json::object{{"id", id}};
     if (request) {
-      batch.start(std::move(id), std::move(*request));
+      batch.start(std::move(name_of_line), std::move(*request));
     } else {
       const Error why = std::move(request).error().in(name + ":" + std::to_string(number));
       if (++refused <= kMostTold) std::cerr << "proctor: " << harmless(why.message, true) << "\n";
-      batch.refuse(id, number, why);
+      batch.refuse(std::move(name_of_line), why);
     }
     return Status();
   });

@@ -78,6 +78,10 @@ void write_canonical(const json::value& value, std::string& out) {
   }
 }
 
+Error longer_than(std::size_t most) {
+  return bad_input("is longer than " + std::to_string(most >> 20) + " MiB");
+}
+
 // A file that cannot be opened is a name that does not fit, unless we ran out of something.
 Error cannot_open(const std::string& path, int code) {
   const bool ours = code == EMFILE || code == ENFILE || code == ENOMEM;
@@ -351,12 +355,14 @@ Status read_lines(const std::string& path,
     }
     buffer.erase(0, start);
     scanned = buffer.size();
+    if (scanned > kMostText)
+      return longer_than(kMostText).in(shown + ":" + std::to_string(line + 1));
     if (!*more) break;
   }
   return buffer.empty() ? Status{} : take(buffer);
 }
 
-Result<std::string> read_file(const std::string& path) {
+Result<std::string> read_file(const std::string& path, std::size_t most) {
   const int fd = path == "-" ? ::dup(0) : ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return cannot_open(path, errno);
   std::string content;
@@ -372,6 +378,10 @@ Result<std::string> read_file(const std::string& path) {
     }
     if (got == 0) break;
     content.append(block, static_cast<std::size_t>(got));
+    if (content.size() > most) {
+      ::close(fd);
+      return longer_than(most).in(path == "-" ? "stdin" : path);
+    }
   }
   ::close(fd);
   return content;

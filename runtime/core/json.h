@@ -90,6 +90,10 @@ class Fields {
   Status status_;
 };
 
+// A longer line, or file that is read whole, is refused: nothing of ours comes near, and an endless
+// one would take all memory.
+inline constexpr std::size_t kMostText = std::size_t{256} << 20;
+
 // Calls `each` for every line of JSON text in the file ("-" is stdin; ".zst" is decompressed);
 // blank lines and a byte order mark are skipped. The first error ends it and reads "FILE:LINE: what
 // is wrong".
@@ -101,7 +105,7 @@ Status read_lines(const std::string& path,
                   const std::function<Status(std::string_view text, std::size_t line)>& each);
 
 // The whole file; the message names the file and why it could not be read.
-Result<std::string> read_file(const std::string& path);
+Result<std::string> read_file(const std::string& path, std::size_t most = kMostText);
 // Writes to a temporary neighbour and renames, so that readers never see half a file.
 Status write_file(const std::string& path, std::string_view content);
 

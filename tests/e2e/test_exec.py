@@ -85,6 +85,10 @@ def refusals():
         refused(2, alien[0], "--batch", *alien)
     refused(2, "--batch is missing", "--lang", "python", "--parallel", "2")
     refused(2, "is a directory", "--batch", tempfile.gettempdir())
+    refused(2, "/dev/zero:1: is longer than 256 MiB", "--batch", "/dev/zero")
+    refused(2, "--stdin: /dev/zero: is longer than 256 MiB", "--lang", "bash", "--stdin", "/dev/zero")
+    refused(2, "--file: /dev/zero: is longer than 256 MiB", "--lang", "bash", "--file", "x=/dev/zero")
+    refused(2, "/dev/zero: is longer than 256 MiB", "--lang", "bash", "/dev/zero")
     done = call("--lang", "python", "--no-such-option")
     assert done.returncode == 2, done
 
@@ -160,8 +164,8 @@ def batches():
     many = ['{"lang":"bash","code":"echo %d"}' % i if i % 10 == 0 else "nonsense" for i in range(30)]
     done = call("--batch", "--parallel", "1", stdin="\n".join(many))
     answers = [json.loads(line) for line in done.stdout.splitlines()]
-    assert done.returncode == 1 and [a.get("line") or a["stdout"] for a in answers] == [
-        "%d\n" % i if i % 10 == 0 else i + 1 for i in range(30)], answers
+    assert done.returncode == 1 and [(a["line"], a["stdout"]) for a in answers] == [
+        (i + 1, "%d\n" % i if i % 10 == 0 else "") for i in range(30)], answers
     told = done.stderr.decode().splitlines()
     assert len(told) == 6 and "stdin: 22 more lines cannot be run" in told[-1], told
 
@@ -179,6 +183,13 @@ def batches():
             file.write(text)
         done = call("--batch", path)
         assert done.returncode == 0 and len(done.stdout.splitlines()) == len(requests), done
+
+    # What is too large for the memory ends it in a sentence, and what was started ends before.
+    good = '{"lang":"bash","code":"sleep 0.5; echo 1"}\n'
+    done = subprocess.run(["sh", "-c", 'ulimit -v 600000; (printf "%s\\n" "$1"; cat /dev/zero) | "$0" exec --batch',
+                           BINARY, good.strip()], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and "terminate called" not in done.stderr, done
+    assert done.stdout.count("\n") == 1 and done.stderr.count("\n") == 1, done
 
     # Once nobody reads on, no more is run, and nothing is said of it.
     process = subprocess.Popen([BINARY, "exec", "--batch", "--parallel", "1"], stdin=subprocess.PIPE,
