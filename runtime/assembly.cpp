@@ -101,14 +101,17 @@ Result<std::vector<TaskRef>> filter_tasks(const std::vector<TaskRef>& tasks,
                        ": expected PATH=VALUE or PATH!=VALUE, e.g. "
                        "suite=qa,metadata.hops=2");
     const bool negated = part[equals - 1] == '!';
-    conditions.push_back(
-        {part.substr(0, equals - (negated ? 1 : 0)), part.substr(equals + 1), negated});
+    Condition condition{part.substr(0, equals - (negated ? 1 : 0)), part.substr(equals + 1),
+                        negated};
+    if (condition.path == "suite") condition.pattern = shown_suite(condition.pattern);
+    conditions.push_back(std::move(condition));
     start = end + 1;
   }
   std::vector<TaskRef> kept;
   std::set<std::string> fields;  // of all tasks, dotted
   for (const auto& task : tasks) {
-    const json::object record = to_json(*task);
+    json::object record = to_json(*task);
+    record["suite"] = shown_suite(task->suite);
     add_fields(record, "", fields);
     const bool all = std::all_of(conditions.begin(), conditions.end(), [&](const auto& condition) {
       const bool matches =
@@ -196,7 +199,7 @@ Status Assembly::load_tasks() {
     if (!seen.insert(task->id).second)
       return at_task(task->id,
                      bad_input("the task id '" + task->id + "' stands twice among the suites"));
-    if (!task->suite.empty()) suite_names_.insert(task->suite);
+    suite_names_.insert(shown_suite(task->suite));
     tasks_.push_back(task);
     return {};
   };

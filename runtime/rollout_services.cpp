@@ -15,7 +15,8 @@ std::vector<ToolDefinition> tools_of(const RolloutServices& services, const Task
   for (const auto& [name, tool] : services.tools) {
     const auto kept = services.tool_suites.find(name);
     if (kept != services.tool_suites.end() &&
-        std::find(kept->second.begin(), kept->second.end(), task.suite) == kept->second.end())
+        std::find(kept->second.begin(), kept->second.end(), shown_suite(task.suite)) ==
+            kept->second.end())
       continue;
     if (!names || std::find(names->begin(), names->end(), name) != names->end())
       definitions.push_back(tool->definition());

@@ -39,7 +39,7 @@ std::string text_in(const TrajectoryRow& row, std::string_view column) {
   if (column == "id") return row.id;
   if (column == "task") return row.task_id;
   if (column == "group") return row.group_id;
-  if (column == "suite") return row.suite;
+  if (column == "suite") return shown_suite(row.suite);
   if (column == "status") return row.status;
   return row.correct ? (*row.correct ? "true" : "false") : "null";
 }
@@ -68,6 +68,7 @@ Result<RowFilter::Condition> RowFilter::parse_one(const std::string& text) {
       break;
   }
   condition.text = text.substr(at + (two ? 2 : 1));
+  if (condition.column == "suite") condition.text = shown_suite(condition.text);
   const auto& known = columns();
   if (std::find(known.begin(), known.end(), condition.column) == known.end())
     return bad_input(where + ": unknown column '" + condition.column + "'" +

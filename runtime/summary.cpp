@@ -122,7 +122,7 @@ Summary summary_of(const std::vector<TrajectoryRow>& rows, std::vector<LabelTota
   std::map<std::string, std::map<std::string, TaskSum>> tasks;
   Summary summary;
   for (const auto& row : rows) {
-    const std::string suite = row.suite.empty() ? "tasks" : row.suite;
+    const std::string suite = shown_suite(row.suite);
     add(row, suites[suite]);
     add(row, tasks[suite][row.task_id]);
     if (row.failure) ++summary.failures[*row.failure];

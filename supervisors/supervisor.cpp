@@ -23,8 +23,8 @@ Async<Result<std::vector<json::object>>> Deriver::finish() {
 
 bool SupervisorInstance::looks_at(const Trajectory& trajectory) const {
   if (suites.empty()) return true;
-  return trajectory.task &&
-         std::find(suites.begin(), suites.end(), trajectory.task->suite) != suites.end();
+  return trajectory.task && std::find(suites.begin(), suites.end(),
+                                      shown_suite(trajectory.task->suite)) != suites.end();
 }
 
 Result<SupervisorInstance> make_supervisor(const PluginUse& use,

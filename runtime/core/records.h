@@ -61,6 +61,9 @@ struct Task {
 };
 using TaskRef = std::shared_ptr<const Task>;
 
+// What tables, filters and `suites` call a suite; tasks of none are of one called "tasks".
+inline std::string shown_suite(const std::string& suite) { return suite.empty() ? "tasks" : suite; }
+
 // The ids of one turn exactly as the model saw and produced them. `prompt_ids` holds what the
 // prompt added behind the first `prompt_from` ids of this trajectory so far (prompt and sampled
 // tokens of the turns before); prompt_from = 0 means the whole prompt is given, as on the first

@@ -421,7 +421,24 @@ TEST_F(RunTest, SuitesThatNoTaskHasAreRefused) {
             "run.yaml:5: supervise: groundedprm: no task belongs to the suite 'smus': did you mean "
             "'sums'?");
   EXPECT_EQ(assembly(1, "tools: [{python: {suites: [sums]}}]\n").error().message,
-            "run.yaml:5: tools: python: no task belongs to the suite 'sums': there are none");
+            "run.yaml:5: tools: python: no task belongs to the suite 'sums': known are tasks");
+}
+
+TEST_F(RunTest, TasksOfNoSuiteAreOfTheSuiteTasks) {
+  const std::string tasks = file("own.jsonl", R"({"id": "a", "prompt": "x", "suite": "sums"}
+{"id": "b", "prompt": "x"}
+)");
+  auto made = assembly(1,
+                       "filter: suite=tasks\nsupervise: [{groundedprm: {check: tool, suites: "
+                       "[tasks]}}]\ntools: [{python: {suites: [tasks]}}]\n",
+                       tasks);
+  ASSERT_TRUE(made) << made.error().message;
+  ASSERT_EQ((*made)->tasks().size(), 1u);
+  EXPECT_EQ((*made)->tasks()[0]->id, "b");
+  EXPECT_EQ(tools_of((*made)->services(), *(*made)->tasks()[0]).size(), 1u);
+  Trajectory record;
+  record.task = (*made)->tasks()[0];
+  EXPECT_TRUE((*made)->services().supervisors.at(0).looks_at(record));
 }
 
 TEST_F(RunTest, ToolsThatTheFormatCannotCallAreRefused) {

@@ -95,6 +95,15 @@ TEST(RowFilter, KeepsWhatFitsEveryCondition) {
   EXPECT_FALSE(keeps({"task!=b"}, failed));
 }
 
+TEST(RowFilter, CallsTheSuiteOfTasksWithoutOneAsTheTableDoes) {
+  auto given = row("a", 1, "answered", 0.5, true);
+  given.suite = "";
+  EXPECT_EQ(summary_of({given}, {}).suites.at(0).suite, "tasks");
+  EXPECT_TRUE(keeps({"suite=tasks"}, given));
+  EXPECT_TRUE(keeps({"suite="}, given));
+  EXPECT_FALSE(keeps({"suite!=tasks"}, given));
+}
+
 TEST(RowFilter, SaysWhatIsWrongWithACondition) {
   const auto message = [](const std::string& text) {
     auto filter = RowFilter::parse({text});
