@@ -65,6 +65,11 @@ Status Labeller::accepts(const Trajectory& trajectory) const {
   return {};
 }
 
+bool Labeller::looks_at(const Trajectory& trajectory) const {
+  return std::any_of(supervisors_.begin(), supervisors_.end(),
+                     [&](const auto& instance) { return instance.looks_at(trajectory); });
+}
+
 Status Labeller::know_suites(const std::set<std::string>& of_records) const {
   for (const auto& instance : supervisors_)
     for (const auto& suite : instance.suites)
@@ -122,12 +127,14 @@ Async<Labeller::Labelled> Labeller::label(std::vector<Trajectory> members) const
   Labelled labelled;
   std::vector<Async<std::vector<Chain>>> works;
   for (Trajectory& member : members) {
-    for (const auto& instance : supervisors_) withdraw(member, instance.alias);
+    for (const auto& instance : supervisors_)
+      if (instance.looks_at(member)) withdraw(member, instance.alias);
     works.push_back(ask_all_hooks(std::make_shared<const Trajectory>(member)));
   }
   auto of_members = co_await gather(std::move(works));
   for (std::size_t i = 0; i < members.size(); ++i) {
     Trajectory& member = members[i];
+    if (!looks_at(member)) continue;
     auto chain = of_members[i].begin();
     json::object versions = *member.versions;
     for (const auto& instance : supervisors_) {
@@ -135,16 +142,17 @@ Async<Labeller::Labelled> Labeller::label(std::vector<Trajectory> members) const
       for (Error& error : chain->failures)
         labelled.failures.push_back({member.id, std::move(error)});
       labelled.answered += chain->answered;
+      ++chain;
+      if (!instance.looks_at(member)) continue;
       if (!versions["supervisors"].is_object()) versions["supervisors"].emplace_object();
       versions["supervisors"].get_object()[instance.alias] = instance.supervisor->version();
-      ++chain;
     }
     versions["proctor"] = kVersion;
     member.versions = std::move(versions);
     summarise_scores(member);
   }
   for (const auto& instance : supervisors_) {
-    if (!instance.supervisor->has_on_group()) continue;
+    if (!instance.supervisor->has_on_group() || !instance.looks_at(members[0])) continue;
     auto answer = co_await label_group_with(instance, &members, deadline_);
     if (answer.failure)
       labelled.failures.push_back({"group " + members[0].group(), std::move(*answer.failure)});

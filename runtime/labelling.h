@@ -19,6 +19,8 @@ class Labeller {
   Async<Status> prepare(Milliseconds limit = kReachable) const;
   // Refuses a record that a supervisor cannot judge, or whose token lists differ in length.
   Status accepts(const Trajectory& trajectory) const;
+  // Whether any of them has a say about it; all else leaves `label` as it was.
+  bool looks_at(const Trajectory& trajectory) const;
   bool has_group_hooks() const { return has_group_hooks_; }
   const std::vector<SupervisorInstance>& supervisors() const { return supervisors_; }
   // Refuses a supervisor that is kept to a suite of which there is no record.
@@ -34,9 +36,9 @@ class Labeller {
     std::size_t answered = 0;  // hook calls that did not fail
   };
   // on_turn for every prefix, on_finished, then on_group over all members, which are the whole
-  // group (or any one record, where there are no group hooks). Earlier labels of these supervisors
-  // are replaced; a failure is a label and never hurts another supervisor. Thread-safe; throws the
-  // cancellation exception when called off.
+  // group (or any one record, where there are no group hooks). What these supervisors said earlier
+  // of records that they look at is replaced; a failure is a label and never hurts another
+  // supervisor. Thread-safe; throws the cancellation exception when called off.
   Async<Labelled> label(std::vector<Trajectory> members) const;
 
  private:

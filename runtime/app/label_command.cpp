@@ -16,6 +16,7 @@
 #include <set>
 #include <thread>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "runtime/app/commands.h"
 #include "runtime/core/event_loop.h"
@@ -115,11 +116,14 @@ struct Plan {
 Result<Plan> check_all(const Input& input, const Labeller& labeller) {
   Plan plan;
   std::set<std::string> suites;
+  std::unordered_set<std::string> ids;
   std::unordered_map<std::string, std::string> task_of_group;
   auto status = input.read([&](const Trajectory& record) -> Status {
     if (auto accepted = labeller.accepts(record); !accepted) return accepted;
     ++plan.records;
-    if (record.task && !record.task->suite.empty()) suites.insert(record.task->suite);
+    if (!ids.insert(record.id).second)
+      return bad_input("the id '" + record.id + "' is that of an earlier record already");
+    if (record.task) suites.insert(shown_suite(record.task->suite));
     if (!labeller.has_group_hooks()) return {};
     ++plan.members[record.group()];
     const auto [task, first] = task_of_group.emplace(record.group(), record.task_id);
@@ -142,12 +146,11 @@ class Pipeline {
         out_(out),
         jobs_(jobs),
         strand_(asio::make_strand(loop_)),
-        nursery_(strand_) {
-    for (const auto& instance : labeller_.supervisors()) aliases_.insert(instance.alias);
-  }
+        nursery_(strand_) {}
 
   struct Report {
-    std::size_t records = 0, labels = 0, failures = 0;
+    std::size_t records = 0;  // that a supervisor looked at
+    std::size_t labels = 0, failures = 0;
     std::set<std::string> asked;  // supervisors that had a turn to look at
     std::set<std::string> heard;  // those that labelled something, or failed
     bool interrupted = false;
@@ -171,7 +174,6 @@ class Pipeline {
   const Labeller& labeller_;
   LineWriter& out_;
   const std::size_t jobs_;
-  std::set<std::string> aliases_;  // whose labels are new; records may carry others
   const asio::any_io_executor strand_;
   Nursery nursery_;
   std::mutex mutex_;  // guards all below
@@ -208,15 +210,19 @@ Async<void> Pipeline::one(Unit unit) {
 
 void Pipeline::finished(const Unit& unit, const Labeller::Labelled& labelled) {
   std::vector<std::string> lines;
-  std::size_t labels = 0;
+  std::size_t records = 0, labels = 0;
   std::set<std::string> asked, heard;
   for (const Trajectory& member : labelled.members) {
+    std::set<std::string> lookers;  // whose labels are new; the record may carry others
     for (const auto& instance : labeller_.supervisors())
-      if (!member.turns.empty() && instance.looks_at(member)) asked.insert(instance.alias);
+      if (instance.looks_at(member)) lookers.insert(instance.alias);
+    records += lookers.empty() ? 0 : 1;
     for (const Label& label : member.labels) {
-      labels += aliases_.contains(label.supervisor) ? 1 : 0;
-      heard.insert(speaker_of(label));
+      labels += lookers.contains(label.supervisor) ? 1 : 0;
+      if (const std::string speaker = speaker_of(label); lookers.contains(speaker))
+        heard.insert(speaker);
     }
+    if (!member.turns.empty()) asked.merge(lookers);
     append_json(lines.emplace_back(), member);
   }
   std::unique_lock lock(mutex_);
@@ -234,6 +240,7 @@ void Pipeline::finished(const Unit& unit, const Labeller::Labelled& labelled) {
     else if (report_.failures == 21)
       std::cerr << "proctor: more failures are in the records (label failed_supervision)\n";
   }
+  report_.records += records;
   report_.labels += labels;
   report_.asked.merge(asked);
   report_.heard.merge(heard);
@@ -248,7 +255,6 @@ void Pipeline::flush(bool all) {
       report_.status = written;
       stopped_ = true;
     }
-    ++report_.records;
     next_line_ = waiting_.begin()->first + 1;
     waiting_.erase(waiting_.begin());
   }

@@ -127,6 +127,8 @@ def bad_input():
     expect(2, "label", "broken.jsonl", *igpo, says="broken.jsonl:2")
     write("typed.jsonl", [dict(GROUP[0], turns=[{"assistant": {"content": 7}}])])
     expect(2, "label", "typed.jsonl", *igpo, says=["typed.jsonl:1", "turns[0].assistant.content"])
+    write("same.jsonl", [GROUP[0], GROUP[1], GROUP[0]])
+    expect(2, "label", "same.jsonl", *igpo, says=["same.jsonl:3: ", "the id 'r1' is that of an earlier record"])
     expect(2, "label", "-", *igpo, stdin="nonsense\n", says="stdin:1")
     expect(2, "label", "nowhere.jsonl", *igpo, says="nowhere.jsonl")
     write("good.jsonl", GROUP)
@@ -189,6 +191,16 @@ def webarbiter_and_judge():
     assert "labelled nothing" not in err, err
     expect(2, "label", "suite.jsonl", "--supervise", "webarbiter:suites=wbe", *judge,
            says="webarbiter: no record belongs to the suite 'wbe': did you mean 'web'?")
+    # What one said of records that it does not look at now stays; tasks of no suite are of `tasks`.
+    write("suites.jsonl", [record, dict(trajectory("bare", [("", "page")], "x"), turns=record["turns"])])
+    expect(0, "label", "suites.jsonl", "--supervise", "webarbiter", *judge, "--out", "suites.jsonl", says="labelled 2 of 2")
+    for suite, kept in (("web", 1), ("tasks", 0)):
+        before = read("suites.jsonl")
+        assert all(one["labels"] for one in before), before
+        expect(0, "label", "suites.jsonl", "--supervise", f"webarbiter:suites={suite}", *judge, "--out", "suites.jsonl",
+               says=f"labelled 1 of 2 trajectories: {len(before[1 - kept]['labels'])} label")
+        assert read("suites.jsonl")[kept] == before[kept], read("suites.jsonl")
+        assert [len(one["labels"]) for one in read("suites.jsonl")] == [len(one["labels"]) for one in before]
 
     write("scores.jsonl", [{"match": {"contains": ["r1 second"]}, "content": "<reason>why</reason><score>3</score>"},
                            {"content": "<reason>well</reason><score>8</score>"}])
@@ -356,13 +368,9 @@ def old_labels():
 
 def memory():
     """Constant in the number of trajectories where groups stand together."""
-    write("chains.jsonl", [trajectory(f"c{i}", [("3 + 4 = 7. " * 2000, None)], "7", group=f"g{i}") for i in range(20)])
-    with open("chains.jsonl") as file:
-        block = file.read()
     peaks = []
-    for copies in (1, 40):
-        with open("big.jsonl", "w") as file:
-            file.write(block * copies)
+    for count in (20, 800):
+        write("big.jsonl", [trajectory(f"c{i}", [("3 + 4 = 7. " * 2000, None)], "7", group=f"g{i}") for i in range(count)])
         process = subprocess.Popen([PROCTOR, "label", "big.jsonl", "--supervise", "groundedprm:check=tool", "--out", "/dev/null"],
                                    stderr=subprocess.PIPE, text=True)
         process.stderr.read()
