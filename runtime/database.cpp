@@ -65,13 +65,19 @@ std::string as_uri(const std::string& path, const char* query) {
 
 }  // namespace
 
-Error database_error(sqlite3* handle) {
+namespace {
+
+Error error_in(const std::string& file, sqlite3* handle) {
   // SQLite does not always keep the reason of a failed write; errno, cleared before the call, does.
   const int noted = errno;
   const int system_error = sqlite3_system_errno(handle);
-  return explain(sqlite3_extended_errcode(handle), system_error != 0 ? system_error : noted,
-                 file_of(handle), sqlite3_errmsg(handle));
+  return explain(sqlite3_extended_errcode(handle), system_error != 0 ? system_error : noted, file,
+                 sqlite3_errmsg(handle));
 }
+
+}  // namespace
+
+Error database_error(sqlite3* handle) { return error_in(file_of(handle), handle); }
 
 Statement& Statement::bind(int place, std::int64_t value) {
   sqlite3_bind_int64(statement_.get(), place, value);
@@ -179,7 +185,8 @@ Result<Database> Database::open(const std::string& path, Access access) {
         return database;
       }
     }
-    if (!first) first = database_error(handle);
+    // One that could not be opened knows no name.
+    if (!first) first = error_in(path, handle);
     const int kind = sqlite3_errcode(handle) & 0xff;
     if (kind != SQLITE_CANTOPEN && kind != SQLITE_READONLY && kind != SQLITE_PERM &&
         kind != SQLITE_IOERR)

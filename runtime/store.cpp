@@ -574,6 +574,7 @@ Result<std::unique_ptr<Store>> Store::open(const std::string& directory, Access 
   const std::string path = database_path(directory);
   std::error_code error;
   if (!fs::exists(path, error)) {
+    if (error) return bad_input(path + ": " + error.message());
     if (!fs::exists(directory, error)) return bad_input(directory + ": no such directory");
     return bad_input(directory + ": no run directory: it holds no trajectories.db");
   }

@@ -111,7 +111,10 @@ Status check_schema(Database& database, const std::string& file, Database::Acces
   auto present = has_schema(database);
   if (!present) return std::move(present).error();
   if (!*present)
-    return bad_input(file + ": empty: the run never began; start it again with `proctor run`");
+    return bad_input(
+        file +
+        ": empty: the run never began (start it again with `proctor run`), or this is a copy "
+        "without the -wal file beside it");
   auto application = database.integer("PRAGMA application_id");
   if (!application) return std::move(application).error();
   if (*application != kApplicationId)

@@ -398,6 +398,18 @@ TEST(StoreAccess, SaysWhatIsMissing) {
   EXPECT_EQ(refusal(scratch.path("none")), scratch.path("none") + ": no such directory");
   EXPECT_EQ(refusal(scratch.path()),
             scratch.path() + ": no run directory: it holds no trajectories.db");
+  const std::string database = scratch.path("trajectories.db");
+  std::filesystem::create_symlink("trajectories.db", database);
+  EXPECT_EQ(refusal(scratch.path()), database + ": Too many levels of symbolic links")
+      << "what cannot be looked at may be there";
+  std::filesystem::remove(database);
+  std::filesystem::create_directory(database);
+  EXPECT_EQ(refusal(scratch.path()).find(database + ": cannot be opened or written: "), 0u)
+      << refusal(scratch.path());
+  std::filesystem::remove(database);
+  std::ofstream{database};
+  EXPECT_NE(refusal(scratch.path()).find("a copy without the -wal file"), std::string::npos)
+      << refusal(scratch.path());
 }
 
 TEST(StoreAccess, RefusesADamagedFileInWords) {
