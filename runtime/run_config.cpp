@@ -59,7 +59,7 @@ const std::vector<OptionInfo> kTop = {
     {.name = "speculate", .type = OptionType::boolean, .fallback = true},
     number_of("io_threads", 1, 1, 256),
     {.name = "sandbox", .type = OptionType::any},
-    number_of("limit", 0, 0),
+    number_of("limit", 0, 1),  // absent: all
     {.name = "filter", .type = OptionType::text},
 };
 

@@ -279,14 +279,18 @@ Result<Options> Options::parse(const json::object& given, const std::vector<Opti
       return bad_input(at + ": expected " + type_name(option->type) + ", got " +
                        shown(pair.value()));
     if (value->is_number()) {
-      const double number = value->to_number<double>();
+      // A double would round a large integer to the bound itself.
+      const long double number = value->is_int64()
+                                     ? static_cast<long double>(value->get_int64())
+                                     : static_cast<long double>(value->to_number<double>());
       if ((option->least && number < *option->least) || (option->most && number > *option->most)) {
         std::string range = option->range;
         if (range.empty() && option->least && option->most)
           range = fmt::format("from {} to {}", *option->least, *option->most);
         if (range.empty() && option->least) range = fmt::format("at least {}", *option->least);
         if (range.empty()) range = fmt::format("at most {}", *option->most);
-        return bad_input(fmt::format("{}: {} is out of range; expected {}", at, number, range));
+        return bad_input(
+            fmt::format("{}: {} is out of range; expected {}", at, shown(*value), range));
       }
     }
     if (auto status = check_choices(*value, *option, at); !status) return status.error();

@@ -21,7 +21,7 @@ def write_inputs(scratch, more="", tasks=None):
 
 def bounds(scratch):
     config = write_inputs(scratch)
-    for setting in ("samples=4294967297", "limits.turns=2147483648", "limits.wall_ms=99999999999999",
+    for setting in ("limit=0", "seed=9007199254740993", "samples=4294967297", "limits.turns=2147483648", "limits.wall_ms=99999999999999",
                     "io_threads=100000", "concurrency=4294967297"):
         result = proctor("run", config, "--set", setting, "--dry-run", cwd=scratch.path)
         refused(result, 2, "--set " + setting, "out of range")
