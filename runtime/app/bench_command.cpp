@@ -448,6 +448,8 @@ std::string words(Rng& rng, int count) {
 }
 
 Result<int> bench_search(const SearchArguments& arguments) {
+  const std::atomic<bool>& stop = catch_interrupt();
+  const Error interrupted{ErrorKind::cancelled, "bench: interrupted"};
   auto made = ScratchFolder::make();
   if (!made) return std::move(made).error();
   const ScratchFolder& folder = **made;
@@ -457,12 +459,13 @@ Result<int> bench_search(const SearchArguments& arguments) {
   if (directory.empty()) {
     {
       std::ofstream corpus(folder / "corpus.jsonl");
-      for (int i = 0; i < arguments.documents; ++i)
+      for (int i = 0; i < arguments.documents && !stop; ++i)
         corpus << R"({"id":"d)" << i << R"(","text":")" << words(rng, 100) << "\"}\n";
     }
     directory = folder / "index";
     const auto started = Steady::now();
-    auto built = build_index(folder / "corpus.jsonl", directory);
+    auto built = build_index(folder / "corpus.jsonl", directory, {.stop = &stop});
+    if (stop) return interrupted;
     if (!built) return std::move(built).error();
     build_s = seconds_since(started);
   }
@@ -471,6 +474,7 @@ Result<int> bench_search(const SearchArguments& arguments) {
   std::vector<double> times;
   const auto started = Steady::now();
   for (int i = 0; i < arguments.queries; ++i) {
+    if (stop) return interrupted;
     const std::string query = words(rng, 6);
     const auto begun = Steady::now();
     const auto hits = (*index)->query(query, 10);

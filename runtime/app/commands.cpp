@@ -1,7 +1,23 @@
 // The table of subcommands.
 #include "runtime/app/commands.h"
 
+#include <csignal>
+
 namespace proctor {
+namespace {
+
+std::atomic<bool> interrupted{false};
+
+}  // namespace
+
+const std::atomic<bool>& catch_interrupt() {
+  for (const int signal : {SIGINT, SIGTERM})
+    std::signal(signal, [](int number) {
+      interrupted = true;
+      std::signal(number, SIG_DFL);
+    });
+  return interrupted;
+}
 
 const std::vector<CommandRow>& commands() {
   static const std::vector<CommandRow> rows = {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <atomic>
 #include <functional>
 #include <string>
 #include <vector>
@@ -38,6 +39,9 @@ inline std::string labelled_nothing(const std::string& alias, const std::string&
   return "proctor: " + alias + " labelled nothing; `proctor supervisors " + name +
          "` says what it judges\n";
 }
+
+// Set by the first SIGINT or SIGTERM from here on; the second does not wait.
+const std::atomic<bool>& catch_interrupt();
 
 std::function<Result<int>()> set_up_run(CLI::App& command);
 std::function<Result<int>()> set_up_resume(CLI::App& command);

@@ -3,9 +3,7 @@
 // Blind spot: queries of a file run one after the other on one thread.
 #include <fmt/format.h>
 
-#include <atomic>
 #include <chrono>
-#include <csignal>
 #include <iostream>
 
 #include "runtime/app/commands.h"
@@ -30,16 +28,9 @@ bool is_blank(std::string_view text) {
   return text.find_first_not_of(" \t\r\n") == std::string_view::npos;
 }
 
-std::atomic<bool> interrupted{false};
-
 Result<int> build(const BuildArguments& arguments) {
   const auto began = std::chrono::steady_clock::now();
-  for (const int signal : {SIGINT, SIGTERM})
-    std::signal(signal, [](int number) {
-      interrupted = true;
-      std::signal(number, SIG_DFL);  // the second one does not wait
-    });
-  auto facts = build_index(arguments.corpus, arguments.out, {.stop = &interrupted});
+  auto facts = build_index(arguments.corpus, arguments.out, {.stop = &catch_interrupt()});
   if (!facts) return std::move(facts).error();
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
   fmt::print("{}: {}, {}, {:.1f} MB index + {:.1f} MB documents, in {:.1f} s\n", arguments.out,

@@ -101,6 +101,17 @@ def main():
         assert process.returncode == 130 and "interrupted" in told, (process.returncode, told)
         assert not [name for name in os.listdir(folder) if name.startswith("x")], os.listdir(folder)
 
+        # Nor does a benchmark.
+        process = subprocess.Popen([proctor, "bench", "search"], text=True, env={**os.environ, "TMPDIR": folder},
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        while not [name for name in os.listdir(folder) if name.startswith("proctor-bench-")]:
+            assert time.monotonic() < deadline, "nothing is begun"
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=30)
+        assert process.returncode == 130 and "bench: interrupted" in told, (process.returncode, told)
+        assert not [name for name in os.listdir(folder) if name.startswith("proctor-")], os.listdir(folder)
+
         # What a killed one leaves goes with the next of that name; what another one makes, or nobody of ours, stays.
         def begun(out):
             process = subprocess.Popen([proctor, "index", "build", "-", "--out", out], cwd=folder,
