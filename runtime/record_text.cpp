@@ -30,7 +30,10 @@ std::string_view RecordPacker::pack(std::string_view text) {
 RecordUnpacker::RecordUnpacker() : context_(ZSTD_createDCtx()) {}
 
 Result<std::string> RecordUnpacker::unpack(std::string_view bytes) {
-  if (!bytes.starts_with(kMagic)) return std::string(bytes);
+  if (!bytes.starts_with(kMagic)) {
+    if (bytes.starts_with('{') && bytes.ends_with('}')) return std::string(bytes);
+    return bad_input("the record's bytes are damaged");
+  }
   const auto size = ZSTD_getFrameContentSize(bytes.data(), bytes.size());
   if (size == ZSTD_CONTENTSIZE_ERROR || size == ZSTD_CONTENTSIZE_UNKNOWN || size > kMostUnpacked)
     return bad_input("the record's bytes are damaged");
