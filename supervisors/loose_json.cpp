@@ -9,7 +9,7 @@
 namespace proctor {
 namespace {
 
-constexpr std::size_t kMostText = 1 << 16;  // of a reply that is looked at, from its end
+constexpr std::size_t kMostLooked = 1 << 16;  // of a reply that is looked at, from its end
 constexpr int kMostObjects = 64;            // tried, from the end
 
 // One past the brace that closes the one at `open`; text in quotes is skipped.
@@ -102,7 +102,7 @@ bool is_key(std::string_view text, std::size_t at) {
 }  // namespace
 
 std::optional<json::object> loose_object(std::string_view text, std::string_view key) {
-  if (text.size() > kMostText) text.remove_prefix(text.size() - kMostText);
+  if (text.size() > kMostLooked) text.remove_prefix(text.size() - kMostLooked);
   int tried = 0;
   for (std::size_t open = text.rfind('{'); open != std::string_view::npos && tried < kMostObjects;
        open = open == 0 ? std::string_view::npos : text.rfind('{', open - 1), ++tried) {
