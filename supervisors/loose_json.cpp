@@ -10,7 +10,7 @@ namespace proctor {
 namespace {
 
 constexpr std::size_t kMostLooked = 1 << 16;  // of a reply that is looked at, from its end
-constexpr int kMostObjects = 64;            // tried, from the end
+constexpr int kMostObjects = 64;              // tried, from the end
 
 // One past the brace that closes the one at `open`; text in quotes is skipped.
 std::optional<std::size_t> closing(std::string_view text, std::size_t open) {
