@@ -91,19 +91,30 @@ def resume_from_anywhere(scratch):
 
 
 def damaged(scratch):
-    """A store that cannot be read, or not be written out, is complained of, and nothing else is said."""
+    """A store that cannot be read is complained of, and nothing else is said; damaged records are named beside the rest."""
     config = write_inputs(scratch)
-    one_is_missing = "DELETE FROM records WHERE number = 1; DELETE FROM trajectories WHERE number = 1;"
-    for name, damage, words in (
-            ("table", "DROP TABLE labelled_groups;", "labelled_groups"),
-            ("bytes", one_is_missing + "UPDATE records SET record = x'28b52ffd00112233';", "bytes are damaged")):
+
+    def spoilt(name, damage):
         proctor("run", config, "--out", name, cwd=scratch.path)
         database = sqlite3.connect(scratch(name + "/trajectories.db"))
         database.executescript(damage)
         database.close()
-        result = proctor("resume", name, cwd=scratch.path)
-        check(result.returncode in (1, 2) and words in result.stderr, f"{name}: {result.stderr}")
-        check_equal(result.stderr.count("\n"), 1, f"the complaint alone: {result.stderr}")
+        return proctor("resume", name, cwd=scratch.path)
+
+    result = spoilt("table", "DROP TABLE labelled_groups;")
+    check(result.returncode in (1, 2) and "labelled_groups" in result.stderr, f"table: {result.stderr}")
+    check_equal(result.stderr.count("\n"), 1, f"the complaint alone: {result.stderr}")
+    # One is missing besides, so that the lines are written anew.
+    result = spoilt("bytes", "DELETE FROM records WHERE number = 1; DELETE FROM trajectories WHERE number = 1;"
+                    "UPDATE records SET record = x'28b52ffd00112233';")
+    check_equal(result.returncode, 1, "a damaged record: " + result.stderr)
+    check("bytes are damaged" in result.stderr and "resume bytes --retry-errors" in result.stderr,
+          "it is named, with the remedy: " + result.stderr)
+    exported = proctor("export", "bytes", "--format", "proctor", "--out", "e.jsonl", cwd=scratch.path)
+    check(exported.returncode == 1 and "bytes are damaged" in exported.stderr, "export: " + exported.stderr)
+    check_equal(len(lines(scratch("e.jsonl"))), 1, "the rest is exported")
+    again = proctor("resume", "bytes", "--retry-errors", cwd=scratch.path)
+    check_equal((again.returncode, len(lines(scratch("bytes/trajectories.jsonl")))), (0, 2), "played again: " + again.stderr)
 
 
 def places(scratch):
