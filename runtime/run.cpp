@@ -297,12 +297,15 @@ Async<Status> Run::play() {
 
 // What is to be played again counts as begun from here on, so that any `resume` goes on with it.
 Async<Status> Run::begin_anew() {
-  std::vector<Async<Status>> writes;
-  writes.reserve(plan_.again.size());
-  for (auto& start : plan_.again) writes.push_back(store_->begin(std::move(start)));
-  auto begun = gather(std::move(writes));
-  for (auto& status : co_await std::move(begun))
-    if (!status) co_return std::move(status);
+  constexpr std::size_t kAtOnce = 256;  // as many as one transaction takes
+  for (std::size_t from = 0; from < plan_.again.size(); from += kAtOnce) {
+    std::vector<Async<Status>> writes;
+    for (std::size_t i = from; i < std::min(from + kAtOnce, plan_.again.size()); ++i)
+      writes.push_back(store_->begin(std::move(plan_.again[i])));
+    auto begun = gather(std::move(writes));
+    for (auto& status : co_await std::move(begun))
+      if (!status) co_return std::move(status);
+  }
   co_return Status();
 }
 

@@ -1,3 +1,4 @@
+// From the rows and journals of earlier processes; no record is read but to look for damaged ones.
 #include "runtime/run_plan.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Blind spot: a wide terminal is assumed; tables are not folded.
 #include "runtime/app/summary_text.h"
 
 #include <fmt/format.h>
