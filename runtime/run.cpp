@@ -38,7 +38,6 @@ class Run {
   Async<void> one(RolloutPlan plan, Limiter::Lease place);
   void broken(const std::string& id, const std::exception_ptr& thrown);
   void tell(const std::string& id, const Trajectory& trajectory);
-  void note_failed(const std::string& supervisor, const std::string& why, std::int64_t times);
   std::vector<std::string> members_if_complete(const std::string& group);
   Async<void> label_group(std::string id, std::vector<std::string> members, Limiter::Lease place);
   Async<Status> ask_of_group(std::string id, std::vector<std::string> members);
@@ -59,7 +58,6 @@ class Run {
   Status failure_;
   Nursery* work_ = nullptr;  // while it goes on
   std::int64_t graded_ = 0;
-  std::map<std::string, std::int64_t> failed_;  // why supervisions did, how often
   std::atomic<bool> interrupted_{false};
   std::chrono::steady_clock::time_point began_;
 };
@@ -171,14 +169,6 @@ void Run::tell(const std::string& id, const Trajectory& trajectory) {
                                    {"turns", trajectory.turns.size()},
                                    {"reason", to_string(trajectory.outcome.status)},
                                    {"error", json_of(trajectory.outcome.error)}});
-  for (const Label& label : trajectory.labels)
-    if (is_failed_supervision(label))
-      note_failed(speaker_of(label), label.rationale.value_or(""), 1);
-}
-
-void Run::note_failed(const std::string& supervisor, const std::string& why, std::int64_t times) {
-  std::lock_guard lock(mutex_);
-  failed_[supervisor + " failed: " + why] += times;
 }
 
 // The members of a group whose last one has just finished; else none.
@@ -213,11 +203,8 @@ Async<Status> Run::ask_of_group(std::string id, std::vector<std::string> members
   }
   for (const auto& instance : assembly_.services().supervisors) {
     if (!instance.supervisor->has_on_group()) continue;
-    auto answer =
-        co_await label_group_with(instance, &records, assembly_.config().limits.supervisor);
-    if (answer.failure)  // a label of its own in each member's record
-      note_failed(instance.alias, answer.failure->message,
-                  static_cast<std::int64_t>(answer.members.size()));
+    // A failure is a label of its own in each member's record.
+    co_await label_group_with(instance, &records, assembly_.config().limits.supervisor);
   }
   std::vector<TrajectoryRef> labelled;
   labelled.reserve(records.size());
@@ -394,7 +381,6 @@ Result<RunResult> Run::execute() {
                    .missing = static_cast<std::int64_t>(plan_.rollouts.size()) - counters.finished,
                    .graded = graded_,
                    .interrupted = interrupted_};
-  result.summary.failures.merge(failed_);
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - began_).count();
   json::object written = to_json(result.summary);

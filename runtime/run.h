@@ -21,9 +21,7 @@ struct RunProgress {
 };
 
 struct RunResult {
-  // Of all that is finished in the directory; beside its failures, why supervisions of this process
-  // failed.
-  Summary summary;
+  Summary summary;             // of all that is finished in the directory
   std::int64_t missing = 0;    // rollouts of the configuration that are not finished
   std::int64_t graded = 0;     // of those that could not be graded before, by this process
   std::vector<Error> damaged;  // finished records that cannot be read, left out of the lines

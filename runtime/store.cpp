@@ -299,16 +299,20 @@ Result<std::vector<LabelTotal>> SqliteStore::label_totals() {
   if (!read) return std::move(read).error();
   std::map<Key, LabelTotal*> by_key;
   for (auto& total : totals) by_key[{total.supervisor, total.name, total.level}] = &total;
-  read = each_row(
-      "SELECT supervisor, name, level, verdict, sum(count) FROM verdict_sums "
-      "GROUP BY supervisor, name, level, verdict",
-      [&by_key](const Statement& row) -> Status {
-        // A verdict that was written between the two readings has no total yet.
-        if (auto found = by_key.find({row.text(0), row.text(1), row.text(2)});
-            found != by_key.end())
-          found->second->verdicts[std::string(row.text(3))] = row.integer(4);
-        return {};
-      });
+  const auto read_words = [&](const std::string& word,
+                              std::map<std::string, std::int64_t> LabelTotal::* words) {
+    return each_row("SELECT supervisor, name, level, " + word + ", sum(count) FROM " + word +
+                        "_sums GROUP BY supervisor, name, level, " + word,
+                    [&](const Statement& row) -> Status {
+                      // One that was written between the readings has no total yet.
+                      if (auto found = by_key.find({row.text(0), row.text(1), row.text(2)});
+                          found != by_key.end())
+                        (found->second->*words)[std::string(row.text(3))] = row.integer(4);
+                      return {};
+                    });
+  };
+  read = read_words("verdict", &LabelTotal::verdicts);
+  if (read) read = read_words("reason", &LabelTotal::reasons);
   if (!read) return std::move(read).error();
   return totals;
 }

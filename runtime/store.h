@@ -42,6 +42,7 @@ struct LabelTotal {
   std::int64_t model_calls = 0, executions = 0;
   double wall_ms = 0;
   std::map<std::string, std::int64_t> verdicts;  // how often each
+  std::map<std::string, std::int64_t> reasons;   // of failed supervisions: who failed, and why
 };
 
 // What supervision made of a journalled turn: its labels, and the turn's scores, decision, timing

@@ -1,10 +1,12 @@
-// One row a trajectory and one a sum; a supervisor's verdicts are few words, each a row of its own.
+// One row a trajectory and one a sum; a supervisor's verdicts are few words, each a row of its own,
+// and so is each reason why one failed.
 #include "runtime/store_columns.h"
 
 #include <algorithm>
 #include <utility>
 
 #include "runtime/core/json.h"
+#include "runtime/opinions.h"
 #include "runtime/record_text.h"
 #include "supervisors/grading.h"
 
@@ -61,6 +63,8 @@ void LabelSums::add(const Label& label) {
     sum.total += *label.value;
   }
   if (label.verdict) ++sum.verdicts[*label.verdict];
+  if (is_failed_supervision(label))
+    ++sum.reasons[speaker_of(label) + " failed: " + label.rationale.value_or("")];
   sum.failed += label.evidence.contains("error") ? 1 : 0;
   sum.model_calls += label.cost.model_calls;
   sum.executions += label.cost.executions;
@@ -95,9 +99,11 @@ Result<ColumnWriter> ColumnWriter::make(Database& database) {
        "completion_tokens = excluded.completion_tokens, cost = excluded.cost RETURNING number"},
       {&writer.drop_sums_, "DELETE FROM label_sums WHERE trajectory = ?1"},
       {&writer.drop_verdicts_, "DELETE FROM verdict_sums WHERE trajectory = ?1"},
+      {&writer.drop_reasons_, "DELETE FROM reason_sums WHERE trajectory = ?1"},
       {&writer.insert_sum_,
        "INSERT INTO label_sums VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"},
       {&writer.insert_verdicts_, "INSERT INTO verdict_sums VALUES(?1, ?2, ?3, ?4, ?5, ?6)"},
+      {&writer.insert_reasons_, "INSERT INTO reason_sums VALUES(?1, ?2, ?3, ?4, ?5, ?6)"},
   };
   for (const auto& [statement, sql] : wanted) {
     auto prepared = database.prepare(sql);
@@ -145,8 +151,8 @@ Result<std::int64_t> ColumnWriter::write_row(const TrajectoryRow& row) {
 }
 
 Status ColumnWriter::write_sums(std::int64_t number, const std::vector<LabelTotal>& totals) {
-  if (auto done = drop_sums_.bind(1, number).run(); !done) return done;
-  if (auto done = drop_verdicts_.bind(1, number).run(); !done) return done;
+  for (Statement* drop : {&drop_sums_, &drop_verdicts_, &drop_reasons_})
+    if (auto done = drop->bind(1, number).run(); !done) return done;
   for (const LabelTotal& sum : totals) {
     insert_sum_.bind(1, number)
         .bind(2, std::string_view(sum.supervisor))
@@ -160,15 +166,22 @@ Status ColumnWriter::write_sums(std::int64_t number, const std::vector<LabelTota
         .bind(10, sum.executions)
         .bind(11, sum.wall_ms);
     if (auto done = insert_sum_.run(); !done) return done;
-    for (const auto& [verdict, count] : sum.verdicts) {
-      insert_verdicts_.bind(1, number)
-          .bind(2, std::string_view(sum.supervisor))
-          .bind(3, std::string_view(sum.name))
-          .bind(4, std::string_view(sum.level))
-          .bind(5, std::string_view(verdict))
-          .bind(6, count);
-      if (auto done = insert_verdicts_.run(); !done) return done;
-    }
+    if (auto done = write_words(insert_verdicts_, number, sum, sum.verdicts); !done) return done;
+    if (auto done = write_words(insert_reasons_, number, sum, sum.reasons); !done) return done;
+  }
+  return {};
+}
+
+Status ColumnWriter::write_words(Statement& insert, std::int64_t number, const LabelTotal& sum,
+                                 const std::map<std::string, std::int64_t>& words) {
+  for (const auto& [word, count] : words) {
+    insert.bind(1, number)
+        .bind(2, std::string_view(sum.supervisor))
+        .bind(3, std::string_view(sum.name))
+        .bind(4, std::string_view(sum.level))
+        .bind(5, std::string_view(word))
+        .bind(6, count);
+    if (auto done = insert.run(); !done) return done;
   }
   return {};
 }

@@ -41,7 +41,11 @@ class ColumnWriter {
   Result<std::int64_t> write_row(const TrajectoryRow& row);
   Status write_sums(std::int64_t number, const std::vector<LabelTotal>& totals);
 
-  Statement upsert_row_, drop_sums_, drop_verdicts_, insert_sum_, insert_verdicts_;
+  Status write_words(Statement& insert, std::int64_t number, const LabelTotal& sum,
+                     const std::map<std::string, std::int64_t>& words);
+
+  Statement upsert_row_, drop_sums_, drop_verdicts_, drop_reasons_;
+  Statement insert_sum_, insert_verdicts_, insert_reasons_;
 };
 
 // Writes the columns of all records anew, inside the caller's transaction. A record that cannot be

@@ -32,6 +32,10 @@ CREATE TABLE verdict_sums(
   trajectory INTEGER NOT NULL, supervisor TEXT NOT NULL, name TEXT NOT NULL, level TEXT NOT NULL,
   verdict TEXT NOT NULL, count INTEGER NOT NULL,
   PRIMARY KEY(trajectory, supervisor, name, level, verdict)) WITHOUT ROWID;
+CREATE TABLE reason_sums(
+  trajectory INTEGER NOT NULL, supervisor TEXT NOT NULL, name TEXT NOT NULL, level TEXT NOT NULL,
+  reason TEXT NOT NULL, count INTEGER NOT NULL,
+  PRIMARY KEY(trajectory, supervisor, name, level, reason)) WITHOUT ROWID;
 CREATE TABLE labelled_groups(
   group_id TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE rollouts(
@@ -63,7 +67,12 @@ constexpr SchemaUpgrade kUpgrades[] = {
      "PRIMARY KEY(trajectory, supervisor, name, level)) WITHOUT ROWID; "
      "CREATE TABLE verdict_sums(trajectory INTEGER NOT NULL, supervisor TEXT NOT NULL, "
      "name TEXT NOT NULL, level TEXT NOT NULL, verdict TEXT NOT NULL, count INTEGER NOT NULL, "
-     "PRIMARY KEY(trajectory, supervisor, name, level, verdict)) WITHOUT ROWID",
+     "PRIMARY KEY(trajectory, supervisor, name, level, verdict)) WITHOUT ROWID"},
+    // 3: nothing but the records said why a supervision had failed.
+    {3,
+     "CREATE TABLE reason_sums(trajectory INTEGER NOT NULL, supervisor TEXT NOT NULL, "
+     "name TEXT NOT NULL, level TEXT NOT NULL, reason TEXT NOT NULL, count INTEGER NOT NULL, "
+     "PRIMARY KEY(trajectory, supervisor, name, level, reason)) WITHOUT ROWID",
      rewrite_columns},
 };
 

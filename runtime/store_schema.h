@@ -11,7 +11,7 @@
 
 namespace proctor {
 
-inline constexpr int kStoreVersion = 3;
+inline constexpr int kStoreVersion = 4;
 
 // Takes a store from version `from` to the next one: the SQL, then what SQL alone cannot do.
 struct SchemaUpgrade {

@@ -36,7 +36,10 @@ void add(const TrajectoryRow& row, SuiteTotals& totals) {
   ++totals.rollouts;
   ++totals.statuses[row.status];
   totals.answered += row.status == "answered" ? 1 : 0;
-  totals.played += row.status != "error" && row.status != "cancelled" ? 1 : 0;
+  if (row.status != "error" && row.status != "cancelled") {
+    ++totals.played;
+    totals.played_turns += row.turns;
+  }
   totals.errors += row.failure ? 1 : 0;
   totals.graded += row.correct ? 1 : 0;
   totals.correct += row.correct.value_or(false) ? 1 : 0;
@@ -89,6 +92,7 @@ json::object json_of(const SuiteTotals& suite) {
           {"errors", suite.errors},
           {"statuses", json_of(suite.statuses)},
           {"turns", suite.turns},
+          {"mean_turns", json_of(suite.mean_turns())},
           {"parse_errors", suite.parse_errors},
           {"tool_calls", suite.tool_calls},
           {"tool_errors", suite.tool_errors},
@@ -112,6 +116,11 @@ json::object json_of(const LabelTotal& sum) {
 
 }  // namespace
 
+std::optional<double> SuiteTotals::mean_turns() const {
+  if (played == 0) return std::nullopt;
+  return static_cast<double>(played_turns) / static_cast<double>(played);
+}
+
 std::optional<double> mean_of(const LabelTotal& labels) {
   if (labels.valued == 0 || labels.name == kFirstError) return std::nullopt;
   return labels.total / static_cast<double>(labels.valued);
@@ -133,6 +142,8 @@ Summary summary_of(const std::vector<TrajectoryRow>& rows, std::vector<LabelTota
     summary.suites.push_back(std::move(totals));
   }
   summary.labels = std::move(labels);
+  for (const auto& total : summary.labels)
+    for (const auto& [reason, count] : total.reasons) summary.failures[reason] += count;
   return summary;
 }
 
@@ -188,7 +199,9 @@ json::object to_json(const Summary& summary) {
   json::array suites, supervisors;
   for (const auto& suite : summary.suites) suites.push_back(json_of(suite));
   for (const auto& total : summary.labels) supervisors.push_back(json_of(total));
-  return {{"suites", std::move(suites)}, {"supervisors", std::move(supervisors)}};
+  return {{"suites", std::move(suites)},
+          {"supervisors", std::move(supervisors)},
+          {"failures", json_of(summary.failures)}};
 }
 
 }  // namespace proctor

@@ -18,10 +18,14 @@ struct SuiteTotals {
   std::int64_t played = 0;  // rollouts that the policy ended: what `answered` is a share of
   std::int64_t errors = 0;  // rollouts that ended in `error`, and those whose checker failed
   std::int64_t turns = 0, parse_errors = 0, tool_calls = 0, tool_errors = 0;
+  std::int64_t played_turns = 0;  // of those that the policy ended
   std::int64_t prompt_tokens = 0, completion_tokens = 0;
   double cost = 0;
   std::map<std::string, std::int64_t> statuses;
-  std::optional<double> reward;              // mean
+  std::optional<double> reward;  // mean
+  // Mean of what the policy ended: a failure of ours says nothing of how long it would have gone
+  // on.
+  std::optional<double> mean_turns() const;
   std::optional<Interval> correct_interval;  // share_interval
   std::optional<Interval> reward_interval;   // bootstrap over tasks: samples of one are alike
 };
@@ -29,7 +33,8 @@ struct SuiteTotals {
 struct Summary {
   std::vector<SuiteTotals> suites;
   std::vector<LabelTotal> labels;
-  std::map<std::string, std::int64_t> failures;  // each TrajectoryRow::failure, how often
+  // Each TrajectoryRow::failure and each reason why a supervision failed, how often.
+  std::map<std::string, std::int64_t> failures;
 
   std::int64_t rollouts() const;
   std::int64_t errors() const;  // as SuiteTotals has them
@@ -48,7 +53,7 @@ Result<Summary> summary_of(Store& store);
 // Of the values; nothing without any, and of places, which have no mean (`first_error`).
 std::optional<double> mean_of(const LabelTotal& labels);
 
-// {"suites": [...], "supervisors": [...]}
+// {"suites": [...], "supervisors": [...], "failures": {...}}
 json::object to_json(const Summary& summary);
 
 }  // namespace proctor

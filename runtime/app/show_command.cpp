@@ -164,6 +164,7 @@ Result<int> show_page(Page page, const ShowArguments& arguments) {
                      {"suites", std::move(totals["suites"])},
                      {"supervisors",
                       with_labels ? std::move(totals["supervisors"]) : json::value(nullptr)},
+                     {"failures", std::move(totals["failures"])},
                      {"planned", page.planned ? json::value(*page.planned) : json::value(nullptr)},
                      {"finished", all},
                      {"begun", unfinished},

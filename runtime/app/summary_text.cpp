@@ -44,13 +44,14 @@ std::string suites_table(const std::vector<SuiteTotals>& suites) {
                                   [](const SuiteTotals& suite) { return suite.cost > 0; });
   if (priced) rows.front().emplace_back("cost");
   for (const auto& suite : suites) {
+    const auto turns = suite.mean_turns();
     rows.push_back({suite.suite, std::to_string(suite.tasks), std::to_string(suite.rollouts),
                     suite.played > 0 ? percent(share(suite.answered, suite.played)) : "-",
                     suite.graded > 0 ? percent(share(suite.correct, suite.graded)) : "-",
                     text_of(suite.correct_interval), text_of(suite.reward),
-                    fmt::format("{:.1f}", share(suite.turns, suite.rollouts)),
-                    std::to_string(suite.errors), std::to_string(suite.tool_calls),
-                    std::to_string(suite.tool_errors), std::to_string(suite.parse_errors)});
+                    turns ? fmt::format("{:.1f}", *turns) : "-", std::to_string(suite.errors),
+                    std::to_string(suite.tool_calls), std::to_string(suite.tool_errors),
+                    std::to_string(suite.parse_errors)});
     if (priced) rows.back().push_back(fmt::format("{:.4g}", suite.cost));
   }
   return text_table(rows);

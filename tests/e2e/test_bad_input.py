@@ -248,6 +248,12 @@ def judges(inputs):
                         [("failed_supervision", "unavailable")], command)
             check(record["labels"][0]["rationale"].endswith(why), f"{command}: {record['labels'][0]['rationale']}")
     check("failed_supervision" in run.stdout and "unavailable 2" in run.stdout, "the table: " + run.stdout)
+    shown = proctor("show", scratch("judged"))
+    check("  2 times: judge failed: " in shown.stdout and why in shown.stdout, "show says why: " + shown.stdout)
+    failures = json.loads(proctor("show", scratch("judged"), "--json").stdout)["failures"]
+    check(list(failures.values()) == [2] and next(iter(failures)).endswith(why), f"and show --json: {failures}")
+    with open(scratch("judged") + "/summary.json") as file:
+        check_equal(json.load(file)["failures"], failures, "and summary.json")
 
 
 def doctor(inputs):

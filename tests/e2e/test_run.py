@@ -171,7 +171,7 @@ def interrupted(scratch):
     store = sqlite3.connect(cut + "/trajectories.db")
     store.executescript("".join(f"ALTER TABLE trajectories DROP COLUMN {column};" for column in (
         "failure", "parse_errors", "tool_calls", "tool_errors", "prompt_tokens", "completion_tokens", "cost"))
-        + "DROP TABLE verdict_sums; ALTER TABLE journal RENAME COLUMN judgements TO supervision;"
+        + "DROP TABLE verdict_sums; DROP TABLE reason_sums; ALTER TABLE journal RENAME COLUMN judgements TO supervision;"
         "PRAGMA user_version = 1;")
     store.close()
     check("`proctor resume` upgrades it" in proctor("show", cut).stderr, "an older store, read")

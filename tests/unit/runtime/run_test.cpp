@@ -368,11 +368,18 @@ TEST_F(RunTest, SaysWhySupervisionsFailed) {
   auto made = assembly(2, "format: hermes\n");
   ASSERT_TRUE(made) << made.error().message;
   (*made)->services().supervisors.push_back({"broken", "mine", std::make_shared<Broken>()});
-  auto result = run_all(**made, Start::create, silent);
-  ASSERT_TRUE(result) << result.error().message;
-  EXPECT_EQ(result->summary.failed_supervisions(), 4);
-  EXPECT_EQ(result->summary.failures, (std::map<std::string, std::int64_t>{
-                                          {"mine failed: bang", 2}, {"mine failed: boom", 2}}));
+  const std::map<std::string, std::int64_t> why{{"mine failed: bang", 2}, {"mine failed: boom", 2}};
+  for (const Start start : {Start::create, Start::resume}) {
+    auto result = run_all(**made, start, silent);
+    ASSERT_TRUE(result) << result.error().message;
+    EXPECT_EQ(result->summary.failed_supervisions(), 4);
+    EXPECT_EQ(result->summary.failures, why) << "whichever process saw it";
+    auto written = parse_json(*read_file(scratch_.path("out/summary.json")));
+    ASSERT_TRUE(written);
+    EXPECT_EQ(json::serialize(written->at("failures")),
+              R"({"mine failed: bang":2,"mine failed: boom":2})");
+    made = assembly(2, "format: hermes\n");
+  }
 }
 
 TEST_F(RunTest, ASupervisorThatNeverGetsReadyIsMissing) {

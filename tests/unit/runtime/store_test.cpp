@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "runtime/database.h"
+#include "runtime/opinions.h"
 #include "runtime/run_lock.h"
 #include "runtime/store_schema.h"
 #include "tests/support/await.h"
@@ -500,7 +501,7 @@ TEST(StoreSchema, RefusesANewerStore) {
   const Status refused = check_schema(database, "DB", Database::Access::write);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().message,
-            "DB: written by store version 4, this proctor reads version 3: use the newer proctor "
+            "DB: written by store version 5, this proctor reads version 4: use the newer proctor "
             "that wrote it");
 }
 
@@ -528,7 +529,7 @@ constexpr const char* kBackToVersionTwo =
     "ALTER TABLE trajectories DROP COLUMN prompt_tokens; "
     "ALTER TABLE trajectories DROP COLUMN completion_tokens; "
     "ALTER TABLE trajectories DROP COLUMN cost; "
-    "DROP TABLE verdict_sums; DROP TABLE label_sums; "
+    "DROP TABLE verdict_sums; DROP TABLE label_sums; DROP TABLE reason_sums; "
     "CREATE TABLE label_sums(trajectory INTEGER NOT NULL, correct INTEGER NOT NULL); "
     "PRAGMA user_version = 2";
 
@@ -560,6 +561,30 @@ TEST(StoreSchema, MakesTheColumnsOfVersionTwoAnewFromTheRecords) {
   const auto totals = store->label_totals();
   ASSERT_EQ(totals->size(), 1u);
   EXPECT_EQ(totals->front().verdicts, (std::map<std::string, std::int64_t>{{"ungrounded", 2}}));
+}
+
+TEST(StoreSchema, ReadsWhySupervisionsFailedFromTheRecordsOfVersionThree) {
+  Scratch scratch;
+  const std::map<std::string, std::int64_t> why{{"judge failed: gone", 2}};
+  {
+    auto store = created(scratch.path("run"));
+    for (int sample : {0, 1}) {
+      Trajectory whole = make_finished("a", sample);
+      whole.labels.push_back(failed_supervision("judge", Hook::on_turn, 0, unavailable("gone")));
+      expect_done(await(store->finish(shared(whole))));
+    }
+    EXPECT_EQ(store->label_totals()->front().reasons, why);
+  }
+  {
+    auto database =
+        Database::open(scratch.path("run") + "/trajectories.db", Database::Access::write);
+    expect_done(database->run("DROP TABLE reason_sums; PRAGMA user_version = 3"));
+  }
+  auto store = opened(scratch.path("run"));
+  EXPECT_EQ(store->label_totals()->front().reasons, why);
+  expect_done(await(store->finish(shared(make_finished("a", 1)))));
+  EXPECT_EQ(store->label_totals()->front().reasons.at("judge failed: gone"), 1)
+      << "a record that takes the place of one takes its reasons along";
 }
 
 TEST(Store, RemembersHowManyRolloutsArePlanned) {

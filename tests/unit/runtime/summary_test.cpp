@@ -27,6 +27,7 @@ TEST(Summary, AddsUpPerSuite) {
   auto failed = row("b", 0, "error", std::nullopt, std::nullopt);
   failed.failure = "the server is gone";
   failed.cost = 0.25;
+  failed.turns = 11;
   auto ungraded = row("c", 0, "answered", std::nullopt, std::nullopt);
   ungraded.failure = kNotGraded + "the sandbox is gone";
   ungraded.cost = 0.5;
@@ -38,6 +39,9 @@ TEST(Summary, AddsUpPerSuite) {
   EXPECT_EQ(suites[0].rollouts, 4);
   EXPECT_EQ(suites[0].answered, 3);
   EXPECT_EQ(suites[0].played, 3) << "an error of ours is no rollout that was not answered";
+  EXPECT_EQ(suites[0].turns, 17);
+  EXPECT_EQ(suites[0].mean_turns(), 2) << "nor is it a long or a short one";
+  EXPECT_EQ(to_json(summary).at("suites").at(0).at("mean_turns"), 2.0);
   EXPECT_EQ(suites[0].graded, 2);
   EXPECT_EQ(suites[0].correct, 1);
   EXPECT_EQ(suites[0].errors, 2);
@@ -50,6 +54,17 @@ TEST(Summary, AddsUpPerSuite) {
             (std::map<std::string, std::int64_t>{{"the server is gone", 1},
                                                  {"not graded: the sandbox is gone", 1}}));
   EXPECT_FALSE(suites[0].reward_interval) << "one rewarded task says nothing of others";
+}
+
+TEST(Summary, SaysWhySupervisionsFailedBesideRollouts) {
+  auto failed = row("a", 0, "error", std::nullopt, std::nullopt);
+  failed.failure = "the server is gone";
+  const Summary summary = summary_of(
+      {failed}, {LabelTotal{.supervisor = "proctor", .reasons = {{"judge failed: x", 2}}},
+                 LabelTotal{.supervisor = "igpo"}});
+  EXPECT_EQ(json::serialize(to_json(summary).at("failures")),
+            R"({"judge failed: x":2,"the server is gone":1})");
+  EXPECT_FALSE(summary_of({failed}, {}).suites[0].mean_turns());
 }
 
 TEST(Summary, KnowsWhetherThereWasATurnToJudge) {
