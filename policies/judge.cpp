@@ -62,6 +62,23 @@ std::string behind_sections(std::string_view reply) {
   }
 }
 
+void Turnout::add(const std::optional<Error>& failed) {
+  ++asked;
+  came += failed ? 0 : 1;
+  if (failed && (!failure || failure->kind == ErrorKind::timeout)) failure = failed;
+}
+
+bool Turnout::is_failure() const {
+  return came == 0 && failure && failure->kind != ErrorKind::timeout;
+}
+
+void Turnout::tell(json::object& evidence) const {
+  if (came == asked) return;
+  evidence["votes_came"] = came;
+  evidence["votes_asked"] = asked;
+  evidence["error"] = json::string(failure->message);
+}
+
 GenerateRequest Judge::request_for(const JudgeQuestion& question, int attempt) const {
   GenerateRequest request;
   request.messages = question.messages;

@@ -44,7 +44,20 @@ struct Verdict {
   std::optional<T> value;
   std::string reply;  // the last one
   int tries = 0;
-  Cost cost;
+  Cost cost;  // of a call without an answer: that it was made, and how long it took
+  std::optional<Error> failure;  // why the last try has no reply
+};
+
+// How many of several votes came, and what became of the others.
+struct Turnout {
+  int asked = 0, came = 0;
+  std::optional<Error> failure;  // of one that did not come: gone rather than slow
+
+  void add(const std::optional<Error>& failed);
+  // A judge that is too slow has no opinion; one that is gone is a failure where no vote came.
+  bool is_failure() const;
+  // `votes_came`, `votes_asked` and `error`, where not all came.
+  void tell(json::object& evidence) const;
 };
 
 // "<<<NAME nonce ... nonce>>>" around text that must not be taken for instructions; the nonce comes
@@ -63,15 +76,20 @@ class Judge {
   // Equal questions (same messages, sampling and model) are asked once at a time and, while the
   // reply is remembered, once a run. The cost is what the verdict takes to make, also where another
   // asker has paid for it: so that equal runs give equal records.
-  // An Error only when the model fails; a reply without a verdict is data.
   template <class T>
-  Async<Result<Verdict<T>>> ask(JudgeQuestion question,
-                                std::function<std::optional<T>(const JudgeReply& reply)> parse) {
+  Async<Verdict<T>> ask(JudgeQuestion question,
+                        std::function<std::optional<T>(const JudgeReply& reply)> parse) {
     Verdict<T> verdict;
     for (int attempt = 0; attempt <= question.retries; ++attempt) {
       GenerateRequest request = request_for(question, attempt);
+      const auto started = std::chrono::steady_clock::now();
       auto reply = co_await reply_in_time(std::move(request), question.until);
-      if (!reply) co_return std::move(reply).error().in(question.role);
+      if (!reply) {
+        if (!question.until || started < *question.until) verdict.cost.model_calls += 1;
+        verdict.cost.wall_ms += to_ms(std::chrono::steady_clock::now() - started);
+        verdict.failure = std::move(reply).error().in(question.role);
+        break;
+      }
       verdict.cost += reply->cost;
       verdict.reply = reply->text;
       verdict.tries = attempt + 1;

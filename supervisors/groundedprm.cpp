@@ -210,15 +210,15 @@ class GroundedPrm final : public Supervisor {
     JudgeQuestion ask_query = question(*whole, *steps, index, "teacher", seen, until);
     std::function<std::optional<std::string>(const JudgeReply&)> to_query = read_query;
     auto query = co_await writer_->ask(std::move(ask_query), std::move(to_query));
-    if (!query && too_slow(query.error())) co_return checked;
-    if (!query) co_return std::move(query).error();
-    checked.cost += query->cost;
-    checked.tries = query->tries;
-    if (!query->value) {
+    checked.cost += query.cost;
+    if (query.failure && too_slow(*query.failure)) co_return checked;
+    if (query.failure) co_return std::move(*query.failure);
+    checked.tries = query.tries;
+    if (!query.value) {
       checked.rationale = "no valid query";
       co_return checked;
     }
-    checked.query = *query->value;
+    checked.query = *query.value;
     std::function<Async<Result<ToolAnswer>>()> run = [this, text = checked.query] {
       return run_query(text);
     };
@@ -240,16 +240,16 @@ class GroundedPrm final : public Supervisor {
     JudgeQuestion ask_verdict = question(*whole, *steps, index, "judge", shown, until);
     std::function<std::optional<JudgeVerdict>(const JudgeReply&)> to_verdict = read_verdict;
     auto verdict = co_await judge_->ask(std::move(ask_verdict), std::move(to_verdict));
-    if (!verdict && too_slow(verdict.error())) co_return checked;
-    if (!verdict) co_return std::move(verdict).error();
-    checked.cost += verdict->cost;
-    checked.tries = std::max(checked.tries, verdict->tries);
-    if (!verdict->value) {
+    checked.cost += verdict.cost;
+    if (verdict.failure && too_slow(*verdict.failure)) co_return checked;
+    if (verdict.failure) co_return std::move(*verdict.failure);
+    checked.tries = std::max(checked.tries, verdict.tries);
+    if (!verdict.value) {
       checked.rationale = "unparsable";
       co_return checked;
     }
-    checked.verdict = verdict->value->right ? 1 : -1;
-    checked.rationale = verdict->value->reason;
+    checked.verdict = verdict.value->right ? 1 : -1;
+    checked.rationale = verdict.value->reason;
     co_return checked;
   }
 

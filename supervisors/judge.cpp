@@ -231,7 +231,7 @@ class RubricJudge final : public Supervisor {
 
   Async<Result<Opinion>> judged(TrajectoryRef trajectory, std::string user, LabelLevel level) {
     if (!judge_ || !judge_->model()) co_return missing("needs a judge");
-    std::vector<Async<Result<Verdict<Scored>>>> calls;
+    std::vector<Async<Verdict<Scored>>> calls;
     const auto until = services_.end_of_waiting();
     for (int vote = 0; vote < votes_; ++vote) calls.push_back(ask(trajectory, user, vote, until));
     auto verdicts = co_await gather(std::move(calls));
@@ -239,20 +239,18 @@ class RubricJudge final : public Supervisor {
     json::array votes;
     std::vector<Scored> scores;
     std::string unread;  // what there was instead of a score
+    Turnout turnout;
     for (auto& verdict : verdicts) {
-      // A judge that is too slow has no opinion; one that is gone is a failure.
-      if (!verdict && verdict.error().kind == ErrorKind::timeout) {
-        votes.push_back(nullptr);
-        unread = verdict.error().message;
-        continue;
-      }
-      if (!verdict) co_return std::move(verdict).error();
-      if (unread.empty()) unread = verdict->reply;
-      label.cost += verdict->cost;
-      votes.push_back(verdict->value ? json::value(verdict->value->value) : json::value(nullptr));
-      if (verdict->value) scores.push_back(std::move(*verdict->value));
+      turnout.add(verdict.failure);
+      label.cost += verdict.cost;
+      votes.push_back(verdict.value ? json::value(verdict.value->value) : json::value(nullptr));
+      if (verdict.value) scores.push_back(std::move(*verdict.value));
+      if (unread.empty() && !verdict.failure) unread = verdict.reply;
     }
+    if (turnout.is_failure()) co_return std::move(*turnout.failure);
+    if (turnout.came == 0) unread = turnout.failure->message;
     label.evidence["votes"] = std::move(votes);
+    turnout.tell(label.evidence);
     if (scores.empty()) {
       label.verdict = "unparsable";
       label.rationale = last_part(unread, 500);
@@ -274,8 +272,8 @@ class RubricJudge final : public Supervisor {
     co_return opinion;
   }
 
-  Async<Result<Verdict<Scored>>> ask(TrajectoryRef trajectory, std::string user, int vote,
-                                     std::chrono::steady_clock::time_point until) {
+  Async<Verdict<Scored>> ask(TrajectoryRef trajectory, std::string user, int vote,
+                             std::chrono::steady_clock::time_point until) {
     JudgeQuestion question;
     question.messages = {{.role = "system", .content = json::string(system_)},
                          {.role = "user", .content = json::string(user)}};

@@ -137,7 +137,7 @@ Async<Result<std::vector<LineTrial>>> VariantSource::variants(Language language,
     // Two mutations a line; what keeps the behaviour is no repair.
     const std::uint64_t most = aim == VariantAim::change ? 3 : 2;
     std::vector<std::size_t> asked;  // the line of each call
-    std::vector<Async<Result<Verdict<std::string>>>> calls;
+    std::vector<Async<Verdict<std::string>>> calls;
     for (std::size_t i = 0; i < lines.size(); ++i) {
       if (lines[i].first != lines[i].last) continue;
       const int number = lines[i].first + 1;
@@ -155,11 +155,11 @@ Async<Result<std::vector<LineTrial>>> VariantSource::variants(Language language,
     }
     auto verdicts = co_await gather(std::move(calls));
     for (std::size_t i = 0; i < verdicts.size(); ++i) {
-      if (!verdicts[i]) co_return std::move(verdicts[i]).error();
-      *cost += verdicts[i]->cost;
-      if (verdicts[i]->value)
+      if (verdicts[i].failure) co_return std::move(*verdicts[i].failure);
+      *cost += verdicts[i].cost;
+      if (verdicts[i].value)
         trials.push_back(
-            {.line = asked[i], .operator_ = "", .code = *verdicts[i]->value, .outcome = {}});
+            {.line = asked[i], .operator_ = "", .code = *verdicts[i].value, .outcome = {}});
     }
   }
   std::stable_sort(trials.begin(), trials.end(),

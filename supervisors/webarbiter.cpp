@@ -101,6 +101,7 @@ struct Account {
   Cost cost;
   bool principles_missing = false;
   std::string last_reply;
+  Turnout turnout;
 };
 
 class WebArbiter final : public Supervisor {
@@ -198,31 +199,29 @@ class WebArbiter final : public Supervisor {
     // One order only: always the lower index first, so that equal pairs are asked equally.
     votes.a = both_orders_ ? a : std::min(a, b);
     votes.b = both_orders_ ? b : std::max(a, b);
-    std::vector<Async<Result<Verdict<Opinionated>>>> calls;
+    std::vector<Async<Verdict<Opinionated>>> calls;
     calls.push_back(ask(so_far, votes.a, votes.b, account->until));
     if (both_orders_) calls.push_back(ask(so_far, votes.b, votes.a, account->until));
     auto verdicts = co_await gather(std::move(calls));
+    Turnout of_pair;
     for (auto& verdict : verdicts) {
-      // A judge that is too slow has no opinion; one that is gone is a failure.
-      if (!verdict && verdict.error().kind == ErrorKind::timeout) {
-        votes.verdicts.push_back(std::nullopt);
-        continue;
-      }
-      if (!verdict) co_return std::move(verdict).error();
-      account->cost += verdict->cost;
-      account->last_reply = verdict->reply;
-      if (verdict->value) {
-        account->principles_missing |= !verdict->value->criteria;
-        votes.verdicts.push_back(verdict->value->verdict);
+      of_pair.add(verdict.failure);
+      account->turnout.add(verdict.failure);
+      account->cost += verdict.cost;
+      if (!verdict.failure) account->last_reply = verdict.reply;
+      if (verdict.value) {
+        account->principles_missing |= !verdict.value->criteria;
+        votes.verdicts.push_back(verdict.value->verdict);
       } else {
         votes.verdicts.push_back(std::nullopt);
       }
     }
+    if (of_pair.is_failure()) co_return std::move(*of_pair.failure);
     co_return votes;
   }
 
-  Async<Result<Verdict<Opinionated>>> ask(TrajectoryRef so_far, int first, int second,
-                                          std::chrono::steady_clock::time_point until) {
+  Async<Verdict<Opinionated>> ask(TrajectoryRef so_far, int first, int second,
+                                  std::chrono::steady_clock::time_point until) {
     const std::size_t turn = so_far->turns.size() - 1;
     const auto& candidates = *so_far->turns[turn]->candidates;
     std::string history;
@@ -290,6 +289,7 @@ class WebArbiter final : public Supervisor {
     winner.evidence["merged"] = std::move(merged);
     winner.evidence["default_winner"] = bracket.default_winner;
     winner.evidence["principles_missing"] = account.principles_missing;
+    account.turnout.tell(winner.evidence);
     winner.cost = account.cost;
     opinion.labels.push_back(std::move(winner));
     Label reward{.name = "reward"};
@@ -306,6 +306,7 @@ class WebArbiter final : public Supervisor {
     if (pairs > 0) pairwise.value = static_cast<double>(wins) / pairs;
     pairwise.evidence["wins"] = wins;
     pairwise.evidence["pairs"] = pairs;
+    account.turnout.tell(pairwise.evidence);
     pairwise.cost = account.cost;
     opinion.labels.push_back(std::move(pairwise));
     Label bon{.name = "bon"};

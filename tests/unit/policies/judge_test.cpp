@@ -63,7 +63,7 @@ std::optional<int> parse_number(const JudgeReply& said) {
   return std::stoi(reply);
 }
 
-Result<Verdict<int>> ask(Judge& judge, JudgeQuestion asked) {
+Verdict<int> ask(Judge& judge, JudgeQuestion asked) {
   std::function<std::optional<int>(const JudgeReply&)> parse = parse_number;
   return await(judge.ask<int>(std::move(asked), parse));
 }
@@ -72,11 +72,11 @@ TEST(Judge, TriesAgainWarmerWhenTheReplyDoesNotParse) {
   auto model = std::make_shared<FakeModel>(std::vector<std::string>{"hm", "7"});
   Judge judge(model);
   auto verdict = ask(judge, question());
-  ASSERT_TRUE(verdict);
-  EXPECT_EQ(verdict->value, 7);
-  EXPECT_EQ(verdict->tries, 2);
-  EXPECT_EQ(verdict->cost.model_calls, 2);
-  EXPECT_EQ(verdict->cost.prompt_tokens, 20);
+  ASSERT_FALSE(verdict.failure);
+  EXPECT_EQ(verdict.value, 7);
+  EXPECT_EQ(verdict.tries, 2);
+  EXPECT_EQ(verdict.cost.model_calls, 2);
+  EXPECT_EQ(verdict.cost.prompt_tokens, 20);
   EXPECT_EQ(model->temperatures, (std::vector<double>{0.0, 0.3}));
 }
 
@@ -86,8 +86,23 @@ TEST(Judge, IsTooSlowBehindItsOwnEnd) {
   JudgeQuestion asked = question();
   asked.until = std::chrono::steady_clock::now() + 50ms;
   auto verdict = ask(judge, asked);
-  ASSERT_FALSE(verdict);
-  EXPECT_EQ(verdict.error().kind, ErrorKind::timeout);
+  ASSERT_TRUE(verdict.failure);
+  EXPECT_EQ(verdict.failure->kind, ErrorKind::timeout);
+}
+
+TEST(Judge, CountsWhatWasSpentBeforeItWasTooSlow) {
+  auto model = std::make_shared<FakeModel>(std::vector<std::string>{"hm"}, 200ms);
+  Judge judge(model);
+  JudgeQuestion asked = question();
+  asked.until = std::chrono::steady_clock::now() + 300ms;
+  auto verdict = ask(judge, asked);
+  ASSERT_TRUE(verdict.failure);
+  EXPECT_EQ(verdict.cost.model_calls, 2);
+  EXPECT_EQ(verdict.cost.prompt_tokens, 10) << "of the try that was answered";
+  EXPECT_GE(verdict.cost.wall_ms, 290);
+  JudgeQuestion late = question("another");
+  late.until = std::chrono::steady_clock::now();
+  EXPECT_EQ(ask(judge, late).cost.model_calls, 0) << "nobody was asked";
 }
 
 TEST(Judge, IsNotSlowWhereItsServerFailsAllTries) {
@@ -97,9 +112,9 @@ TEST(Judge, IsNotSlowWhereItsServerFailsAllTries) {
   JudgeQuestion asked = question();
   asked.until = std::chrono::steady_clock::now() + 50ms;
   auto verdict = ask(judge, asked);
-  ASSERT_FALSE(verdict);
-  EXPECT_EQ(verdict.error().kind, ErrorKind::unavailable);
-  EXPECT_EQ(verdict.error().message, "judge: it answered 500; no answer before the deadline");
+  ASSERT_TRUE(verdict.failure);
+  EXPECT_EQ(verdict.failure->kind, ErrorKind::unavailable);
+  EXPECT_EQ(verdict.failure->message, "judge: it answered 500; no answer before the deadline");
 }
 
 TEST(BehindSections, IsWhatAReplySaysWhenItHasReasoned) {
@@ -116,20 +131,20 @@ TEST(Judge, AReplyWithoutAVerdictIsData) {
   auto model = std::make_shared<FakeModel>(std::vector<std::string>{"no idea"});
   Judge judge(model);
   auto verdict = ask(judge, question());
-  ASSERT_TRUE(verdict);
-  EXPECT_EQ(verdict->value, std::nullopt);
-  EXPECT_EQ(verdict->reply, "no idea");
+  ASSERT_FALSE(verdict.failure);
+  EXPECT_EQ(verdict.value, std::nullopt);
+  EXPECT_EQ(verdict.reply, "no idea");
   EXPECT_EQ(model->calls, 2U);
 }
 
 TEST(Judge, AsksAnEqualQuestionOnce) {
   auto model = std::make_shared<FakeModel>(std::vector<std::string>{"1", "2"});
   Judge judge(model);
-  EXPECT_EQ(ask(judge, question())->value, 1);
+  EXPECT_EQ(ask(judge, question()).value, 1);
   auto again = ask(judge, question());
-  EXPECT_EQ(again->value, 1);
-  EXPECT_EQ(again->cost.model_calls, 1) << "the record does not depend on who came first";
-  EXPECT_EQ(ask(judge, question("another"))->value, 2);
+  EXPECT_EQ(again.value, 1);
+  EXPECT_EQ(again.cost.model_calls, 1) << "the record does not depend on who came first";
+  EXPECT_EQ(ask(judge, question("another")).value, 2);
   EXPECT_EQ(model->calls, 2U);
 }
 
@@ -137,10 +152,10 @@ TEST(Judge, FliesOnceForManyAtTheSameTime) {
   auto model = std::make_shared<FakeModel>(std::vector<std::string>{"5"}, 20ms);
   Judge judge(model);
   std::function<std::optional<int>(const JudgeReply&)> parse = parse_number;
-  std::vector<Async<Result<Verdict<int>>>> asks;
+  std::vector<Async<Verdict<int>>> asks;
   for (int i = 0; i < 50; ++i) asks.push_back(judge.ask<int>(question(), parse));
   auto verdicts = await(gather(std::move(asks)));
-  for (const auto& verdict : verdicts) EXPECT_EQ(verdict->value, 5);
+  for (const auto& verdict : verdicts) EXPECT_EQ(verdict.value, 5);
   EXPECT_EQ(model->calls, 1U);
 }
 
@@ -149,18 +164,23 @@ TEST(Judge, ForgetsAFailure) {
   model->fail_next = true;
   Judge judge(model);
   auto failed = ask(judge, question());
-  ASSERT_FALSE(failed);
-  EXPECT_EQ(failed.error().message, "judge: gone");
-  EXPECT_EQ(ask(judge, question())->value, 3);
+  ASSERT_TRUE(failed.failure);
+  EXPECT_EQ(failed.failure->message, "judge: gone");
+  EXPECT_EQ(ask(judge, question()).value, 3);
+}
+
+Async<Result<int>> ask_once(std::shared_ptr<Judge> judge) {
+  std::function<std::optional<int>(const JudgeReply&)> parse = parse_number;
+  auto verdict = co_await judge->ask<int>(question(), parse);
+  co_return verdict.value.value_or(-1);
 }
 
 Async<int> ask_and_give_up(std::shared_ptr<Judge> judge) {
-  std::function<std::optional<int>(const JudgeReply&)> parse = parse_number;
-  auto first = judge->ask<int>(question(), parse);
+  auto first = ask_once(judge);
   auto cut = co_await with_deadline(std::move(first), 5ms, "judge");
   EXPECT_FALSE(cut);
-  auto second = co_await judge->ask<int>(question(), parse);
-  co_return second->value.value_or(-1);
+  auto second = co_await ask_once(judge);
+  co_return *second;
 }
 
 TEST(Judge, AnswersAfterTheFirstAskerWasCancelled) {
@@ -173,7 +193,7 @@ TEST(Judge, LeavesTheGrammarOutWhereTheModelHasNone) {
   Judge judge(model);
   auto asked = question();
   asked.grammar = "root ::= [0-9]";
-  ASSERT_TRUE(ask(judge, asked));
+  ASSERT_FALSE(ask(judge, asked).failure);
   EXPECT_EQ(model->grammars.at(0), "");
 }
 

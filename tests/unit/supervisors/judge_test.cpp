@@ -112,6 +112,39 @@ TEST(RubricJudge, HasNoScoreWhereItIsTooSlow) {
   EXPECT_FALSE(supervise(fixture.make("judge"), record));
   EXPECT_FALSE(find_label(record, "score")->value);
   EXPECT_EQ(find_label(record, "score")->verdict, "unparsable");
+  EXPECT_EQ(find_label(record, "score")->cost.model_calls, 1) << "it was asked";
+}
+
+TEST(RubricJudge, GoesByTheVotesThatCame) {
+  Fixture fixture;
+  int vote = 0;
+  auto model = std::make_shared<FakeModel>();
+  model->on_generate = [&vote](const GenerateRequest&) -> Result<Generation> {
+    if (++vote % 3 == 1) return unavailable("boom");
+    return Generation{.content = vote % 3 == 2 ? "<score>4</score>" : "<score>7</score>"};
+  };
+  fixture.models.set("judge", model);
+  Trajectory record = Record("r").say("x").get();
+  EXPECT_FALSE(supervise(fixture.make("judge:votes=3"), record));
+  const Label* score = find_label(record, "score");
+  ASSERT_TRUE(score);
+  EXPECT_EQ(score->value, 5.5);
+  EXPECT_EQ(score->cost.model_calls, 3);
+  EXPECT_EQ(json::serialize(score->evidence),
+            R"({"votes":[null,4E0,7E0],"votes_came":2,"votes_asked":3,"error":"judge: boom"})");
+}
+
+TEST(RubricJudge, FailsWhereNoVoteCame) {
+  Fixture fixture;
+  auto model = std::make_shared<FakeModel>();
+  model->on_generate = [](const GenerateRequest&) -> Result<Generation> {
+    return unavailable("boom");
+  };
+  fixture.models.set("judge", model);
+  Trajectory record = Record("r").say("x").get();
+  const auto failure = supervise(fixture.make("judge:votes=3"), record);
+  ASSERT_TRUE(failure);
+  EXPECT_EQ(failure->message, "judge: boom");
 }
 
 TEST(RubricJudge, KnowsWhereABlockEnds) {

@@ -281,6 +281,29 @@ TEST(WebArbiter, LetsASlowJudgeHaveNoVerdictBeforeTheHookEnds) {
   Trajectory record = with_candidates(five()).get();
   EXPECT_FALSE(supervise(fixture.make("webarbiter"), record));
   EXPECT_EQ(find_label(record, "winner", 0)->evidence.at("default_winner"), true);
+  EXPECT_EQ(find_label(record, "winner", 0)->evidence.at("votes_came"), 0);
+  EXPECT_GE(find_label(record, "winner", 0)->cost.model_calls, 4) << "of the first round";
+}
+
+TEST(WebArbiter, GoesByTheVoteThatCame) {
+  Fixture fixture;
+  auto model = std::make_shared<FakeModel>();
+  model->on_generate = [](const GenerateRequest& request) -> Result<Generation> {
+    if (shown_in(request.messages.back().text()).first == 0) return unavailable("boom");
+    return Generation{.content = "<criteria>c</criteria><answer>Response 1</answer>"};
+  };
+  fixture.models.set("judge", model);
+  Trajectory record = with_candidates({calling("c0"), calling("c1")}).get();
+  EXPECT_FALSE(supervise(fixture.make("webarbiter"), record));
+  const Label* winner = find_label(record, "winner", 0);
+  ASSERT_TRUE(winner);
+  EXPECT_EQ(winner->value, 1);
+  EXPECT_EQ(json::serialize(winner->evidence.at("bracket")),
+            R"([{"a":0,"b":1,"verdicts":[null,1],"winner":1}])");
+  EXPECT_EQ(winner->evidence.at("votes_came"), 1);
+  EXPECT_EQ(winner->evidence.at("votes_asked"), 2);
+  EXPECT_EQ(winner->evidence.at("error"), "judge: boom");
+  EXPECT_EQ(winner->cost.model_calls, 2);
 }
 
 TEST(WebArbiter, EscalatesAnUnsureWinnerThatThenMeetsNoAction) {
