@@ -152,7 +152,7 @@ Async<Labeller::Labelled> Labeller::label(std::vector<Trajectory> members) const
     summarise_scores(member);
   }
   for (const auto& instance : supervisors_) {
-    if (!instance.supervisor->has_on_group() || !instance.looks_at(members[0])) continue;
+    if (!instance.supervisor->has_on_group()) continue;
     auto answer = co_await label_group_with(instance, &members, deadline_);
     if (answer.failure)
       labelled.failures.push_back({"group " + members[0].group(), std::move(*answer.failure)});

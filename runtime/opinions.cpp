@@ -174,7 +174,6 @@ Async<GroupAnswer> ask_supervisor_of_group(SupervisorInstance instance, Group gr
   GroupAnswer answer;
   answer.members.resize(group.size());
   if (group.empty() || !instance.supervisor->has_on_group()) co_return answer;
-  if (!instance.looks_at(*group.front())) co_return answer;
   const auto started = std::chrono::steady_clock::now();
   const std::string what = instance.alias + " on_group";
   Async<Result<std::vector<MemberOpinion>>> work = instance.supervisor->on_group(group);
@@ -271,6 +270,7 @@ Async<GroupAnswer> label_group_with(SupervisorInstance instance, std::vector<Tra
   Group group;
   std::vector<std::size_t> taken;
   for (std::size_t i = 0; i < members->size(); ++i) {
+    if (!instance.looks_at((*members)[i])) continue;
     if (!ended_by_policy((*members)[i].outcome)) {
       // What an older look at this group may have put there was no judgement either.
       if (auto& tokens = (*members)[i].tokens) tokens->rewards = tokens->advantages = {};

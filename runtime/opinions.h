@@ -61,9 +61,9 @@ void summarise_scores(Turn& turn, int position, const std::vector<Label>& labels
 // Puts what a group hook said of one member into its record: labels, token values, scores.
 void add_member_opinion(Trajectory& trajectory, MemberOpinion opinion);
 
-// on_group over records, its opinions put into them. Left out of the group are members that not the
-// policy ended, and those in which an all_or_nothing supervisor failed. `members` outlives the
-// call.
+// on_group over records, its opinions put into them. Left out of the group are members that the
+// supervisor does not look at or that not the policy ended, and those in which an all_or_nothing
+// supervisor failed. `members` outlives the call.
 Async<GroupAnswer> label_group_with(SupervisorInstance instance, std::vector<Trajectory>* members,
                                     Milliseconds deadline);
 

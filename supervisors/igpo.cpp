@@ -98,10 +98,12 @@ class Igpo final : public Supervisor {
     co_return status;
   }
 
+  std::optional<std::string> lacks(const Trajectory& trajectory) const override {
+    if (!gold_of(trajectory).empty()) return std::nullopt;
+    return "task.gold.answers (a list with at least one answer that is not empty)";
+  }
+
   Status accepts(const Trajectory& trajectory) const override {
-    if (gold_of(trajectory).empty())
-      return bad_input(
-          "igpo needs task.gold.answers: a list with at least one answer that is not empty");
     if (auto prompt = rendered_prompt(trajectory, 0); !prompt) return std::move(prompt).error();
     if (!ended_by_policy(trajectory.outcome)) return {};  // it has no part in its group
     if (outcome_by_reward_ && !trajectory.outcome.reward)
@@ -114,8 +116,7 @@ class Igpo final : public Supervisor {
   Async<Result<Opinion>> on_turn(TrajectoryRef so_far) override {
     Opinion opinion;
     // A turn without a call may be the answer turn; on_finished knows.
-    if (so_far->turns.back()->assistant.tool_calls.empty() || gold_of(*so_far).empty())
-      co_return opinion;
+    if (so_far->turns.back()->assistant.tool_calls.empty()) co_return opinion;
     auto labels = co_await gain_of(so_far, so_far->turns.size() - 1);
     if (!labels) co_return std::move(labels).error();
     opinion.labels = std::move(*labels);
@@ -124,7 +125,6 @@ class Igpo final : public Supervisor {
 
   Async<Result<Opinion>> on_finished(TrajectoryRef whole) override {
     Opinion opinion;
-    if (gold_of(*whole).empty()) co_return opinion;
     if (!ended_by_policy(whole->outcome)) {
       opinion.labels.push_back(not_judged("outcome", whole->outcome));
       co_return opinion;
@@ -156,7 +156,6 @@ class Igpo final : public Supervisor {
   Async<Result<std::vector<MemberOpinion>>> on_group(Group group) override {
     std::vector<Entries> entries;
     for (const TrajectoryRef& member : group) {
-      if (gold_of(*member).empty()) co_return std::vector<MemberOpinion>(group.size());
       if (member->task_id != group[0]->task_id)
         co_return bad_input("group '" + group[0]->group() + "' mixes the tasks '" +
                             group[0]->task_id + "' and '" + member->task_id + "'");

@@ -9,6 +9,8 @@ Async<Result<void>> Supervisor::prepare() { co_return Result<void>{}; }
 
 Status Supervisor::accepts(const Trajectory&) const { return {}; }
 
+std::optional<std::string> Supervisor::lacks(const Trajectory&) const { return std::nullopt; }
+
 Async<Result<Opinion>> Supervisor::on_turn(TrajectoryRef) { co_return Opinion{}; }
 
 Async<Result<Opinion>> Supervisor::on_finished(TrajectoryRef) { co_return Opinion{}; }
@@ -21,10 +23,14 @@ Async<Result<std::vector<json::object>>> Deriver::finish() {
   co_return std::vector<json::object>{};
 }
 
-bool SupervisorInstance::looks_at(const Trajectory& trajectory) const {
+bool SupervisorInstance::is_meant_for(const Trajectory& trajectory) const {
   if (suites.empty()) return true;
   return trajectory.task && std::find(suites.begin(), suites.end(),
                                       shown_suite(trajectory.task->suite)) != suites.end();
+}
+
+bool SupervisorInstance::looks_at(const Trajectory& trajectory) const {
+  return is_meant_for(trajectory) && !supervisor->lacks(trajectory);
 }
 
 Result<SupervisorInstance> make_supervisor(const PluginUse& use,

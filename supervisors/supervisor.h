@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -74,6 +75,11 @@ class Supervisor {
   virtual Async<Result<void>> prepare();
   // A whole record is refused before any of it is labelled: `bad_input` ends `label` with 2.
   virtual Status accepts(const Trajectory& trajectory) const;
+  // What it cannot do without and this record has not ("task.gold.answers (...)"): such a record is
+  // none of its business, and keeps the labels that it has.
+  virtual std::optional<std::string> lacks(const Trajectory& trajectory) const;
+  // Why it has nothing to judge beside a run, where that is so: one clause, said before the run.
+  virtual std::optional<std::string> idle_in_runs() const { return std::nullopt; }
 
   // After each turn; the turn judged is so_far->turns.back(). Must not depend on later turns.
   virtual Async<Result<Opinion>> on_turn(TrajectoryRef so_far);
@@ -132,6 +138,8 @@ struct SupervisorInstance {
   SupervisorRef supervisor;
   std::vector<std::string> suites = {};  // only trajectories of these; empty: all
 
+  bool is_meant_for(const Trajectory& trajectory) const;  // by its suite
+  // One that it is meant for and that lacks nothing.
   bool looks_at(const Trajectory& trajectory) const;
 };
 Result<SupervisorInstance> make_supervisor(const PluginUse& use,

@@ -80,6 +80,7 @@ class Input {
   Input(const Input&) = delete;
   Input& operator=(const Input&) = delete;
 
+  const std::string& name() const { return shown_; }
   // Calls `each` with every record; the message of the first error names the place.
   Status read(const std::function<Status(Trajectory record)>& each) const {
     const std::string stem =
@@ -107,11 +108,49 @@ class Input {
   int copy_ = -1;  // of stdin
 };
 
-// What the first pass learns: how many members each group has.
+// Records that a supervisor passes by, because they lack what it needs.
+struct PassedBy {
+  std::size_t meant = 0;  // for it, by their suites
+  std::size_t count = 0;
+  std::string first, lacks;  // id of the first, and what it lacks
+};
+
+// What the first pass learns: how many members each group has, and who passes what by.
 struct Plan {
   std::unordered_map<std::string, std::size_t> members;
   std::size_t records = 0;
+  std::map<std::string, PassedBy> passed_by;  // by alias
 };
+
+void note_lacks(const Trajectory& record, const Labeller& labeller, Plan& plan) {
+  for (const auto& instance : labeller.supervisors()) {
+    if (!instance.is_meant_for(record)) continue;
+    PassedBy& passed = plan.passed_by[instance.alias];
+    ++passed.meant;
+    auto lacks = instance.supervisor->lacks(record);
+    if (!lacks || passed.count++ > 0) continue;
+    passed.first = record.id;
+    passed.lacks = std::move(*lacks);
+  }
+}
+
+// One that would pass everything by was meant for other records.
+Status someone_to_label(const Plan& plan) {
+  for (const auto& [alias, passed] : plan.passed_by)
+    if (passed.count > 0 && passed.count == passed.meant)
+      return bad_input(alias + " needs " + passed.lacks + ", which none of its trajectories has");
+  return {};
+}
+
+std::string passed_by_text(const Plan& plan) {
+  std::string text;
+  for (const auto& [alias, passed] : plan.passed_by)
+    if (passed.count > 0)
+      text += "proctor: " + alias + " passed by " +
+              plural(static_cast<std::int64_t>(passed.count), "trajectory", "trajectories") +
+              " without " + passed.lacks + ", the first is '" + passed.first + "'\n";
+  return text;
+}
 
 Result<Plan> check_all(const Input& input, const Labeller& labeller) {
   Plan plan;
@@ -120,6 +159,7 @@ Result<Plan> check_all(const Input& input, const Labeller& labeller) {
   std::unordered_map<std::string, std::string> task_of_group;
   auto status = input.read([&](const Trajectory& record) -> Status {
     if (auto accepted = labeller.accepts(record); !accepted) return accepted;
+    note_lacks(record, labeller, plan);
     ++plan.records;
     if (!ids.insert(record.id).second)
       return bad_input("the id '" + record.id + "' is that of an earlier record already");
@@ -134,6 +174,7 @@ Result<Plan> check_all(const Input& input, const Labeller& labeller) {
   });
   if (status && plan.records > 0) status = labeller.know_suites(suites);
   if (!status) return std::move(status).error();
+  if (auto some = someone_to_label(plan); !some) return std::move(some).error().in(input.name());
   return plan;
 }
 
@@ -413,6 +454,7 @@ Result<int> Labelling::run() {
   if (!out) return std::move(out).error();
 
   const std::size_t records = plan->records;
+  const std::string passed_by = passed_by_text(*plan);
   Pipeline pipeline(loop_, *labeller, *out, static_cast<std::size_t>(arguments_.jobs));
   Pipeline::Report report = pipeline.run(**input, std::move(*plan));
   if (!report.status) return std::move(report.status).error();
@@ -440,7 +482,7 @@ Result<int> Labelling::run() {
                                                                    : " was not written");
     std::cerr << ")";
   }
-  std::cerr << "\n";
+  std::cerr << "\n" << harmless(passed_by, true);
   if (report.interrupted) return 130;
   for (const auto& instance : labeller->supervisors())
     if (report.asked.contains(instance.alias) && !report.heard.contains(instance.alias))

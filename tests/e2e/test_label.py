@@ -108,6 +108,16 @@ def igpo():
     assert [label["name"] for label in broken["labels"]] == ["failed_supervision"]
     assert [label["evidence"]["n"] for label in good["labels"] if label["name"] == "advantage"] == [3, 3]
 
+    # Tasks without gold answers keep nobody else from being labelled.
+    bare = [trajectory(name, [("", "r1 first")], "y", group="bare", task="t2", gold=()) for name in ("x", "z")]
+    write("some.jsonl", [bare[0], *GROUP, bare[1]])
+    _, err = expect(0, "label", "some.jsonl", "--supervise", "igpo", *model, "--out", "some_out.jsonl", says="labelled 3 of 5")
+    assert ("igpo passed by 2 trajectories without task.gold.answers (a list with at least one answer that is not empty), "
+            "the first is 'x'") in err, err
+    some = read("some_out.jsonl")
+    assert not some[0]["labels"] and not some[4]["labels"]
+    assert values(some[1], "advantage") == values(records[0], "advantage")
+
     # No log-probabilities: exit 3 and nothing written.
     write("mute.jsonl", [{"content": "hello"}])
     expect(3, "label", "group.jsonl", "--supervise", "igpo", "--model", "scorer=script:mute.jsonl", "--out", "none.jsonl", says="needs_logprobs")
@@ -119,8 +129,9 @@ def bad_input():
     write("scorer.jsonl", SCORES)
     common = ["--model", "scorer=script:scorer.jsonl", "--out", "none.jsonl"]
     igpo = ["--supervise", "igpo", *common]
-    write("nogold.jsonl", [GROUP[0], trajectory("x", [("x", None)], "y", gold=("",))])
-    expect(2, "label", "nogold.jsonl", *igpo, says=["nogold.jsonl:2", "task.gold.answers"])
+    write("nogold.jsonl", [trajectory(name, [("x", None)], "y", gold=gold) for name, gold in (("x", ()), ("z", ("",)))])
+    expect(2, "label", "nogold.jsonl", *igpo, says="nogold.jsonl: igpo needs task.gold.answers (a list with at least one "
+           "answer that is not empty), which none of its trajectories has")
     write("tasks.jsonl", [GROUP[0], dict(GROUP[1], task_id="t2")])
     expect(2, "label", "tasks.jsonl", *igpo, says=["tasks.jsonl:2", "mixes the tasks"])
     write("broken.jsonl", [GROUP[0], "{\"id\": "])

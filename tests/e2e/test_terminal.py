@@ -282,9 +282,10 @@ def command_line(scratch):
                                                {"role": "assistant", "content": "y"}]}, {"messages": []}])
     refused(proctor("label", "chat.jsonl", "--from", "openai-messages", *label, cwd=scratch.path), 2,
             "chat.jsonl:2: ", "messages")
-    record = {"schema": "proctor.trajectory/1", "id": "a", "task_id": "a", "turns": []}
+    record = {"schema": "proctor.trajectory/1", "id": "a", "task_id": "a", "turns": [],
+              "task": {"gold": {"answers": ["x"]}}, "outcome": {"status": "answered"}}
     scratch.write("mixed.jsonl", [record])
-    refused(proctor("label", "mixed.jsonl", "--supervise", "igpo", "--model", "scorer=script:script.jsonl",
+    refused(proctor("label", "mixed.jsonl", "--supervise", "igpo:outcome=reward", "--model", "scorer=script:script.jsonl",
                     cwd=scratch.path), 2, "mixed.jsonl:1: ", "igpo:suites=NAME")
 
     # Lines of the configuration.

@@ -178,6 +178,19 @@ TEST(Igpo, LeavesOutOfTheGroupWhatAFailureOfOursEnded) {
   EXPECT_TRUE(fixture.make("igpo:outcome=reward").supervisor->accepts(failed.get()));
 }
 
+TEST(Igpo, LeavesOutOfTheGroupWhatHasNoGold) {
+  IgpoFixture fixture;
+  auto instance = fixture.make("igpo");
+  std::vector<Trajectory> members = fixture.group();
+  members.insert(members.begin(), Record("bare").call("", "a", "r1 first").get());
+  for (Trajectory& member : members) EXPECT_FALSE(supervise(instance, member));
+  EXPECT_FALSE(await(label_group_with(instance, &members, 10s)).failure);
+  EXPECT_TRUE(members[0].labels.empty());
+  const auto alone = fixture.labelled("igpo");
+  for (std::size_t i = 0; i < alone.size(); ++i)
+    EXPECT_EQ(values_of(members[i + 1], "advantage"), values_of(alone[i], "advantage"));
+}
+
 TEST(Igpo, TakesAThoughtThatTheTemplateOpenedForOpened) {
   IgpoFixture fixture;
   const auto verdict = [&](const std::string& said) {
@@ -264,14 +277,15 @@ TEST(Igpo, DiscountsFirstByTokenPosition) {
   expect_near(values_of(members[0], "advantage"), {.9, .55, .3});
 }
 
-TEST(Igpo, RefusesTokenlessRecordsAndMissingGold) {
+TEST(Igpo, RefusesTokenlessRecordsAndPassesMissingGoldBy) {
   IgpoFixture fixture;
   auto by_position = fixture.make("igpo:order=discount_first");
   EXPECT_FALSE(by_position.supervisor->accepts(r1().get()));
   auto plain = fixture.make("igpo");
   EXPECT_TRUE(plain.supervisor->accepts(r1().get()));
-  EXPECT_FALSE(plain.supervisor->accepts(Record("x").get()));
-  EXPECT_FALSE(plain.supervisor->accepts(Record("x").gold({" ", ""}).get()));
+  EXPECT_TRUE(plain.looks_at(r1().get()));
+  EXPECT_FALSE(plain.looks_at(Record("x").get()));
+  EXPECT_FALSE(plain.looks_at(Record("x").gold({" ", ""}).get()));
   EXPECT_FALSE(fixture.make("igpo:outcome=reward").supervisor->accepts(r1().get()));
 }
 
