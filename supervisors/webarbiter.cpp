@@ -118,6 +118,9 @@ class WebArbiter final : public Supervisor {
   }
 
   bool has_on_turn() const override { return true; }
+  std::optional<std::string> idle_in_runs() const override {
+    return "a run samples one action a turn, of which there is nothing to compare";
+  }
 
   Async<Result<void>> prepare() override {
     if (!judge_ || !judge_->model()) co_return missing("needs a judge: give --model judge=URI");

@@ -53,8 +53,17 @@ std::string next_try(const RunResult& result) {
   return ended < result.summary.errors() ? again + ", and " + grade : again;
 }
 
+// Before anything is paid for.
+void say_who_is_idle(const Assembly& assembly) {
+  for (const auto& instance : assembly.services().supervisors)
+    if (const auto why = instance.supervisor->idle_in_runs())
+      std::cerr << "proctor: " << instance.alias << " will label nothing in this run: " << *why
+                << "; it judges records that exist already (proctor label)\n";
+}
+
 // The directory as the user wrote it is what the hints name.
 Result<int> play(Assembly& assembly, const std::string& out, Start start, bool quiet) {
+  say_who_is_idle(assembly);
   auto line = std::make_shared<ProgressLine>();
   auto result = run_all(assembly, start, [line, quiet](const RunProgress& progress) {
     if (!quiet) line->show(progress);
@@ -84,10 +93,10 @@ Result<int> play(Assembly& assembly, const std::string& out, Start start, bool q
     std::cerr << plural(turns, "turn") +
                      " came without token counts (usage) and without token ids: "
                      "limits.tokens and limits.cost could not be held\n";
-  // One that failed had no say; that has been told.
+  // One that failed had no say, or could have none; that has been told.
   if (!result->interrupted && result->summary.failed_supervisions() == 0)
     for (const auto& instance : assembly.services().supervisors)
-      if (result->summary.has_turns_of(instance.suites) &&
+      if (!instance.supervisor->idle_in_runs() && result->summary.has_turns_of(instance.suites) &&
           !result->summary.labelled_by(instance.alias))
         std::cerr << labelled_nothing(instance.alias, instance.name);
   return exit_code_of(*result);
@@ -140,6 +149,7 @@ Result<int> run(RunArguments arguments) {
   auto assembly = Assembly::build(std::move(*config));
   if (!assembly) return std::move(assembly).error();
   if (arguments.dry_run) {
+    say_who_is_idle(**assembly);
     const json::object guess = estimate(**assembly);
     std::cout << (arguments.as_json ? json_text(guess) + "\n" : estimate_text(guess));
     return 0;

@@ -133,7 +133,12 @@ def values(inputs):
             "groundedprm", "no task belongs to the suite 'nope'")
     idle = proctor("run", good, "--set", "supervise=[webarbiter]", "--out", scratch("o23"))
     check_equal(idle.returncode, 0, "webarbiter without candidates: " + idle.stderr)
-    check("webarbiter labelled nothing" in idle.stderr, "one remark: " + idle.stderr)
+    dry = proctor("run", good, "--set", "supervise=[webarbiter]", "--dry-run")
+    check_equal(dry.returncode, 0, "webarbiter, --dry-run: " + dry.stderr)
+    for result in (idle, dry):
+        check_equal(result.stderr.count("webarbiter will label nothing in this run: a run samples one action a turn"), 1,
+                    "one sentence at the start: " + result.stderr)
+    check("labelled nothing" not in idle.stderr, "and no second one: " + idle.stderr)
 
 
 def servers(inputs):
