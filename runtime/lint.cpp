@@ -57,6 +57,36 @@ void check_turn_tokens(const TurnTokens& tokens, const std::string& path, Compla
   if (tokens.prompt_from < 0) wrong.add("{}.prompt_from is negative", path);
 }
 
+// --- times ---
+
+using Times = std::initializer_list<std::pair<const char*, double>>;
+
+void check_times(Times times, const std::string& path, Complaints& wrong) {
+  for (const auto& [name, value] : times)
+    if (value < 0) wrong.add("{}.{} is {}; a time is not negative", path, name, value);
+}
+
+double number_in(const json::object& object, const char* key) {
+  const auto* value = object.if_contains(key);
+  return value && value->is_number() ? value->to_number<double>() : 0;
+}
+
+void check_times_of(const Turn& turn, const std::string& path, Complaints& wrong) {
+  const Timing& timing = turn.timing;
+  check_times({{"model_ms", timing.model_ms},
+               {"queued_ms", number_in(timing.extra, "queued_ms")},
+               {"tools_ms", timing.tools_ms},
+               {"supervise_ms", timing.supervise_ms}},
+              path + ".timing", wrong);
+  for (std::size_t i = 0; i < turn.observations.size(); ++i) {
+    const Usage& usage = turn.observations[i].usage;
+    check_times({{"wall_ms", usage.wall_ms},
+                 {"cpu_ms", usage.cpu_ms},
+                 {"queued_ms", number_in(usage.extra, "queued_ms")}},
+                fmt::format("{}.observations[{}].usage", path, i), wrong);
+  }
+}
+
 // --- turns ---
 
 void check_calls(const Turn& turn, const std::string& path, bool last, Complaints& wrong) {
@@ -102,6 +132,7 @@ void check_turn(const Turn& turn, std::size_t place, bool last, Complaints& wron
   if (turn.index != static_cast<int>(place))
     wrong.add("{}.index is {}, expected {}", path, turn.index, place);
   check_calls(turn, path, last, wrong);
+  check_times_of(turn, path, wrong);
   if (turn.assistant.tokens)
     check_turn_tokens(*turn.assistant.tokens, path + ".assistant.tokens", wrong);
   if (turn.chosen && !turn.candidates)
@@ -200,6 +231,33 @@ void check_against_turns(const Tokens& tokens, const std::vector<TurnRef>& turns
     wrong.add("tokens.ids has {} ids, but the turns account for {}", tokens.ids.size(), at);
 }
 
+// What was spent, as far as the turns' ids show it. A prompt whose turn was not recorded is in
+// `usage` alone, and so are the turns that a branch shares with its parent.
+void check_usage(const Trajectory& whole, Complaints& wrong) {
+  const auto* given = whole.extra.if_contains("usage");
+  if (!given || !given->is_object()) return;
+  const json::object& usage = given->get_object();
+  check_times({{"wall_ms", number_in(usage, "wall_ms")}}, "usage", wrong);
+  if (whole.turns.empty() || whole.parent) return;
+  std::int64_t prompts = 0, sampled = 0;
+  for (const auto& turn : whole.turns) {
+    if (!turn->assistant.tokens) return;
+    const TurnTokens& tokens = *turn->assistant.tokens;
+    prompts += tokens.prompt_from + static_cast<std::int64_t>(tokens.prompt_ids.size());
+    sampled += static_cast<std::int64_t>(tokens.ids.size());
+  }
+  const auto counted = [&usage](const char* key) -> std::optional<std::int64_t> {
+    const auto* value = usage.if_contains(key);
+    return value && value->is_int64() ? std::optional(value->get_int64()) : std::nullopt;
+  };
+  if (const auto count = counted("prompt_tokens"); count && *count < prompts)
+    wrong.add("usage.prompt_tokens is {}, but the turns' prompts have {} ids", *count, prompts);
+  const std::int64_t wasted = counted("wasted_tokens").value_or(0);
+  if (const auto count = counted("completion_tokens"); count && *count - wasted != sampled)
+    wrong.add("usage.completion_tokens is {}{}, but the turns have {} sampled ids", *count,
+              wasted > 0 ? fmt::format(" ({} of them wasted)", wasted) : "", sampled);
+}
+
 // --- labels, scores and the rest ---
 
 void check_label(const Label& label, std::size_t place, const Trajectory& whole,
@@ -207,6 +265,7 @@ void check_label(const Label& label, std::size_t place, const Trajectory& whole,
   const std::string path = fmt::format("labels[{}]", place);
   if (label.supervisor.empty()) wrong.add("{}.supervisor is empty", path);
   if (const auto what = wrong_with(label, whole)) wrong.add("{}: {}", path, *what);
+  check_times({{"wall_ms", label.cost.wall_ms}}, path + ".cost", wrong);
 }
 
 // The turns' scores sum up the labels. Null is no score.
@@ -277,6 +336,7 @@ std::vector<std::string> complaints_of(const Trajectory& trajectory, std::size_t
     check_each_token(*trajectory.tokens, trajectory.turns.size(), wrong);
     if (!wrong.enough()) check_against_turns(*trajectory.tokens, trajectory.turns, wrong);
   }
+  if (!wrong.enough()) check_usage(trajectory, wrong);
   for (std::size_t i = 0; i < trajectory.labels.size() && !wrong.enough(); ++i)
     check_label(trajectory.labels[i], i, trajectory, wrong);
   for (std::size_t i = 0; i < trajectory.turns.size() && !wrong.enough(); ++i)

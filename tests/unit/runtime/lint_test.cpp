@@ -204,6 +204,57 @@ TEST(Lint, ChecksLabels) {
   EXPECT_EQ(labelled([](Label& label) { label.supervisor = ""; }), "labels[0].supervisor is empty");
 }
 
+TEST(Lint, HoldsTheCountsOfUsageAgainstTheIds) {
+  const auto spent = [](json::object usage) {
+    return complaint([&usage](Trajectory& whole) { whole.extra["usage"] = std::move(usage); });
+  };
+  // Prompts of 3 and 6 ids, 2 and 1 sampled.
+  EXPECT_EQ(spent({{"prompt_tokens", 9}, {"completion_tokens", 3}}), "nothing");
+  EXPECT_EQ(spent({{"prompt_tokens", 20}, {"completion_tokens", 8}, {"wasted_tokens", 5}}),
+            "nothing")
+      << "a turn that was not recorded";
+  EXPECT_EQ(spent({{"cost", 1}}), "nothing");
+  EXPECT_EQ(spent({{"prompt_tokens", 8}}),
+            "usage.prompt_tokens is 8, but the turns' prompts have 9 ids");
+  EXPECT_EQ(spent({{"completion_tokens", 2}}),
+            "usage.completion_tokens is 2, but the turns have 3 sampled ids");
+  EXPECT_EQ(spent({{"completion_tokens", 9}, {"wasted_tokens", 5}}),
+            "usage.completion_tokens is 9 (5 of them wasted), but the turns have 3 sampled ids");
+  EXPECT_EQ(complaint([](Trajectory& whole) {
+              whole.extra["usage"] = {{"completion_tokens", 2}};
+              whole.tokens.reset();
+              edit_turn(whole, 0, [](Turn& turn) { turn.assistant.tokens.reset(); });
+            }),
+            "nothing")
+      << "not all ids are known";
+}
+
+TEST(Lint, SeesNegativeTimes) {
+  EXPECT_EQ(complaint([](Trajectory& whole) {
+              edit_turn(whole, 1, [](Turn& turn) { turn.timing.model_ms = -1; });
+            }),
+            "turns[1].timing.model_ms is -1; a time is not negative");
+  EXPECT_EQ(complaint([](Trajectory& whole) {
+              edit_turn(whole, 0, [](Turn& turn) { turn.timing.extra["queued_ms"] = -0.5; });
+            }),
+            "turns[0].timing.queued_ms is -0.5; a time is not negative");
+  EXPECT_EQ(complaint([](Trajectory& whole) {
+              edit_turn(whole, 0, [](Turn& turn) {
+                turn.observations.resize(1);
+                turn.observations[0].usage.wall_ms = -2;
+              });
+            }),
+            "turns[0].observations[0].usage.wall_ms is -2; a time is not negative");
+  EXPECT_EQ(complaint([](Trajectory& whole) { whole.extra["usage"] = {{"wall_ms", -3}}; }),
+            "usage.wall_ms is -3; a time is not negative");
+  EXPECT_EQ(complaint([](Trajectory& whole) {
+              whole.labels = {make_label("judge", 0, 1)};
+              whole.labels[0].cost.wall_ms = -4;
+              summarise_scores(whole);
+            }),
+            "labels[0].cost.wall_ms is -4; a time is not negative");
+}
+
 TEST(Lint, HoldsScoresAgainstTheLabels) {
   const auto scored = [](const std::function<void(Turn&)>& edit) {
     return complaint([&edit](Trajectory& whole) {
