@@ -6,7 +6,7 @@
 namespace proctor {
 namespace {
 
-// As the contract has it: bytes that are no UTF-8 become U+FFFD.
+// As the contract has it: bytes that are no UTF-8 become U+FFFD, and `replaced` names the streams.
 std::string valid_utf8(std::string_view text) {
   std::string valid;
   valid.reserve(text.size());
@@ -61,6 +61,10 @@ json::object to_json(const Execution& execution) {
   if (execution.exit_code) record["exit_code"] = *execution.exit_code;
   if (execution.signal) record["signal"] = *execution.signal;
   if (!execution.error.empty()) record["error"] = execution.error;
+  json::array replaced;
+  if (!is_utf8(execution.out)) replaced.emplace_back("stdout");
+  if (!is_utf8(execution.err)) replaced.emplace_back("stderr");
+  if (!replaced.empty()) record["replaced"] = std::move(replaced);
   return record;
 }
 

@@ -103,7 +103,10 @@ TEST(ExecutionRecord, IsTheContracts) {
     "files":{"f":"AAE="},
     "usage":{"wall_ms":1.5,"cpu_ms":0.5,"peak_memory_bytes":4096,"peak_processes":2},
     "isolation":{"level":"reduced","active":["seccomp"],
-      "missing":[{"layer":"pid","why":"refused","remedy":"allow it"}]},"denied":[]})"));
+      "missing":[{"layer":"pid","why":"refused","remedy":"allow it"}]},"denied":[],
+    "replaced":["stdout"]})"));
+  execution.out = "\xc3\xa9\xef\xbf\xbd";  // printed so by the program itself
+  EXPECT_FALSE(to_json(execution).contains("replaced"));
 }
 
 TEST(Base64, GoesThereAndBack) {
