@@ -1,8 +1,6 @@
 // Names to things. Each step complains in the words of the configuration.
 #include "runtime/assembly.h"
 
-#include <fnmatch.h>
-
 #include <algorithm>
 #include <any>
 #include <filesystem>
@@ -12,6 +10,7 @@
 #include "runtime/core/determinism.h"
 #include "runtime/core/nursery.h"
 #include "runtime/core/open_files.h"
+#include "runtime/filter.h"
 
 namespace proctor {
 namespace {
@@ -23,30 +22,6 @@ json::object usage_json(const Limiter::Usage& usage) {
           {"capacity", usage.capacity},
           {"acquired", usage.acquired},
           {"waited_ms", to_ms(usage.waited)}};
-}
-
-// The value of a dotted path in the task's record, as text.
-std::string text_at(const json::object& task, const std::string& path) {
-  const json::value* at = nullptr;
-  const json::object* object = &task;
-  for (std::size_t start = 0; start <= path.size();) {
-    const std::size_t end = std::min(path.find('.', start), path.size());
-    at = object ? object->if_contains(path.substr(start, end - start)) : nullptr;
-    if (!at) return "";
-    object = at->if_object();
-    start = end + 1;
-  }
-  if (at->is_null()) return "";
-  return at->is_string() ? std::string(at->get_string()) : json::serialize(*at);
-}
-
-void add_fields(const json::object& object, const std::string& above,
-                std::set<std::string>& fields) {
-  for (const auto& pair : object) {
-    const std::string path = above + std::string(pair.key());
-    fields.insert(path);
-    if (const auto* below = pair.value().if_object()) add_fields(*below, path + ".", fields);
-  }
 }
 
 // A tool under the name that `as` gave it, with a state of its own.
@@ -83,49 +58,6 @@ Async<void> say_that_it_waits() {
 }
 
 }  // namespace
-
-Result<std::vector<TaskRef>> filter_tasks(const std::vector<TaskRef>& tasks,
-                                          const std::string& expression) {
-  struct Condition {
-    std::string path, pattern;
-    bool negated;
-  };
-  std::vector<Condition> conditions;
-  for (std::size_t start = 0; start < expression.size();) {
-    const std::size_t end = std::min(expression.find(',', start), expression.size());
-    const std::string part = expression.substr(start, end - start);
-    const std::size_t equals = part.find('=');
-    const bool nameless = equals == 0 || (equals == 1 && part[0] == '!');
-    if (equals == std::string::npos || nameless)
-      return bad_input("--filter " + expression +
-                       ": expected PATH=VALUE or PATH!=VALUE, e.g. "
-                       "suite=qa,metadata.hops=2");
-    const bool negated = part[equals - 1] == '!';
-    Condition condition{part.substr(0, equals - (negated ? 1 : 0)), part.substr(equals + 1),
-                        negated};
-    if (condition.path == "suite") condition.pattern = shown_suite(condition.pattern);
-    conditions.push_back(std::move(condition));
-    start = end + 1;
-  }
-  std::vector<TaskRef> kept;
-  std::set<std::string> fields;  // of all tasks, dotted
-  for (const auto& task : tasks) {
-    json::object record = to_json(*task);
-    record["suite"] = shown_suite(task->suite);
-    add_fields(record, "", fields);
-    const bool all = std::all_of(conditions.begin(), conditions.end(), [&](const auto& condition) {
-      const bool matches =
-          ::fnmatch(condition.pattern.c_str(), text_at(record, condition.path).c_str(), 0) == 0;
-      return matches != condition.negated;
-    });
-    if (all) kept.push_back(task);
-  }
-  for (const auto& condition : conditions)
-    if (!fields.contains(condition.path))
-      return bad_input("--filter " + expression + ": no task has a field '" + condition.path + "'" +
-                       nearest_hint(condition.path, {fields.begin(), fields.end()}));
-  return kept;
-}
 
 Result<std::unique_ptr<Assembly>> Assembly::build(RunConfig config) {
   if (auto enough = need_open_files(kFilesOfRun, "a run needs"); !enough) return enough.error();
@@ -166,7 +98,7 @@ Status Assembly::build_tasks() {
   if (!config_.filter.empty()) {
     auto kept = filter_tasks(tasks_, config_.filter);
     if (!kept) return std::move(kept).error();
-    if (kept->empty()) return bad_input("--filter " + config_.filter + ": matches no task");
+    if (kept->empty()) return bad_input("--filter '" + config_.filter + "': matches no task");
     tasks_ = std::move(*kept);
   }
   if (config_.limit > 0) {

@@ -71,9 +71,4 @@ class Assembly {
   RolloutServices services_;
 };
 
-// "suite=qa,id=foldoc-*,metadata.hops!=2": conditions joined by commas, all must hold; `*` stands
-// for any text. `bad_input` when it is none.
-Result<std::vector<TaskRef>> filter_tasks(const std::vector<TaskRef>& tasks,
-                                          const std::string& expression);
-
 }  // namespace proctor

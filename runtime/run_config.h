@@ -58,7 +58,7 @@ struct RunConfig {
   int io_threads = 1;
   std::size_t sandbox_slots = 0;
   int limit = 0;       // only the first N tasks of each suite; 0: all
-  std::string filter;  // only the tasks that match (runtime/assembly.h)
+  std::string filter;  // only the tasks that match (runtime/filter.h)
 
   // Bad input, and what is missing, gets the file and line of what asked for it.
   Error located(const std::string& json_path, Error error) const;

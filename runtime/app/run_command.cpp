@@ -10,6 +10,7 @@
 #include "runtime/app/progress.h"
 #include "runtime/app/summary_text.h"
 #include "runtime/core/record_writer.h"
+#include "runtime/core/text.h"
 #include "runtime/core/text_table.h"
 #include "runtime/estimate.h"
 #include "runtime/run.h"
@@ -23,7 +24,7 @@ struct RunArguments {
   std::string config;
   RunOverrides overrides;
   int limit = 0;
-  std::string filter;
+  std::vector<std::string> filters;
   bool dry_run = false;
   bool as_json = false;
   bool quiet = false;
@@ -136,10 +137,10 @@ Result<int> run(RunArguments arguments) {
   if (!config) return std::move(config).error();
   // What resume needs beyond the file: which of the tasks were chosen.
   if (arguments.limit > 0) config->source.get_object()["limit"] = arguments.limit;
-  if (!arguments.filter.empty())
-    config->source.get_object()["filter"] = json::string(arguments.filter);
+  const std::string filter = joined(arguments.filters, ",");
+  if (!filter.empty()) config->source.get_object()["filter"] = json::string(filter);
   config->limit = arguments.limit > 0 ? arguments.limit : config->limit;
-  if (!arguments.filter.empty()) config->filter = arguments.filter;
+  if (!filter.empty()) config->filter = filter;
   const bool elsewhere = !config->directory.empty();
   if (auto there = go_to_directory(*config); !there) return std::move(there).error();
   if (config->out.empty() && !arguments.dry_run) config->out = free_directory(arguments.config);
@@ -204,8 +205,13 @@ std::function<Result<int>()> set_up_run(CLI::App& command) {
       ->take_all();
   command.add_option("--limit", arguments->limit, "only the first N tasks of each suite")
       ->check(CLI::Range(1, std::numeric_limits<int>::max()));
-  command.add_option("--filter", arguments->filter, "only tasks that match, e.g. suite=qa,id=*-1")
-      ->check(not_empty());
+  command
+      .add_option("--filter", arguments->filters,
+                  "only these tasks, as suite=qa,id=foldoc-*, metadata.hops>=2; several must all "
+                  "hold")
+      ->check(not_empty())
+      ->allow_extra_args(false)
+      ->take_all();
   command.add_flag("--dry-run", arguments->dry_run,
                    "estimate the policy's tokens, time and cost; run nothing");
   command.add_flag("--json", arguments->as_json, "with --dry-run: one JSON object on stdout")

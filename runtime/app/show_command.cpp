@@ -16,8 +16,8 @@
 #include "runtime/core/config.h"
 #include "runtime/core/record_writer.h"
 #include "runtime/core/text_table.h"
+#include "runtime/filter.h"
 #include "runtime/record_source.h"
-#include "runtime/row_filter.h"
 #include "runtime/store.h"
 #include "runtime/store_columns.h"
 #include "runtime/summary.h"
@@ -290,8 +290,8 @@ std::function<Result<int>()> set_up_show(CLI::App& command) {
       ->check(CLI::Range(0, std::numeric_limits<int>::max()));
   command
       .add_option("--filter", arguments->filters,
-                  "only these, as status=answered, correct=false, reward<0.5, turns>=3, "
-                  "suite=qa, task=ID; several must all hold")
+                  "only these, as status=answered,correct=false, reward<0.5, turns>=3, "
+                  "suite=qa, task=foldoc-*; several must all hold")
       ->allow_extra_args(false)
       ->take_all();
   command.add_flag("--json", arguments->as_json, "for machines: one JSON object on stdout");

@@ -63,7 +63,7 @@ def command_line(inputs):
             "prlcoder")
     check_equal(proctor("run").returncode, 2, "run without a config")
     check_equal(proctor("rnu").returncode, 2, "an unknown command")
-    refused(proctor("run", good, "--filter", "suite", "--out", scratch("o9")), 2, "PATH=VALUE")
+    refused(proctor("run", good, "--filter", "suite", "--out", scratch("o9")), 2, "FIELD=VALUE")
     refused(proctor("run", good, "--filter", "id=zzz", "--out", scratch("o10")), 2, "no task")
 
 

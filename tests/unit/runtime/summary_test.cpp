@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "runtime/row_filter.h"
+#include "runtime/filter.h"
 #include "runtime/store_columns.h"
 
 namespace proctor {
@@ -110,6 +110,47 @@ TEST(RowFilter, KeepsWhatFitsEveryCondition) {
   EXPECT_FALSE(keeps({"task!=b"}, failed));
 }
 
+TEST(RowFilter, TakesPatternsAndCommasAsTasksDo) {
+  auto given = row("foldoc-1", 1, "answered", 0.5, true);
+  EXPECT_TRUE(keeps({"task=foldoc-*,status=answered", "turns!=9"}, given));
+  EXPECT_FALSE(keeps({"task=foldoc-*,status=error"}, given));
+  EXPECT_TRUE(keeps({"id=foldoc-*"}, given)) << "a task's id, as `run` takes it";
+  EXPECT_TRUE(keeps({"status=answ*"}, given));
+  given.task_id = "a,b[1]";
+  EXPECT_TRUE(keeps({"task=a\\,b[1]"}, given)) << "a backslash before a comma";
+}
+
+TEST(TaskFilter, SpeaksAsTheFilterOfTrajectoriesDoes) {
+  const auto task = [](const std::string& id, json::object metadata) {
+    Task made;
+    made.id = id;
+    made.prompt = "x";
+    made.metadata = std::move(metadata);
+    return std::make_shared<const Task>(std::move(made));
+  };
+  const std::vector<TaskRef> tasks{task("a-1", {{"hops", 1}, {"p", 0.5}}),
+                                   task("a-2", {{"hops", 2}}), task("b", {{"hops", 10}})};
+  const auto kept = [&](const std::string& text) {
+    auto found = filter_tasks(tasks, text);
+    if (!found) return found.error().message;
+    std::string ids;
+    for (const auto& each : *found) ids += each->id + " ";
+    return ids;
+  };
+  EXPECT_EQ(kept("id=a-*,metadata.hops!=2"), "a-1 ");
+  EXPECT_EQ(kept("metadata.hops>=2"), "a-2 b ");
+  EXPECT_EQ(kept("metadata.hops=1*"), "a-1 b ");
+  EXPECT_EQ(kept("metadata.p=0.50"), "a-1 ");
+  EXPECT_EQ(kept("metadata.p<1"), "a-1 ") << "no value is not a small one";
+  EXPECT_EQ(kept("task=b,suite=tasks"), "b ");
+  EXPECT_EQ(kept("metadata.hosp=1"),
+            "--filter 'metadata.hosp=1': unknown field 'metadata.hosp': did you mean "
+            "'metadata.hops'?");
+  EXPECT_EQ(kept("metadata.hops>two"), "--filter 'metadata.hops>two': 'two' is no number");
+  EXPECT_EQ(kept("id<b"), "--filter 'id<b': 'id' takes = and != only");
+  EXPECT_EQ(kept("suite"), "--filter 'suite': expected FIELD=VALUE, or !=, <, <=, >, >=");
+}
+
 TEST(RowFilter, CallsTheSuiteOfTasksWithoutOneAsTheTableDoes) {
   auto given = row("a", 1, "answered", 0.5, true);
   given.suite = "";
@@ -124,7 +165,7 @@ TEST(RowFilter, SaysWhatIsWrongWithACondition) {
     auto filter = RowFilter::parse({text});
     return filter ? "fine" : filter.error().message;
   };
-  EXPECT_EQ(message("answered"), "--filter 'answered': expected COLUMN=VALUE, or !=, <, <=, >, >=");
+  EXPECT_EQ(message("answered"), "--filter 'answered': expected FIELD=VALUE, or !=, <, <=, >, >=");
   EXPECT_EQ(message("reward=much"), "--filter 'reward=much': 'much' is no number");
   EXPECT_EQ(message("status<answered"), "--filter 'status<answered': 'status' takes = and != only");
   EXPECT_EQ(message("status=answred"),
@@ -134,7 +175,7 @@ TEST(RowFilter, SaysWhatIsWrongWithACondition) {
   for (const char* word : {"unfinished", "answered", "max_turns", "max_tokens", "context_full",
                            "stopped", "error", "cancelled"})
     EXPECT_EQ(message("status=" + std::string(word)), "fine");
-  EXPECT_EQ(message("statsu=error").find("--filter 'statsu=error': unknown column 'statsu'"), 0u);
+  EXPECT_EQ(message("statsu=error").find("--filter 'statsu=error': unknown field 'statsu'"), 0u);
 }
 
 TEST(Summary, ShareOfSamplesGoesByTasks) {
