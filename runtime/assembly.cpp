@@ -6,10 +6,13 @@
 #include <filesystem>
 #include <iostream>
 #include <set>
+#include <thread>
 
 #include "runtime/core/determinism.h"
 #include "runtime/core/nursery.h"
 #include "runtime/core/open_files.h"
+#include "runtime/core/text.h"
+#include "runtime/core/text_table.h"
 #include "runtime/filter.h"
 
 namespace proctor {
@@ -72,7 +75,9 @@ Result<std::unique_ptr<Assembly>> Assembly::build(RunConfig config) {
   if (auto status = a.build_tasks(); !status) return status.error();
   if (auto status = a.check_format(); !status) return status.error();
   if (auto status = a.build_models(); !status) return status.error();
-  SandboxConfig sandbox{.slots = a.config_.sandbox_slots, .strict = a.config_.strict};
+  SandboxConfig sandbox{.slots = a.config_.sandbox_slots,
+                        .strict = a.config_.strict,
+                        .other_files = a.files_besides_sandbox()};
   // Where no program can be run safely, a run that runs none still can be made; whoever misses the
   // sandbox then fails, and why there is none is what the user needs to read.
   auto pool = make_sandbox_pool(sandbox);
@@ -85,6 +90,49 @@ Result<std::unique_ptr<Assembly>> Assembly::build(RunConfig config) {
   if (built) return assembly;
   const bool misses_it = !pool && built.error().kind == ErrorKind::missing;
   return misses_it ? std::move(pool).error() : std::move(built).error();
+}
+
+// A server's connections grow with the limit: where it is too low for a program at a time, these
+// are the files at the least limit that would do.
+std::size_t Assembly::files_besides_sandbox() const {
+  std::size_t most = most_open_files();
+  for (;; ++most) {
+    std::size_t files = kFilesOfRun;
+    for (const auto& [role, wanted] : server_requests())
+      files += std::min(wanted, std::max<std::size_t>(1, most / 4));
+    if (files + kFilesOfSlot <= most) return files;
+  }
+}
+
+// Each server once, by the first role that asks it, with the requests at a time that the run makes.
+std::map<std::string, std::size_t> Assembly::server_requests() const {
+  constexpr std::int64_t kUsual = 1024;
+  std::map<std::string, std::size_t> requests;
+  std::set<const Model*> seen;
+  for (const auto& [role, model] : models_.all()) {
+    if (model->backend() != "openai" || !seen.insert(model.get()).second) continue;
+    const auto& settings = config_.models.at(role).settings;
+    const auto* given = settings.if_contains("max_in_flight");
+    const auto most = given && given->is_number() ? given->to_number<std::int64_t>() : kUsual;
+    requests[role] = std::min(static_cast<std::size_t>(most), config_.concurrency);
+  }
+  return requests;
+}
+
+std::string Assembly::lowered_to_fit() const {
+  std::vector<std::string> lowered;
+  for (const auto& [role, wanted] : server_requests())
+    if (const auto fit = models_.get(role)->usage().capacity; fit < wanted)
+      lowered.push_back(std::to_string(fit) + " requests at a time to models." + role +
+                        " instead of " + std::to_string(wanted));
+  const std::size_t cores = std::max(1U, std::thread::hardware_concurrency());
+  if (sandbox_ && config_.sandbox_slots == 0)
+    if (const auto fit = sandbox_->usage().capacity; fit < cores)
+      lowered.push_back(plural(static_cast<std::int64_t>(fit), "program") +
+                        " at a time in the sandbox instead of " + std::to_string(cores));
+  if (lowered.empty()) return "";
+  return "proctor: only " + std::to_string(most_open_files()) +
+         " files may be open at once (ulimit -n): " + joined(lowered, ", ") + "\n";
 }
 
 Assembly::~Assembly() {

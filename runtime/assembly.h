@@ -37,6 +37,8 @@ class Assembly {
   const std::vector<TaskRef>& tasks() const { return tasks_; }
   RunCounters& counters() { return counters_; }
   const Models& models() const { return models_; }
+  // One line on what was lowered to fit the files that may be open, or nothing.
+  std::string lowered_to_fit() const;
   SandboxPool* sandbox() const { return sandbox_.get(); }
   // {"model.policy": {"highest": 3, "capacity": 64, ...}, "sandbox": ..., "tool.search": ...}: the
   // most that was ever in flight, beside its cap.
@@ -46,6 +48,8 @@ class Assembly {
   explicit Assembly(RunConfig config)
       : config_(std::move(config)), loop_(config_.io_threads), pool_(2) {}
   Status build_models();
+  std::map<std::string, std::size_t> server_requests() const;
+  std::size_t files_besides_sandbox() const;
   Status load_tasks();
   Status know_suites(const std::string& who, const std::vector<std::string>& wanted) const;
   Error at_task(const std::string& id, Error error) const;  // with FILE:LINE

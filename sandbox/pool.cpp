@@ -47,20 +47,15 @@ constexpr int kMostSlots = 512;
 
 constexpr std::size_t kMostWaiting = 4096;  // executions
 
-// Open files, measured: what else a process has open that runs programs, and each slot.
-constexpr std::size_t kOwnFiles = 24;
-constexpr std::size_t kFilesOfSlot = 20;
-
-std::size_t files_for(std::size_t slots) { return kOwnFiles + kFilesOfSlot * slots; }
-
 // Slots for which there are open files enough, at least one.
-std::size_t slots_that_fit() {
-  return (std::max(most_open_files(), files_for(1)) - kOwnFiles) / kFilesOfSlot;
+std::size_t slots_that_fit(std::size_t other_files) {
+  return (std::max(most_open_files(), other_files + kFilesOfSlot) - other_files) / kFilesOfSlot;
 }
 
 // One a core, where that many fit.
-std::size_t usual_slots() {
-  return std::min<std::size_t>(std::max(1U, std::thread::hardware_concurrency()), slots_that_fit());
+std::size_t usual_slots(std::size_t other_files) {
+  return std::min<std::size_t>(std::max(1U, std::thread::hardware_concurrency()),
+                               slots_that_fit(other_files));
 }
 
 class Indices {
@@ -126,8 +121,8 @@ Slot::~Slot() { Indices::instance().give_back(index, asked, std::move(process));
 
 Core::Core(SandboxConfig config)
     : config_(std::move(config)),
-      limiter_(config_.slots ? config_.slots : usual_slots(), kMostWaiting),
-      room_(slots_that_fit()) {}
+      limiter_(config_.slots ? config_.slots : usual_slots(config_.other_files), kMostWaiting),
+      room_(slots_that_fit(config_.other_files)) {}
 
 Core::~Core() {
   stop();
@@ -144,7 +139,7 @@ Status Core::start() {
     return bad_input("at most " + std::to_string(kMostSlots / 2) + " executions at once, got " +
                      std::to_string(limiter_.usage().capacity));
   const auto at_once = static_cast<std::int64_t>(limiter_.usage().capacity);
-  if (auto enough = need_open_files(files_for(limiter_.usage().capacity),
+  if (auto enough = need_open_files(config_.other_files + kFilesOfSlot * limiter_.usage().capacity,
                                     plural(at_once, "program") + " at a time in the sandbox " +
                                         (at_once == 1 ? "needs" : "need"));
       !enough)

@@ -121,12 +121,16 @@ class SandboxSession {
   virtual bool alive() const = 0;
 };
 
+// Open files of a slot, measured.
+inline constexpr std::size_t kFilesOfSlot = 20;
+
 struct SandboxConfig {
   std::size_t slots = 0;             // executions at once; 0 = one per core
   bool strict = false;               // any missing layer refuses to start (`missing`)
   std::vector<std::string> require;  // layers below which it refuses
   bool allow_weak = false;           // go on even where guests are nearly as free as we are
   std::string python;                // interpreter; "" = the one set up for proctor, else python3
+  std::size_t other_files = 24;      // that the process has open besides (measured: exec's)
 };
 
 // A trusted launcher process and warm slots behind it. The launcher is forked by `start_launcher`,

@@ -65,6 +65,7 @@ void say_who_is_idle(const Assembly& assembly) {
 // The directory as the user wrote it is what the hints name.
 Result<int> play(Assembly& assembly, const std::string& out, Start start, bool quiet) {
   say_who_is_idle(assembly);
+  std::cerr << assembly.lowered_to_fit();
   auto line = std::make_shared<ProgressLine>();
   auto result = run_all(assembly, start, [line, quiet](const RunProgress& progress) {
     if (!quiet) line->show(progress);
