@@ -19,6 +19,7 @@ Error explain(int code, int system_error, const std::string& file, const char* d
                             ": the disk is full: what is finished is kept; free some space, "
                             "then resume");
     case SQLITE_READONLY:
+      return internal_error(file + ": cannot be written: " + because(system_error, detail));
     case SQLITE_PERM:
     case SQLITE_CANTOPEN:
     case SQLITE_AUTH:

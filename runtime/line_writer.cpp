@@ -1,6 +1,9 @@
 // Not synced to the disk: what it writes can be written again from the store.
 #include "runtime/line_writer.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -8,6 +11,45 @@
 #include <filesystem>
 
 namespace proctor {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kPart = ".proctor-part-";  // then the process and a number
+
+// What processes that were killed began to write under this name. One at work has the lock.
+void remove_left_parts(const fs::path& final_name) {
+  const std::string beginning = final_name.filename().string() + kPart;
+  std::error_code ignored;
+  const fs::path above = final_name.has_parent_path() ? final_name.parent_path() : ".";
+  for (const auto& entry : fs::directory_iterator(above, ignored)) {
+    if (!entry.path().filename().string().starts_with(beginning)) continue;
+    const int file = ::open(entry.path().c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (file < 0) continue;
+    if (entry.is_regular_file(ignored) && ::flock(file, LOCK_EX | LOCK_NB) == 0)
+      ::unlink(entry.path().c_str());
+    ::close(file);
+  }
+}
+
+// False when somebody who looked for what is left has taken it away before it was locked.
+bool lock_and_keep(int file) {
+  struct stat state{};
+  if (::flock(file, LOCK_EX | LOCK_NB) != 0) return errno != EWOULDBLOCK;  // or there are no locks
+  return ::fstat(file, &state) != 0 || state.st_nlink > 0;
+}
+
+}  // namespace
+
+int LineWriter::open_temporary() {
+  for (int n = 0;; ++n) {
+    temporary_ = path_ + kPart + std::to_string(::getpid()) + "-" + std::to_string(n);
+    const int file = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (file < 0 && errno == EEXIST) continue;
+    if (file < 0 || lock_and_keep(file)) return file;
+    ::close(file);
+  }
+}
 
 Result<LineWriter> LineWriter::open(const std::string& path) {
   LineWriter writer;
@@ -22,12 +64,14 @@ Result<LineWriter> LineWriter::open(const std::string& path) {
     if (!in_place && std::filesystem::is_symlink(path, ignored))
       if (auto target = std::filesystem::weakly_canonical(path, ignored); !ignored)
         writer.path_ = target.string();
-    if (!in_place) writer.temporary_ = writer.path_ + ".part" + std::to_string(::getpid());
-    writer.file_.reset(std::fopen((in_place ? path : writer.temporary_).c_str(), "wbe"));
+    if (!in_place) remove_left_parts(writer.path_);
+    const int file = in_place ? ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)
+                              : writer.open_temporary();
+    if (file >= 0) writer.file_.reset(::fdopen(file, "wb"));
     if (!writer.file_) {
       const int reason = errno;
       writer.temporary_.clear();
-      return bad_input(path + ": cannot be written: " + std::strerror(reason));
+      return internal_error(path + ": cannot be written: " + std::strerror(reason));
     }
   }
   if (path.ends_with(".zst")) {
@@ -83,8 +127,12 @@ Status LineWriter::close_at(const std::string& place) {
     if (auto done = put("", ZSTD_e_end); !done) return done;
   if (std::fflush(file_.get()) != 0) return failed(errno);
   if (temporary_.empty()) return {};
-  if (std::fclose(file_.release()) != 0) return failed(errno);
-  if (std::rename(temporary_.c_str(), place.c_str()) != 0) return failed(errno);
+  // The second descriptor keeps the lock until the file has its name.
+  const int locked = ::dup(::fileno(file_.get()));
+  int failure = std::fclose(file_.release()) != 0 ? errno : 0;
+  if (failure == 0 && std::rename(temporary_.c_str(), place.c_str()) != 0) failure = errno;
+  if (locked >= 0) ::close(locked);
+  if (failure != 0) return failed(failure);
   temporary_.clear();
   return {};
 }

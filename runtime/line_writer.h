@@ -1,6 +1,8 @@
 // JSON lines to a file, a zstd-compressed file (".zst"), or stdout ("-").
 //
-// A file is written beside its place and renamed on close, so that readers never see half of it.
+// A file is written beside its place (PATH.proctor-part-PID-N) and renamed on close, so that
+// readers never see half of it. It is locked meanwhile: what a killed process left is known by
+// having no lock, and goes when the same path is written next.
 #pragma once
 
 #include <zstd.h>
@@ -16,7 +18,7 @@ namespace proctor {
 
 class LineWriter {
  public:
-  static Result<LineWriter> open(const std::string& path);
+  static Result<LineWriter> open(const std::string& path);  // removes what killed processes left
   LineWriter(LineWriter&& other) noexcept = default;
   LineWriter& operator=(LineWriter&& other) noexcept = default;
   // Without a close() before, the file is dropped.
@@ -40,6 +42,8 @@ class LineWriter {
     void operator()(ZSTD_CCtx* context) const { ZSTD_freeCCtx(context); }
   };
   LineWriter() = default;
+  // Makes temporary_ and gives back its descriptor; negative, with errno, where that fails.
+  int open_temporary();
   Status put(std::string_view bytes, ZSTD_EndDirective mode);
   Status close_at(const std::string& place);
   Error failed(int system_error) const;

@@ -32,7 +32,7 @@ Result<RunLock> RunLock::take(const std::string& directory) {
   const std::string path = directory + "/lock";
   const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (descriptor < 0)
-    return bad_input(directory + ": cannot be written to: " + std::strerror(errno));
+    return internal_error(directory + ": cannot be written to: " + std::strerror(errno));
   RunLock lock(descriptor);
   if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return internal_error(path + ": flock: " + std::strerror(errno));

@@ -33,8 +33,17 @@ std::string database_path(const std::string& directory) { return directory + "/t
 Status make_directory(const std::string& directory) {
   std::error_code error;
   fs::create_directories(directory, error);
-  if (error) return bad_input(directory + ": cannot be made: " + error.message());
-  if (!fs::is_directory(directory)) return bad_input(directory + ": is not a directory");
+  if (error) return internal_error(directory + ": cannot be made: " + error.message());
+  if (!fs::is_directory(directory)) return internal_error(directory + ": is not a directory");
+  return {};
+}
+
+Status can_be_read(const std::string& path) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return bad_input(path + ": cannot be read: " + std::strerror(errno));
+  ::close(descriptor);
+  if (std::error_code error; fs::is_directory(path, error))
+    return bad_input(path + ": cannot be read: " + std::strerror(EISDIR));
   return {};
 }
 
@@ -582,6 +591,8 @@ Result<std::unique_ptr<Store>> Store::open(const std::string& directory, Access 
     if (!fs::exists(directory, error)) return bad_input(directory + ": no such directory");
     return bad_input(directory + ": no run directory: it holds no trajectories.db");
   }
+  // Before anything is said of writing.
+  if (auto readable = can_be_read(path); !readable) return std::move(readable).error();
   const bool writing = access == Access::write;
   RunLock lock;
   if (writing) {

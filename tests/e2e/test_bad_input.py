@@ -309,7 +309,8 @@ def disk(inputs):
             finally:
                 subprocess.run(["umount", mount], check=False)
     # A file where the directory should be stops root too, whom no permission stops.
-    refused(proctor("run", good, "--out", good + "/below"), 2, "below")
+    refused(proctor("run", good, "--out", good + "/below"), 1, "below")
+    refused(proctor("exec", "--lang", "bash", "/dev/null/none"), 2, "none")
 
 
 with Scratch() as folder:

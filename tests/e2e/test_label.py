@@ -150,7 +150,7 @@ def bad_input():
     expect(2, "label", "good.jsonl", "--supervise", "igpo", "--supervise", "igpo:gamma=0", *common, says="as=ALIAS")
     expect(2, "label", "good.jsonl", "--supervise", "igpo", "--model", "scoer=script:scorer.jsonl", says="scorer")
     expect(2, "label", "good.jsonl", "--supervise", "igpo", "--model", "scorer=script:no.jsonl", says="no.jsonl")
-    expect(2, "label", "good.jsonl", *igpo[:-1], "/no/such/folder/out.jsonl", says="/no/such/folder/out.jsonl")
+    expect(1, "label", "good.jsonl", *igpo[:-1], "/no/such/folder/out.jsonl", says="/no/such/folder/out.jsonl")
     expect(2, "label", "good.jsonl", says="--supervise")
     assert not os.path.exists("none.jsonl")
 
@@ -328,6 +328,17 @@ def interruption():
     assert [record["id"] for record in read("part.jsonl.partial")] == ["fast"], err
     assert "part.jsonl.partial" in err and not os.path.exists("part.jsonl"), err
     assert "part.jsonl was not written" in err, err
+
+    # What a killed one leaves goes with the next.
+    process = subprocess.Popen([PROCTOR, "label", "many.jsonl", "--supervise", "judge", "--model", "judge=script:slow.jsonl", "--out", "killed.jsonl"],
+                               stderr=subprocess.PIPE, text=True)
+    time.sleep(2)
+    process.kill()
+    process.communicate(timeout=20)
+    assert [name for name in os.listdir() if name.startswith("killed.jsonl.")], "a part is left"
+    write("killed.jsonl.part1", [{"mine": True}])
+    expect(0, "label", "many.jsonl", "--supervise", "groundedprm:check=tool", "--out", "killed.jsonl")
+    assert sorted(name for name in os.listdir() if name.startswith("killed")) == ["killed.jsonl", "killed.jsonl.part1"], os.listdir()
 
     # In place: the records that were not reached are still there.
     with open("many.jsonl") as file:

@@ -100,11 +100,31 @@ TEST(LineWriter, WritesToADeviceWithoutReplacingIt) {
   EXPECT_TRUE(std::filesystem::is_character_file("/dev/null"));
 }
 
+TEST(LineWriter, RemovesWhatKilledProcessesLeftAndNothingElse) {
+  Scratch scratch;
+  const std::string out = scratch.path("out.jsonl");
+  for (const char* name : {".proctor-part-1-0", ".part1", ".partial", "2.proctor-part-1-0"})
+    std::ofstream(out + name) << "x";
+  auto at_work = LineWriter::open(out);
+  ASSERT_TRUE(at_work);
+  EXPECT_FALSE(std::filesystem::exists(out + ".proctor-part-1-0"));
+  for (const char* name : {".part1", ".partial", "2.proctor-part-1-0"})
+    EXPECT_TRUE(std::filesystem::exists(out + name)) << name;
+  auto other = LineWriter::open(out);
+  ASSERT_TRUE(other);
+  EXPECT_TRUE(other->write("other"));
+  EXPECT_TRUE(other->close());
+  EXPECT_TRUE(at_work->write("at work"));
+  EXPECT_TRUE(at_work->close()) << "a live one's is left alone";
+  EXPECT_EQ(lines_of(out), std::vector<std::string>{"at work"});
+}
+
 TEST(LineWriter, SaysWhyItCannotWrite) {
   auto writer = LineWriter::open("/nowhere/out.jsonl");
   ASSERT_FALSE(writer);
   EXPECT_EQ(writer.error().message,
             "/nowhere/out.jsonl: cannot be written: No such file or directory");
+  EXPECT_EQ(exit_code(writer.error().kind), 1);
   auto full = LineWriter::open("/dev/full");
   ASSERT_TRUE(full);
   Status written = full->write("x");
