@@ -27,10 +27,12 @@ std::string_view RecordPacker::pack(std::string_view text) {
   return std::string_view(packed_).substr(0, size);
 }
 
+bool RecordUnpacker::is_packed(std::string_view bytes) { return bytes.starts_with(kMagic); }
+
 RecordUnpacker::RecordUnpacker() : context_(ZSTD_createDCtx()) {}
 
 Result<std::string> RecordUnpacker::unpack(std::string_view bytes) {
-  if (!bytes.starts_with(kMagic)) {
+  if (!is_packed(bytes)) {
     if (bytes.starts_with('{') && bytes.ends_with('}')) return std::string(bytes);
     return bad_input("the record's bytes are damaged");
   }

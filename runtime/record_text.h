@@ -33,6 +33,8 @@ class RecordUnpacker {
   RecordUnpacker();
   // The text, packed or not; `bad_input` when the bytes are damaged.
   Result<std::string> unpack(std::string_view bytes);
+  // Packed ones carry a checksum, which unpack() looks at.
+  static bool is_packed(std::string_view bytes);
 
  private:
   struct Free {

@@ -1,4 +1,5 @@
-// From the rows and journals of earlier processes; no record is read but to look for damaged ones.
+// From the rows and journals of earlier processes; of records only whether they can be read, where
+// damaged ones are played again.
 #include "runtime/run_plan.h"
 
 #include <algorithm>
@@ -32,10 +33,6 @@ Result<std::map<std::string, Trajectory>> read_journals(Store& store, EventLog& 
   return journals;
 }
 
-bool is_lost(const TrajectoryRow& row, Store& store) {
-  return row.status == to_string(OutcomeStatus::error) || !store.read(row.id);
-}
-
 // What the store needs to know of a rollout that begins.
 TrajectoryRef start_of(std::string id, std::string group_id, TaskRef task, int sample) {
   auto start = std::make_shared<Trajectory>();
@@ -59,10 +56,16 @@ Result<Before> read_before(Store& store, EventLog& log, Start start) {
   auto journals = read_journals(store, log);
   if (!journals) return std::move(journals).error();
   before.journals = std::move(*journals);
+  auto damaged = retries ? store.damaged() : std::vector<std::string>();
+  if (!damaged) return std::move(damaged).error();
+  const std::set<std::string> unreadable(damaged->begin(), damaged->end());
+  const auto is_lost = [&unreadable](const TrajectoryRow& row) {
+    return row.status == to_string(OutcomeStatus::error) || unreadable.contains(row.id);
+  };
   for (const auto& row : *rows) {
     // One with a journal was begun anew before, and cut off.
     const bool begun = before.journals.contains(row.id);
-    if (begun || (retries && is_lost(row, store))) {
+    if (begun || (retries && is_lost(row))) {
       if (!begun) before.again.insert(row.id);
       before.labelled.erase(row.group_id);  // what was said of it does not hold for the new one
       continue;

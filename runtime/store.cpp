@@ -210,6 +210,7 @@ class SqliteStore final : public Store {
 
   Result<std::vector<TrajectoryRow>> rows() override;
   Result<std::vector<std::string>> labelled_groups() override;
+  Result<std::vector<std::string>> damaged() override;
   Result<std::optional<Trajectory>> read(const std::string& id) override;
   Result<std::vector<Trajectory>> unfinished(std::vector<Error>* unreadable) override;
   Result<std::size_t> unfinished_count() override;
@@ -239,7 +240,9 @@ class SqliteStore final : public Store {
   // Calls `row` for each row; the reader's lock is held meanwhile.
   Status each_row(const std::string& sql, const std::function<Status(const Statement&)>& row);
   Result<std::optional<std::int64_t>> number_of(const char* table, const std::string& id);
-  Result<std::optional<std::string>> text_of(std::int64_t number);
+  Result<std::optional<std::string>> text_of(std::int64_t number, bool* packed = nullptr);
+  static Result<Trajectory> parse(const std::string& text);
+  bool can_be_read_again(std::int64_t number);
   Result<Trajectory> read_start(std::string_view packed);
   Result<std::vector<JournalledTurn>> journal_of(std::int64_t rollout);
   Error damaged(Error error, const std::string& id) const {
@@ -355,7 +358,7 @@ Result<std::optional<std::int64_t>> SqliteStore::number_of(const char* table,
   return number;
 }
 
-Result<std::optional<std::string>> SqliteStore::text_of(std::int64_t number) {
+Result<std::optional<std::string>> SqliteStore::text_of(std::int64_t number, bool* packed) {
   std::lock_guard lock(mutex_);
   if (!record_) {
     auto prepared = reader_.prepare("SELECT record FROM records WHERE number = ?1");
@@ -365,6 +368,7 @@ Result<std::optional<std::string>> SqliteStore::text_of(std::int64_t number) {
   auto row = record_->bind(1, number).step();
   if (!row) return std::move(row).error();
   if (!*row) return std::optional<std::string>();
+  if (packed) *packed = RecordUnpacker::is_packed(record_->text(0));
   auto text = unpacker_.unpack(record_->text(0));
   record_->reset();
   if (!text) return std::move(text).error();
@@ -378,11 +382,29 @@ Result<std::optional<Trajectory>> SqliteStore::read(const std::string& id) {
   auto text = text_of(**number);
   if (!text) return damaged(std::move(text).error(), id);
   if (!*text) return damaged(bad_input("its record is gone"), id);
-  auto value = parse_json(**text, kRecordLevels);
-  if (!value) return damaged(std::move(value).error(), id);
-  auto trajectory = read_trajectory(*value);
+  auto trajectory = parse(**text);
   if (!trajectory) return damaged(std::move(trajectory).error(), id);
   return std::optional<Trajectory>(std::move(*trajectory));
+}
+
+bool SqliteStore::can_be_read_again(std::int64_t number) {
+  bool packed = false;
+  auto text = text_of(number, &packed);
+  return text && *text && (packed || parse(**text));
+}
+
+Result<std::vector<std::string>> SqliteStore::damaged() {
+  std::vector<std::pair<std::int64_t, std::string>> finished;
+  auto listed = each_row("SELECT number, id FROM trajectories ORDER BY number",
+                         [&finished](const Statement& row) -> Status {
+                           finished.emplace_back(row.integer(0), row.text(1));
+                           return {};
+                         });
+  if (!listed) return std::move(listed).error();
+  std::vector<std::string> ids;
+  for (auto& [number, id] : finished)
+    if (!can_be_read_again(number)) ids.push_back(std::move(id));
+  return ids;
 }
 
 Status SqliteStore::for_each_text(
@@ -432,7 +454,11 @@ Status SqliteStore::for_each(const std::function<Status(Trajectory)>& each) {
 Result<Trajectory> SqliteStore::read_start(std::string_view packed) {
   auto text = unpacker_.unpack(packed);
   if (!text) return std::move(text).error();
-  auto value = parse_json(*text, kRecordLevels);
+  return parse(*text);
+}
+
+Result<Trajectory> SqliteStore::parse(const std::string& text) {
+  auto value = parse_json(text, kRecordLevels);
   if (!value) return std::move(value).error();
   return read_trajectory(*value);
 }

@@ -97,6 +97,9 @@ class Store {
   // --- reading ---
   virtual Result<std::vector<TrajectoryRow>> rows() = 0;  // finished ones, by task and sample
   virtual Result<std::vector<std::string>> labelled_groups() = 0;
+  // The ids of finished ones whose record cannot be read. Records that carry a checksum are held
+  // against it; only the others are parsed.
+  virtual Result<std::vector<std::string>> damaged() = 0;
   virtual Result<std::optional<Trajectory>> read(const std::string& id) = 0;
   // Those that began and were not finished, with their journalled turns and the turns' labels. One
   // that cannot be read is left out, and named in `unreadable`.
