@@ -5,10 +5,12 @@
 #include <boost/asio/signal_set.hpp>
 #include <csignal>
 #include <filesystem>
+#include <iostream>
 #include <map>
 #include <thread>
 
 #include "runtime/core/nursery.h"
+#include "runtime/core/text_table.h"
 #include "runtime/opinions.h"
 #include "runtime/outcome.h"
 #include "runtime/rollout.h"
@@ -32,6 +34,7 @@ class Run {
   Async<Status> play();
   Status open_store();
   Async<Status> begin_anew();
+  Status say_what_is_planned_no_more();
   Async<void> spawn_all(Nursery* work);
   bool is_stopping();
   Async<void> grade(std::string id, TaskRef task, Limiter::Lease place);
@@ -249,6 +252,7 @@ Async<Status> Run::play() {
   if (!plan) co_return std::move(plan).error();
   plan_ = std::move(*plan);
   if (auto marked = co_await begin_anew(); !marked) co_return marked;
+  if (auto said = say_what_is_planned_no_more(); !said) co_return said;
   if (auto set = store_->set_planned(static_cast<std::int64_t>(plan_.total)); !set) co_return set;
   log_->event("run.started",
               {{"rollouts", plan_.rollouts.size()}, {"done_before", plan_.finished}});
@@ -280,6 +284,17 @@ Async<Status> Run::play() {
   work_ = nullptr;
   if (thrown) std::rethrow_exception(thrown);
   co_return std::move(failure_);
+}
+
+Status Run::say_what_is_planned_no_more() {
+  auto before = store_->planned();
+  if (!before) return std::move(before).error();
+  const auto now = static_cast<std::int64_t>(plan_.total);
+  if (before->value_or(0) > now)
+    std::cerr << "proctor: " << plural(**before, "rollout")
+              << " were planned, and the configuration "
+              << "now has " << now << "; what is finished of the others stays\n";
+  return {};
 }
 
 // What is to be played again counts as begun from here on, so that any `resume` goes on with it.

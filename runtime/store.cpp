@@ -18,6 +18,7 @@
 
 #include "runtime/core/config.h"
 #include "runtime/core/record_writer.h"
+#include "runtime/core/shell_word.h"
 #include "runtime/line_writer.h"
 #include "runtime/run_lock.h"
 #include "runtime/store_schema.h"
@@ -596,7 +597,7 @@ Result<std::unique_ptr<Store>> Store::create(const std::string& directory,
   auto present = has_schema(*database);
   if (!present) return std::move(present).error();
   if (*present)
-    return bad_input(directory + ": holds a run already: `proctor resume " + directory +
+    return bad_input(directory + ": holds a run already: `proctor resume " + shell_word(directory) +
                      "` goes on with it, or give another --out");
   if (auto written = write_file(config_file, to_yaml(config)); !written)
     return std::move(written).error();

@@ -1,5 +1,10 @@
 // `proctor run` and `proctor resume`: the main job.
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <iostream>
 #include <limits>
@@ -10,6 +15,7 @@
 #include "runtime/app/progress.h"
 #include "runtime/app/summary_text.h"
 #include "runtime/core/record_writer.h"
+#include "runtime/core/shell_word.h"
 #include "runtime/core/text.h"
 #include "runtime/core/text_table.h"
 #include "runtime/estimate.h"
@@ -30,13 +36,43 @@ struct RunArguments {
   bool quiet = false;
 };
 
-// An output directory not given is the next free one of runs/NAME, runs/NAME-2, ...
-std::string free_directory(const std::string& config) {
-  const std::string stem = "runs/" + fs::path(config).stem().string();
-  std::string candidate = stem;
-  for (int n = 2; fs::exists(candidate); ++n) candidate = stem + "-" + std::to_string(n);
-  return candidate;
-}
+constexpr const char* kRuns = "runs";
+
+// An output directory not given is the next free one of runs/NAME, runs/NAME-2, ... Whoever makes
+// it has it, so that runs that start at the same moment get one each; it goes again where nothing
+// was put into it.
+class FreeDirectory {
+ public:
+  FreeDirectory() = default;
+  FreeDirectory(const FreeDirectory&) = delete;
+  FreeDirectory& operator=(const FreeDirectory&) = delete;
+  ~FreeDirectory() {
+    if (path_.empty()) return;
+    (void)::rmdir(path_.c_str());
+    (void)::rmdir(fs::path(path_).parent_path().c_str());
+  }
+
+  // Gives back its name as it is shown.
+  Result<std::string> claim(const std::string& config) {
+    const std::string stem = kRuns + ("/" + fs::path(config).stem().string());
+    std::string candidate = stem;
+    for (int n = 2;;) {
+      std::error_code error;
+      fs::create_directories(kRuns, error);
+      if (error) return internal_error(candidate + ": cannot be made: " + error.message());
+      if (::mkdir(candidate.c_str(), 0777) == 0) break;
+      if (errno == EEXIST)
+        candidate = stem + "-" + std::to_string(n++);
+      else if (errno != ENOENT)  // or another one has just taken `runs` away again
+        return internal_error(candidate + ": cannot be made: " + std::strerror(errno));
+    }
+    path_ = fs::absolute(candidate).string();
+    return candidate;
+  }
+
+ private:
+  std::string path_;
+};
 
 int exit_code_of(const RunResult& result) {
   if (result.interrupted) return 130;
@@ -71,6 +107,7 @@ Result<int> play(Assembly& assembly, const std::string& out, Start start, bool q
     if (!quiet) line->show(progress);
   });
   if (!result) return std::move(result).error();
+  const std::string typed = shell_word(out);
   std::cout << summary_text(result->summary) << std::flush;
   std::cerr << "\n"
             << out << ": " << plural(result->summary.rollouts(), "trajectory", "trajectories");
@@ -80,17 +117,17 @@ Result<int> play(Assembly& assembly, const std::string& out, Start start, bool q
     std::cerr << ", " << plural(failed, "failed supervision");
   if (result->graded > 0) std::cerr << ", " << result->graded << " graded now";
   if (result->missing > 0)
-    std::cerr << ", " << result->missing << " not finished (go on with: proctor resume " << out
+    std::cerr << ", " << result->missing << " not finished (go on with: proctor resume " << typed
               << ")";
   else if (result->summary.errors() > 0)
-    std::cerr << " (" << next_try(*result) << ": proctor resume " << out << " --retry-errors)";
+    std::cerr << " (" << next_try(*result) << ": proctor resume " << typed << " --retry-errors)";
   else
-    std::cerr << " (look at them with: proctor show " << out << ")";
+    std::cerr << " (look at them with: proctor show " << typed << ")";
   std::cerr << "\n";
   // The commonest first; every record has its own.
   std::cerr << failures_text(result->summary) << damaged_text(result->damaged);
   if (!result->damaged.empty())
-    std::cerr << "  they are played again with: proctor resume " << out << " --retry-errors\n";
+    std::cerr << "  they are played again with: proctor resume " << typed << " --retry-errors\n";
   if (const std::int64_t turns = assembly.counters().uncounted; turns > 0)
     std::cerr << plural(turns, "turn") +
                      " came without token counts (usage) and without token ids: "
@@ -144,7 +181,12 @@ Result<int> run(RunArguments arguments) {
   if (!filter.empty()) config->filter = filter;
   const bool elsewhere = !config->directory.empty();
   if (auto there = go_to_directory(*config); !there) return std::move(there).error();
-  if (config->out.empty() && !arguments.dry_run) config->out = free_directory(arguments.config);
+  FreeDirectory free;
+  if (config->out.empty() && !arguments.dry_run) {
+    auto claimed = free.claim(arguments.config);
+    if (!claimed) return std::move(claimed).error();
+    config->out = std::move(*claimed);
+  }
   const std::string out = config->out;
   if (!out.empty()) set_out(*config, out);
   if (shown.empty()) shown = elsewhere ? config->out : out;
@@ -177,7 +219,11 @@ Result<int> resume(const std::string& directory, Start start, bool quiet) {
   store->reset();
   auto config = read_run_config(file);
   if (!config) return std::move(config).error();
-  // The directory may have been moved since; its name as a run stays.
+  // The directory may have been moved since, with the tasks that it keeps; its name as a run stays.
+  if (config->tasks_file == config->out + "/tasks.jsonl") {
+    config->tasks_file = absolute(directory) + "/tasks.jsonl";
+    config->source.get_object()["tasks"] = json::string(config->tasks_file);
+  }
   set_out(*config, directory);
   if (auto there = go_to_directory(*config); !there) return std::move(there).error();
   auto assembly = Assembly::build(std::move(*config));

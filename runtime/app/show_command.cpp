@@ -15,6 +15,7 @@
 #include "runtime/app/trajectory_text.h"
 #include "runtime/core/config.h"
 #include "runtime/core/record_writer.h"
+#include "runtime/core/shell_word.h"
 #include "runtime/core/text_table.h"
 #include "runtime/filter.h"
 #include "runtime/record_source.h"
@@ -178,7 +179,7 @@ Result<int> show_page(Page page, const ShowArguments& arguments) {
   if (planned > all) head += fmt::format(" of {}", planned);
   if (unfinished > 0) head += fmt::format(", {} begun", unfinished);
   if (unfinished > 0 || planned > all)
-    head += fmt::format(": `proctor resume {}` goes on", arguments.path);
+    head += fmt::format(": `proctor resume {}` goes on", shell_word(arguments.path));
   if (kept < all + unfinished) head += fmt::format("; the filter keeps {}", kept);
   std::cout << style.paint(Ink::bold, arguments.path) << ": " << head << "\n";
   if (const std::string tables = summary_text(summary); !tables.empty())
@@ -197,7 +198,7 @@ Result<int> show_page(Page page, const ShowArguments& arguments) {
               << "\n";
   std::cout << style.paint(Ink::dim, fmt::format("`proctor show {} ID` shows one; the beginning "
                                                  "of an id is enough",
-                                                 arguments.path))
+                                                 shell_word(arguments.path)))
             << "\n";
   return 0;
 }
@@ -211,7 +212,13 @@ Result<int> show_directory(const ShowArguments& arguments) {
   Page page{.rows = std::move(*rows)};
   auto begun = (*store)->unfinished();
   if (!begun) return std::move(begun).error();
-  for (const auto& trajectory : *begun) page.unfinished.push_back(unfinished_row(trajectory));
+  std::set<std::string> open_ids;
+  for (const auto& trajectory : *begun) {
+    page.unfinished.push_back(unfinished_row(trajectory));
+    open_ids.insert(trajectory.id);
+  }
+  // One that is played again is what it is now: its record only waits to be replaced.
+  std::erase_if(page.rows, [&](const TrajectoryRow& row) { return open_ids.contains(row.id); });
   if (arguments.trajectory.empty()) {
     auto totals = (*store)->label_totals();
     if (!totals) return std::move(totals).error();
@@ -230,13 +237,13 @@ Result<int> show_directory(const ShowArguments& arguments) {
     return show_page(std::move(page), arguments);
   }
   const std::string id = *ids->begin();
+  const auto open = std::find_if(begun->begin(), begun->end(),
+                                 [&id](const Trajectory& each) { return each.id == id; });
+  if (open != begun->end()) return print(*open, arguments, false);
   auto record = (*store)->read(id);
   if (!record) return std::move(record).error();
   if (*record) return print(**record, arguments, true);
-  const auto open = std::find_if(begun->begin(), begun->end(),
-                                 [&id](const Trajectory& each) { return each.id == id; });
-  if (open == begun->end()) return bad_input(arguments.path + ": no trajectory '" + id + "'");
-  return print(*open, arguments, false);
+  return bad_input(arguments.path + ": no trajectory '" + id + "'");
 }
 
 // A file is read from its beginning to its end.

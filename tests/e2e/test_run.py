@@ -130,6 +130,69 @@ models: {{policy: "{server.uri}"}}
     check_equal(policy.most, 32, "requests at once, a quarter of the open files")
 
 
+def too_few_open_files(scratch):
+    """What cannot be kept up is refused before it begins, or lowered in one line."""
+    tasks = scratch.write("low.jsonl", [{"id": f"t{i}", "prompt": f"x{i}"} for i in range(12)])
+    call = '<tool_call>{"name": "python", "arguments": {"code": "print(2)"}}</tool_call>'
+
+    def answer(handler, body):
+        time.sleep(0.05)
+        begun = any(message["role"] == "assistant" for message in body["messages"])
+        handler.reply(200, completion("<answer>4</answer>" if begun else call))
+
+    with Server(answer) as server:
+        config = scratch.write("low.yaml", f"tasks: {tasks}\nformat: hermes\ntools: [python]\n"
+                                           f"models: {{policy: '{server.uri}'}}\n")
+
+        def limited(most, out):
+            return subprocess.run(["prlimit", f"--nofile={most}:{most}", BINARY, "run", config, "--out", out],
+                                  capture_output=True, text=True)
+        result = limited(44, scratch("low-44"))
+        refused(result, 3, "only 44 files may be open at once (ulimit -n)")
+        needed = int(re.search(r"needs (\d+)", result.stderr)[1])
+        check_equal(result.stderr.count("\n"), 1, "one sentence: " + result.stderr)
+        check(not os.path.exists(scratch("low-44")), "nothing is begun")
+        for most in (needed, 120):
+            result = limited(most, scratch(f"low-{most}"))
+            check_equal(result.returncode, 0, f"with {most} open files: " + result.stderr)
+            said = f"only {most} files may be open at once (ulimit -n): {most // 4} requests at a time to models.policy"
+            check(said in result.stderr, "what was lowered: " + result.stderr)
+    result = proctor("run", "examples/offline/run.yaml", "--out", scratch("usual"))
+    check("may be open" not in result.stderr, "nothing is lowered: " + result.stderr)
+
+
+def at_once(scratch):
+    """Runs that start at the same moment get a directory each."""
+    scratch.write("at.jsonl", [{"id": "a", "prompt": "x"}])
+    scratch.write("at-script.jsonl", [{"delay_ms": 200, "content": "<answer>1</answer>"}])
+    scratch.write("at.yaml", "tasks: at.jsonl\nmodels: {policy: 'script:at-script.jsonl'}\nformat: hermes\n")
+    several = [subprocess.Popen([BINARY, "run", "at.yaml", "--quiet"], cwd=scratch.path, stdout=subprocess.DEVNULL,
+                                stderr=subprocess.PIPE, text=True) for _ in range(6)]
+    told = [process.communicate(timeout=60)[1] for process in several]
+    check_equal([process.returncode for process in several], [0] * 6, f"all of them: {told}")
+    check_equal(sorted(os.listdir(scratch("runs"))), sorted(["at"] + [f"at-{n}" for n in range(2, 7)]), "directories")
+    for name in os.listdir(scratch("runs")):
+        check_equal(len(lines(scratch(f"runs/{name}/trajectories.jsonl"))), 1, name)
+    os.mkdir(scratch("none"))
+    scratch.write("none/bad.yaml", "tasks: nowhere.jsonl\nmodels: {policy: 'script:x.jsonl'}\n")
+    refused(proctor("run", "bad.yaml", cwd=scratch("none")), 2, "nowhere.jsonl")
+    check_equal(os.listdir(scratch("none")), ["bad.yaml"], "a run that does not begin leaves nothing")
+
+
+def fewer(scratch):
+    """A plan that has shrunk is told of."""
+    out = scratch("fewer")
+    check_equal(proctor("run", "examples/offline/run.yaml", "--out", out).returncode, 0, "six rollouts")
+    with open(out + "/config.yaml") as file:
+        config = file.read()
+    with open(out + "/config.yaml", "w") as file:
+        file.write(config.replace("samples: 2", "samples: 1"))
+    result = proctor("resume", out)
+    check_equal(result.returncode, 0, "fewer: " + result.stderr)
+    check_equal(result.stderr.count("6 rollouts were planned, and the configuration now has 3"), 1, result.stderr)
+    check("were planned" not in proctor("resume", out).stderr, "it is told once")
+
+
 def without_usage(scratch):
     """A server that counts no tokens leaves two limits without effect, and that is said."""
     uncounted = completion("<answer>4</answer>")
@@ -297,6 +360,9 @@ def retry_cut_off(scratch):
     time.sleep(1.2)
     process.kill()
     process.communicate(timeout=30)
+    shown = proctor("show", out).stdout
+    check_equal(re.findall(r"^(two-a)\S* +(\S+)", shown, re.M), [("two-a", "unfinished")], "once, as it is now: " + shown)
+    check("unfinished" in proctor("show", out, "two-a").stdout, "so it is by itself")
     scratch.write("two-script.jsonl", [{"content": "<answer>1</answer>"}])
     result = proctor("resume", out)
     check_equal(result.returncode, 0, "any resume goes on with a retry: " + result.stderr)
@@ -308,6 +374,9 @@ with Scratch() as folder:
     offline(folder)
     caps(folder)
     few_open_files(folder)
+    too_few_open_files(folder)
+    at_once(folder)
+    fewer(folder)
     without_usage(folder)
     interrupted(folder)
     sandbox_gone(folder)

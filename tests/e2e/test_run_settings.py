@@ -86,6 +86,11 @@ def resume_from_anywhere(scratch):
     check_equal(result.returncode, 0, "resume from elsewhere, without config.yaml: " + result.stderr)
     check_equal(sorted(record["task_id"] for record in lines(scratch("piped/trajectories.jsonl"))),
                 ["t0", "t1", "t2"], "the tasks that were piped in")
+    check_equal(proctor("run", config, "--tasks", "-", "--out", "moving", stdin=tasks, cwd=scratch.path).returncode, 0,
+                "another")
+    os.rename(scratch("moving"), scratch("moved"))
+    result = proctor("resume", scratch("moved"), cwd="/")
+    check_equal(result.returncode, 0, "its tasks moved with it: " + result.stderr)
     scratch.write("piped/tasks.jsonl", [{"id": "other", "prompt": "y"}])
     refused(proctor("resume", scratch("piped"), cwd="/"), 2, "not those that the run began with")
 
@@ -152,6 +157,28 @@ def full_disk(scratch):
         check("stdout: cannot be written" in result.stderr, f"{command}: {result.stderr!r}")
 
 
+def unwritable(scratch):
+    """Output that cannot be written is 1 in all commands; what cannot be read is 2, and is said to be that."""
+    config = write_inputs(scratch)
+    scratch.write("corpus.jsonl", [{"id": "a", "text": "b"}])
+    check_equal(proctor("run", config, "--out", "shown", cwd=scratch.path).returncode, 0, "a run")
+    for command in (("run", config), ("export", "shown", "--format", "proctor"),
+                    ("label", "shown", "--supervise", "groundedprm:check=tool"), ("index", "build", "corpus.jsonl")):
+        refused(proctor(*command, "--out", "/proc/none/out.jsonl", cwd=scratch.path), 1, "/proc/none")
+    os.rename(scratch("shown/trajectories.db"), scratch("shown/kept"))
+    os.mkdir(scratch("shown/trajectories.db"))
+    refused(proctor("resume", "shown", cwd=scratch.path), 2, "shown/trajectories.db: cannot be read: Is a directory")
+    if os.geteuid() == 0:
+        os.rmdir(scratch("shown/trajectories.db"))
+        os.rename(scratch("shown/kept"), scratch("shown/trajectories.db"))
+        os.chmod(scratch("shown/trajectories.db"), 0o600)
+        os.chmod(scratch.path, 0o755)
+        result = subprocess.run(["setpriv", "--reuid", "65534", "--clear-groups", BINARY, "resume", "shown"],
+                                cwd=scratch.path, capture_output=True, text=True)
+        if "setpriv" not in result.stderr:
+            refused(result, 2, "shown/trajectories.db: cannot be read: Permission denied")
+
+
 def deep_calls(scratch):
     config = write_inputs(scratch, "tools: [python]\nlimits: {turns: 3}\n")
     for depth in (40, 60):
@@ -187,7 +214,8 @@ def small_things(scratch):
 
 
 if __name__ == "__main__":
-    for test in (bounds, complaints, renamed_tools, resume_from_anywhere, damaged, places, full_disk, deep_calls,
+    for test in (bounds, complaints, renamed_tools, resume_from_anywhere, damaged, places, full_disk, unwritable,
+                 deep_calls,
                  small_things):
         with Scratch() as folder:
             test(folder)

@@ -153,6 +153,16 @@ def pages(scratch):
     told = closed.stderr.read()
     check_equal((closed.wait(timeout=60), told), (1, ""), "export | true")
 
+    # What is told can be typed, and both filters take the same.
+    mine = proctor("run", config, "--limit", "2", "--out", "it's mine", cwd=scratch.path)
+    hint = re.search(r"look at them with: (proctor show .*)\)", mine.stderr)[1]
+    check_equal(hint, "proctor show 'it'\\''s mine'", "a path with a blank and a quote")
+    shown = subprocess.run(["bash", "-c", hint.replace("proctor", BINARY, 1) + " --filter 'id=t0,status=answ*'"],
+                           cwd=scratch.path, capture_output=True, text=True)
+    check("the filter keeps 1" in shown.stdout and "show 'it'\\''s mine' ID" in shown.stdout, shown.stdout + shown.stderr)
+    few = proctor("run", config, "--filter", "id=t*", "--filter", "task!=t0,id!=t[1-3]", "--out", "few", cwd=scratch.path)
+    check("few: 2 trajectories" in few.stderr, "several filters: " + few.stderr)
+
     one = proctor("run", config, "--limit", "1", "--out", "one", cwd=scratch.path)
     check("one: 1 trajectory (" in one.stderr, "one is one: " + one.stderr)
 
@@ -234,8 +244,11 @@ def command_line(scratch):
     refused(proctor("bogus"), 2, "unknown command 'bogus'")
     refused(proctor("rnu"), 2, "unknown command 'rnu'", "did you mean 'run'")
     refused(proctor("run", config, "--dry-run", "--filter", "metadta.level=1", cwd=scratch.path), 2,
-            "no task has a field 'metadta.level'")
-    refused(proctor("run", config, "--dry-run", "--filter", "sutie=qa", cwd=scratch.path), 2, "'suite'")
+            "unknown field 'metadta.level'")
+    for command in (("run", config, "--dry-run"), ("show", "empty.jsonl")):
+        scratch.write("empty.jsonl", "")
+        refused(proctor(*command, "--filter", "sutie=qa", cwd=scratch.path), 2,
+                "--filter 'sutie=qa': unknown field 'sutie': did you mean 'suite'?")
     refused(proctor("run", config, "--dry-run", "--set", "sampling.temperature=-1", cwd=scratch.path), 2,
             "temperature: -1 is out of range; expected at least 0")
     refused(proctor("index", "query", scratch.path, " "), 2, "the query is empty")
