@@ -145,7 +145,7 @@ IoStep TlsSession::write(const void* data, std::size_t size) {
 std::string TlsSession::refused_certificate() const {
   const long verdict = SSL_get_verify_result(ssl_);
   if (verdict == X509_V_OK) return "";
-  const std::string why = X509_verify_cert_error_string(verdict);
+  std::string why = X509_verify_cert_error_string(verdict);
   switch (verdict) {
     case X509_V_ERR_HOSTNAME_MISMATCH:
     case X509_V_ERR_IP_ADDRESS_MISMATCH:
