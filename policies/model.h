@@ -29,6 +29,7 @@ struct Asker {
   std::string task_id;
   int sample = 0;
   int turn = 0;
+  int candidate = 0;               // of several actions sampled for the turn
   std::string purpose = "policy";  // policy, judge, teacher, ... (the role)
 };
 

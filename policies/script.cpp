@@ -20,6 +20,7 @@ struct Match {
   std::optional<std::string> task_id;
   std::optional<std::int64_t> sample;
   std::optional<std::int64_t> turn;
+  std::optional<std::int64_t> candidate;
   std::optional<std::string> purpose;
   std::vector<std::string> contains;
   std::optional<std::string> continuation;
@@ -78,6 +79,7 @@ Result<Match> read_match(const json::object& object) {
   match.task_id = fields.optional_text("task_id");
   match.sample = fields.optional_integer("sample");
   match.turn = fields.optional_integer("turn");
+  match.candidate = fields.optional_integer("candidate");
   match.purpose = fields.optional_text("purpose");
   match.continuation = fields.optional_text("continuation");
   if (const json::value contains = fields.any("contains"); contains.is_string())
@@ -85,8 +87,8 @@ Result<Match> read_match(const json::object& object) {
   else
     match.contains = fields.texts_or_empty("contains");
   if (!fields.status()) return fields.status().error();
-  if (auto status = refuse_unknown(
-          fields, {"task_id", "sample", "turn", "purpose", "contains", "continuation"});
+  if (auto status = refuse_unknown(fields, {"task_id", "sample", "turn", "candidate", "purpose",
+                                            "contains", "continuation"});
       !status)
     return std::move(status).error().in("match");
   return match;
@@ -299,6 +301,7 @@ class ScriptModel final : public Model {
     if (match.task_id && *match.task_id != asker.task_id) return false;
     if (match.sample && *match.sample != asker.sample) return false;
     if (match.turn && *match.turn != asker.turn) return false;
+    if (match.candidate && *match.candidate != asker.candidate) return false;
     if (match.purpose && *match.purpose != asker.purpose) return false;
     if (match.continuation && (!continuation || *match.continuation != *continuation)) return false;
     return std::all_of(match.contains.begin(), match.contains.end(), [&](const std::string& part) {

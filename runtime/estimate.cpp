@@ -40,17 +40,18 @@ json::object estimate(const Assembly& assembly) {
   double expected_prompt = 0, most_prompt = 0, expected_sampled = 0, most_sampled = 0;
   double expected_cost = 0, most_cost = 0;
   const double samples = config.samples;
+  const double candidates = config.candidates;
   const ModelConfig& policy = config.models.at("policy");
   for (const auto& task : assembly.tasks()) {
     const RolloutLimits& limits = limits_of(assembly.services(), *task);
     const double prompt = prompt_tokens(assembly, *task);
     const bool uses_tools = !tools_of(assembly.services(), *task).empty();
-    // Each turn's prompt holds all turns before it: sums of 0, 1, ... n-1.
+    // Each turn's prompt holds all turns before it, one candidate of each: sums of 0, 1, ... n-1.
     const auto each = [&](double turns, double sampled) {
-      return sampled / turns + (uses_tools ? kObservationTokens : 0);
+      return sampled / turns / candidates + (uses_tools ? kObservationTokens : 0);
     };
     const auto prompts = [&](double turns, double sampled) {
-      return turns * prompt + each(turns, sampled) * turns * (turns - 1) / 2;
+      return candidates * (turns * prompt + each(turns, sampled) * turns * (turns - 1) / 2);
     };
     const auto tokens = static_cast<double>(limits.tokens);
     const double turns = std::max(1.0, std::round(limits.turns * kExpectedTurns));
@@ -61,10 +62,11 @@ json::object estimate(const Assembly& assembly) {
     double most = cost(policy, prompts(limits.turns, tokens), tokens);
     // The turn that spends the last of it is paid for, too.
     if (limits.cost)
-      most =
-          std::min(most, *limits.cost +
-                             cost(policy, prompt + each(limits.turns, tokens) * (limits.turns - 1),
-                                  std::min<double>(config.sampling.max_tokens, tokens)));
+      most = std::min(
+          most,
+          *limits.cost +
+              cost(policy, candidates * (prompt + each(limits.turns, tokens) * (limits.turns - 1)),
+                   std::min<double>(candidates * config.sampling.max_tokens, tokens)));
     const double expected =
         cost(policy, prompts(turns, tokens * kExpectedTokens), tokens * kExpectedTokens);
     expected_cost += samples * std::min(expected, most);

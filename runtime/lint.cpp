@@ -241,10 +241,13 @@ void check_usage(const Trajectory& whole, Complaints& wrong) {
   if (whole.turns.empty() || whole.parent) return;
   std::int64_t prompts = 0, sampled = 0;
   for (const auto& turn : whole.turns) {
-    if (!turn->assistant.tokens) return;
-    const TurnTokens& tokens = *turn->assistant.tokens;
-    prompts += tokens.prompt_from + static_cast<std::int64_t>(tokens.prompt_ids.size());
-    sampled += static_cast<std::int64_t>(tokens.ids.size());
+    const std::vector<Assistant> alone{turn->assistant};
+    for (const Assistant& said : turn->candidates ? *turn->candidates : alone) {
+      if (!said.tokens) return;
+      prompts +=
+          said.tokens->prompt_from + static_cast<std::int64_t>(said.tokens->prompt_ids.size());
+      sampled += static_cast<std::int64_t>(said.tokens->ids.size());
+    }
   }
   const auto counted = [&usage](const char* key) -> std::optional<std::int64_t> {
     const auto* value = usage.if_contains(key);

@@ -21,6 +21,7 @@ namespace proctor {
 namespace {
 
 using Steady = std::chrono::steady_clock;
+using Generations = std::vector<Generation>;  // the candidates of a turn, one or more
 
 constexpr const char* kContextFull = "context_full";
 // Of an observation, as messages_of() reads it.
@@ -77,11 +78,12 @@ class Rollout {
   Async<Result<TrajectoryRef>> play_through();
   Async<Status> resume();
   Async<std::optional<Outcome>> next_turn();
-  std::optional<Outcome> why_useless(const Result<Generation>& generation) const;
+  std::optional<Outcome> why_useless(const Result<Generations>& generations) const;
   std::optional<Outcome> take_words(Turn& turn) const;
-  Async<Result<Generation>> generate();
-  GenerateRequest request();
-  Async<Result<Generation>> generate_once();
+  Async<Result<Generations>> generate();
+  GenerateRequest request(int candidate);
+  Async<Result<std::vector<Result<Generation>>>> generate_once();
+  void count(Generation& generation);
   bool cut_oldest_observation();
   void mark_cut(std::size_t turn, std::size_t observation, int before_turn);
   void restore_cut(int before_turn, const json::value& places);
@@ -231,22 +233,35 @@ Async<std::optional<Outcome>> Rollout::next_turn() {
   turn->index = static_cast<int>(record_.turns.size());
   turn->timing.started = iso8601(services_.clock->now());
   const auto model_started = Steady::now();
-  auto generation = co_await generate();
-  const double queued_ms = generation ? generation->queued_ms : 0;
+  auto generations = co_await generate();
+  std::int64_t sampled = 0;
+  double queued_ms = 0;
+  if (generations)
+    for (const auto& generation : *generations) {
+      sampled += generation.completion_tokens;
+      queued_ms = std::max(queued_ms, generation.queued_ms);
+    }
   turn->timing.model_ms = std::max(0.0, to_ms(Steady::now() - model_started) - queued_ms);
   turn->timing.extra["queued_ms"] = queued_ms;
   // A turn that does not become part of the record was sampled for nothing.
-  const std::int64_t sampled = generation ? generation->completion_tokens : 0;
   const auto without_it = [&] {
     budget_.waste(sampled);
     return supervision_.stopped() ? ended(OutcomeStatus::stopped) : over();
   };
   if (supervision_.stopped()) co_return without_it();
-  if (auto useless = why_useless(generation)) {
+  if (auto useless = why_useless(generations)) {
     budget_.waste(sampled);
     co_return useless;
   }
-  turn->assistant = services_.format->parse(std::move(*generation), definitions_);
+  std::vector<Assistant> candidates;
+  candidates.reserve(generations->size());
+  for (auto& generation : *generations)
+    candidates.push_back(services_.format->parse(std::move(generation), definitions_));
+  turn->assistant = candidates.front();
+  if (candidates.size() > 1) {
+    turn->candidates = std::move(candidates);
+    turn->chosen = 0;
+  }
   const Assistant& said = turn->assistant;
 
   const auto tools_started = Steady::now();
@@ -270,17 +285,19 @@ Async<std::optional<Outcome>> Rollout::next_turn() {
 
 // How the rollout ends when nothing can be done with what came; nothing when something can. A model
 // that did not answer is no fault of the policy, be it the rollout's whole time that it took.
-std::optional<Outcome> Rollout::why_useless(const Result<Generation>& generation) const {
-  if (!generation) {
-    const Error& error = generation.error();
+std::optional<Outcome> Rollout::why_useless(const Result<Generations>& generations) const {
+  if (!generations) {
+    const Error& error = generations.error();
     if (error.message.find(kContextFull) != std::string::npos)
       return ended(OutcomeStatus::context_full, error.message);
     return ended(OutcomeStatus::error, error.message);
   }
-  if (!generation->tokens) return std::nullopt;
-  const auto& logprobs = generation->tokens->logprobs;
-  if (std::all_of(logprobs.begin(), logprobs.end(), [](float p) { return std::isfinite(p); }))
-    return std::nullopt;
+  const auto is_finite = [](const Generation& generation) {
+    if (!generation.tokens) return true;
+    const auto& logprobs = generation.tokens->logprobs;
+    return std::all_of(logprobs.begin(), logprobs.end(), [](float p) { return std::isfinite(p); });
+  };
+  if (std::all_of(generations->begin(), generations->end(), is_finite)) return std::nullopt;
   return ended(OutcomeStatus::error,
                services_.policy->name() + ": gave a log-probability that is no finite number");
 }
@@ -301,8 +318,8 @@ std::optional<Outcome> Rollout::take_words(Turn& turn) const {
   return std::nullopt;
 }
 
-// What the policy is asked for the turn to come.
-GenerateRequest Rollout::request() {
+// What the policy is asked for the turn to come, for each of its candidates with another seed.
+GenerateRequest Rollout::request(int candidate) {
   GenerateRequest request;
   Rendered rendered = services_.format->render(conversation_, definitions_);
   asked_messages_ = rendered.messages.size();
@@ -313,11 +330,13 @@ GenerateRequest Rollout::request() {
   request.seen_messages = seen_messages_;
   request.sampling = config_.sampling;
   const int index = static_cast<int>(record_.turns.size());
-  request.sampling.seed = derive_seed(policy_seed(config_, *task_, record_.sample),
-                                      static_cast<std::uint64_t>(index)) >>
-                          11;
+  std::uint64_t seed =
+      derive_seed(policy_seed(config_, *task_, record_.sample), static_cast<std::uint64_t>(index));
+  if (candidate > 0) seed = derive_seed(seed, static_cast<std::uint64_t>(candidate));
+  request.sampling.seed = seed >> 11;
+  const std::int64_t share = std::max<std::int64_t>(1, budget_.tokens_left() / config_.candidates);
   request.sampling.max_tokens =
-      static_cast<int>(std::min<std::int64_t>(config_.sampling.max_tokens, budget_.tokens_left()));
+      static_cast<int>(std::min<std::int64_t>(config_.sampling.max_tokens, share));
   const bool embedded = services_.policy->backend() == "llama";
   const bool constrain = config_.grammar == GrammarPolicy::on ||
                          (config_.grammar == GrammarPolicy::automatic && embedded);
@@ -325,7 +344,8 @@ GenerateRequest Rollout::request() {
   const int most = config_.grammar_chars == 0 && embedded ? kFreeText : config_.grammar_chars;
   if (constrain && services_.capabilities.grammar)
     request.grammar = services_.format->grammar(definitions_, most);
-  request.asker = {.task_id = task_->id, .sample = record_.sample, .turn = index};
+  request.asker = {
+      .task_id = task_->id, .sample = record_.sample, .turn = index, .candidate = candidate};
   request.limit = limits_.model;
   return request;
 }
@@ -339,30 +359,49 @@ void count_by_ids(Generation& generation) {
     generation.completion_tokens = size(generation.tokens->ids);
 }
 
-Async<Result<Generation>> Rollout::generate() {
+// What was sampled has been paid for, whatever becomes of it.
+void Rollout::count(Generation& generation) {
+  count_by_ids(generation);
+  const bool said = !generation.content.empty() || !generation.tool_calls.empty();
+  if (said && generation.completion_tokens == 0 && services_.policy->backend() == "openai")
+    ++services_.counters->uncounted;
+  budget_.count(generation);
+  services_.counters->prompt_tokens += generation.prompt_tokens;
+  services_.counters->completion_tokens += generation.completion_tokens;
+}
+
+// All candidates of the turn, or the first failure among them.
+Async<Result<Generations>> Rollout::generate() {
   for (;;) {
-    auto generation = co_await generate_once();
-    if (!generation) {
-      const bool full = generation.error().message.find(kContextFull) != std::string::npos;
-      if (full && config_.context == ContextPolicy::truncate && cut_oldest_observation()) continue;
-      co_return generation;
+    auto answers = co_await generate_once();
+    if (!answers) co_return std::move(answers).error();
+    Generations generations;
+    std::optional<Error> failed;
+    for (auto& answer : *answers) {
+      if (answer) {
+        count(*answer);
+        generations.push_back(std::move(*answer));
+      } else if (!failed) {
+        failed = std::move(answer).error();
+      }
     }
-    count_by_ids(*generation);
-    const bool said = !generation->content.empty() || !generation->tool_calls.empty();
-    if (said && generation->completion_tokens == 0 && services_.policy->backend() == "openai")
-      ++services_.counters->uncounted;
-    budget_.count(*generation);
-    services_.counters->prompt_tokens += generation->prompt_tokens;
-    services_.counters->completion_tokens += generation->completion_tokens;
-    co_return generation;
+    if (!failed) co_return generations;
+    for (const auto& lost : generations) budget_.waste(lost.completion_tokens);
+    const bool full = failed->message.find(kContextFull) != std::string::npos;
+    if (full && config_.context == ContextPolicy::truncate && cut_oldest_observation()) continue;
+    co_return std::move(*failed);
   }
 }
 
-// One call, ended early when a supervisor stops the rollout or its wall time is spent. The model
-// itself keeps `limits_.model`, so that waiting for a place is not taken for a slow model.
-Async<Result<Generation>> Rollout::generate_once() {
+// One call a candidate, ended early when a supervisor stops the rollout or its wall time is spent.
+// The model itself keeps `limits_.model`, so that waiting for a place is not taken for a slow
+// model.
+Async<Result<std::vector<Result<Generation>>>> Rollout::generate_once() {
   const Milliseconds limit = budget_.wall_left();
-  auto work = services_.policy->generate(request());
+  std::vector<Async<Result<Generation>>> calls;
+  for (int candidate = 0; candidate < config_.candidates; ++candidate)
+    calls.push_back(services_.policy->generate(request(candidate)));
+  auto work = gather(std::move(calls));
   StopAlarm::Wait wait(alarm_, strand_, Steady::now() + limit);
   auto both = race(std::move(work), wait.timer());
   auto ended = co_await std::move(both);
@@ -374,7 +413,9 @@ Async<Result<Generation>> Rollout::generate_once() {
     co_return late;
   }
   if (ended.failure) std::rethrow_exception(ended.failure);
-  if (ended.result) seen_messages_ = asked_messages_ + 1;
+  const auto came = [](const Result<Generation>& answer) { return bool(answer); };
+  if (std::all_of(ended.result.begin(), ended.result.end(), came))
+    seen_messages_ = asked_messages_ + 1;
   co_return std::move(ended.result);
 }
 

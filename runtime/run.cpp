@@ -391,7 +391,7 @@ Result<RunResult> Run::execute() {
 
   RunCounters& counters = assembly_.counters();
   auto summary = summary_of(*store_);
-  if (status && !summary) status = std::move(summary).error();
+  if (status && !summary) status = summary.error();
   RunResult result{.summary = summary ? std::move(*summary) : Summary(),
                    .missing = static_cast<std::int64_t>(plan_.rollouts.size()) - counters.finished,
                    .graded = graded_,

@@ -83,6 +83,8 @@ const std::vector<OptionInfo> kGrammar = {{.name = "use",
                                            .choices = {"auto", "on", "off"}},
                                           number_of("max_chars", 0, 0)};
 
+const std::vector<OptionInfo> kSearch = {number_of("candidates", 1, 1, 64)};
+
 const std::vector<OptionInfo> kSandbox = {number_of("slots", 0, 0)};
 
 std::vector<std::string> names_of(const std::vector<OptionInfo>& options) {
@@ -302,8 +304,9 @@ Result<RunConfig> read_run_config(const YamlFile& file) {
   auto supervise = plugin_uses(file, top->any("supervise"), "supervise");
   if (!supervise) return supervise.error();
   config.supervise = std::move(*supervise);
-  if (!top->any("search").is_null())
-    return file.complain("search", "search: this version samples plainly; leave `search` out");
+  auto search = section(file, top->any("search"), "search", kSearch);
+  if (!search) return search.error();
+  config.candidates = static_cast<int>(search->integer("candidates"));
   config.samples = static_cast<int>(top->integer("samples"));
   config.concurrency = static_cast<std::size_t>(top->integer("concurrency"));
   config.seed = static_cast<std::uint64_t>(top->integer("seed"));

@@ -45,6 +45,7 @@ struct RunConfig {
   std::vector<PluginUse> tools;
   std::vector<PluginUse> supervise;
   int samples = 1;
+  int candidates = 1;  // actions sampled a turn, the first of which is executed
   Sampling sampling;
   RolloutLimits limits;
   std::size_t concurrency = 64;

@@ -137,13 +137,13 @@ class Core : public std::enable_shared_from_this<Core> {
   // With `session` the limits of a live one, else it is for a single program.
   Async<Result<GuestRef>> park(SlotRef slot, const Limits* session);
   Async<void> unpark(SlotRef slot);
-  Result<GuestRef> spawn(SlotRef slot, const Program& program);
+  Result<GuestRef> spawn(const SlotRef& slot, const Program& program);
   Result<GuestRef> new_guest(std::array<int, 2>& theirs, std::size_t most);
   void dispatch(const wire::Packet& packet);
   void give_up(SlotRef slot);
   void kill_tree(Slot& slot);
   Async<Status> all_dead(SlotRef slot);
-  void put_back(SlotRef slot);
+  void put_back(const SlotRef& slot);
   static void accept_prepared(Slot& slot, wire::Packet& packet);
   wire::Message spawn_message(const Slot& slot) const;
   std::string work_directory(const Slot& slot) const;

@@ -147,8 +147,8 @@ Async<void> Core::read_slot(SlotRef slot) {
 }
 
 // Ends the slot's process and all below it, and forgets it. Whoever still runs in it sees its guest
-// fail.
-void Core::give_up(SlotRef slot) {
+// fail. By value: the caller's may be that of a list it is taken from.
+void Core::give_up(SlotRef slot) {  // NOLINT(performance-unnecessary-value-param)
   if (slot->gone) return;
   slot->gone = true;
   kill_tree(*slot);
@@ -232,7 +232,6 @@ Async<Status> Core::prepare(SlotRef slot) {
 
 // Behind the answer: waits for the tree's death, makes room, parks the next Python.
 Async<void> Core::recycle(SlotRef slot) {
-  std::string why;
   Status usable = co_await all_dead(slot);
   if (usable && slot->cgroup && !slot->cgroup->renew())
     usable = internal_error(std::string("cgroup: ") + std::strerror(errno));
@@ -254,7 +253,7 @@ Async<void> Core::recycle(SlotRef slot) {
   slot_ready_.ring();
 }
 
-void Core::put_back(SlotRef slot) {
+void Core::put_back(const SlotRef& slot) {
   if (slot->gone) return;
   kill_tree(*slot);
   slot->parked.reset();
@@ -463,7 +462,7 @@ Async<void> Core::unpark(SlotRef slot) {
 }
 
 // A program of the system's or the guest's own, started by the slot.
-Result<GuestRef> Core::spawn(SlotRef slot, const Program& program) {
+Result<GuestRef> Core::spawn(const SlotRef& slot, const Program& program) {
   std::array<int, 2> theirs{};
   auto made = new_guest(theirs, static_cast<std::size_t>(count(program.limits.output)));
   if (!made) return std::move(made).error();

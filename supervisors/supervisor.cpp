@@ -11,6 +11,8 @@ Status Supervisor::accepts(const Trajectory&) const { return {}; }
 
 std::optional<std::string> Supervisor::lacks(const Trajectory&) const { return std::nullopt; }
 
+std::optional<std::string> Supervisor::idle_in_runs(int) const { return std::nullopt; }
+
 Async<Result<Opinion>> Supervisor::on_turn(TrajectoryRef) { co_return Opinion{}; }
 
 Async<Result<Opinion>> Supervisor::on_finished(TrajectoryRef) { co_return Opinion{}; }

@@ -78,8 +78,9 @@ class Supervisor {
   // What it cannot do without and this record has not ("task.gold.answers (...)"): such a record is
   // none of its business, and keeps the labels that it has.
   virtual std::optional<std::string> lacks(const Trajectory& trajectory) const;
-  // Why it has nothing to judge beside a run, where that is so: one clause, said before the run.
-  virtual std::optional<std::string> idle_in_runs() const { return std::nullopt; }
+  // Why it has nothing to judge beside a run that samples so many candidates a turn, where that is
+  // so: one clause, said before the run.
+  virtual std::optional<std::string> idle_in_runs(int candidates) const;
 
   // After each turn; the turn judged is so_far->turns.back(). Must not depend on later turns.
   virtual Async<Result<Opinion>> on_turn(TrajectoryRef so_far);

@@ -118,8 +118,9 @@ class WebArbiter final : public Supervisor {
   }
 
   bool has_on_turn() const override { return true; }
-  std::optional<std::string> idle_in_runs() const override {
-    return "a run samples one action a turn, of which there is nothing to compare";
+  std::optional<std::string> idle_in_runs(int candidates) const override {
+    if (candidates > 1) return std::nullopt;
+    return "it compares candidates, and one is sampled a turn (search.candidates: 5 samples more)";
   }
 
   Async<Result<void>> prepare() override {

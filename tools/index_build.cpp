@@ -348,7 +348,7 @@ class Builder {
     Status looked_up;
     const auto is_twin = [&](std::uint32_t other) {
       auto same = has_id(other, id);
-      if (!same) looked_up = std::move(same).error();
+      if (!same) looked_up = same.error();
       return same && *same;
     };
     const auto twin = ids_.add({hash64(id), number, static_cast<std::uint32_t>(line)}, is_twin);
@@ -720,7 +720,7 @@ Result<IndexFacts> build_index(const std::string& corpus, const std::string& dir
   Builder builder(target.string(), how);
   if (auto started = builder.start(); !started) return std::move(started).error();
   bool any = false;
-  auto read = read_jsonl(corpus, [&](json::value record, std::size_t line) -> Status {
+  auto read = read_jsonl(corpus, [&](const json::value& record, std::size_t line) -> Status {
     any = true;
     if (how.stop && *how.stop) return Error{ErrorKind::cancelled, "interrupted"};
     return add_record(builder, record, line);

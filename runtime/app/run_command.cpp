@@ -93,9 +93,9 @@ std::string next_try(const RunResult& result) {
 // Before anything is paid for.
 void say_who_is_idle(const Assembly& assembly) {
   for (const auto& instance : assembly.services().supervisors)
-    if (const auto why = instance.supervisor->idle_in_runs())
+    if (const auto why = instance.supervisor->idle_in_runs(assembly.config().candidates))
       std::cerr << "proctor: " << instance.alias << " will label nothing in this run: " << *why
-                << "; it judges records that exist already (proctor label)\n";
+                << "\n";
 }
 
 // The directory as the user wrote it is what the hints name.
@@ -135,7 +135,8 @@ Result<int> play(Assembly& assembly, const std::string& out, Start start, bool q
   // One that failed had no say, or could have none; that has been told.
   if (!result->interrupted && result->summary.failed_supervisions() == 0)
     for (const auto& instance : assembly.services().supervisors)
-      if (!instance.supervisor->idle_in_runs() && result->summary.has_turns_of(instance.suites) &&
+      if (!instance.supervisor->idle_in_runs(assembly.config().candidates) &&
+          result->summary.has_turns_of(instance.suites) &&
           !result->summary.labelled_by(instance.alias))
         std::cerr << labelled_nothing(instance.alias, instance.name);
   return exit_code_of(*result);

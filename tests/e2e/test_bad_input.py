@@ -136,7 +136,7 @@ def values(inputs):
     dry = proctor("run", good, "--set", "supervise=[webarbiter]", "--dry-run")
     check_equal(dry.returncode, 0, "webarbiter, --dry-run: " + dry.stderr)
     for result in (idle, dry):
-        check_equal(result.stderr.count("webarbiter will label nothing in this run: a run samples one action a turn"), 1,
+        check_equal(result.stderr.count("webarbiter will label nothing in this run: it compares candidates, and one is sampled a turn"), 1,
                     "one sentence at the start: " + result.stderr)
     check("labelled nothing" not in idle.stderr, "and no second one: " + idle.stderr)
 

@@ -70,6 +70,34 @@ def renamed_tools(scratch):
     check_equal(result.stderr.count("no model for the role judge"), 1, "the fallback is said once")
 
 
+def candidates(scratch):
+    """Several actions sampled a turn, compared by webarbiter while the rollout goes on."""
+    config = write_inputs(scratch, "supervise: [webarbiter]\nsearch: {candidates: 3}\n")
+    scratch.write("script.jsonl", [
+        {"match": {"candidate": 0, "purpose": "policy"}, "content": "<answer>5</answer>"},
+        {"match": {"candidate": 1, "purpose": "policy"}, "content": "<answer>4</answer>"},
+        {"match": {"candidate": 2, "purpose": "policy"}, "content": "<answer>5</answer>"},
+        {"match": {"purpose": "judge"}, "content": "<criteria>right</criteria><answer>Response 1</answer>"}])
+    result = proctor("run", config, "--out", "candidates", cwd=scratch.path)
+    check_equal(result.returncode, 0, "candidates: " + result.stderr)
+    check("will label nothing" not in result.stderr, result.stderr)
+    for record in lines(scratch("candidates/trajectories.jsonl")):
+        turn = record["turns"][0]
+        check_equal([c["content"] for c in turn["candidates"]],
+                    ["<answer>5</answer>", "<answer>4</answer>", "<answer>5</answer>"], "the candidates")
+        check_equal((turn["chosen"], turn["assistant"]), (0, turn["candidates"][0]), "the first is executed")
+        labels = {label["name"]: label["value"] for label in record["labels"]}
+        check_equal((labels["winner"], labels["reward"], labels["flip_rate"]), (0, 0.5, 1.0),
+                    "a judge that likes the first: a tie, and the one that was sampled twice")
+    check_equal(proctor("lint", "candidates", cwd=scratch.path).returncode, 0, "lint of candidates")
+    alone = proctor("run", config, "--set", "search.candidates=1", "--dry-run", "--json", cwd=scratch.path)
+    three = proctor("run", config, "--dry-run", "--json", cwd=scratch.path)
+    check_equal(json.loads(three.stdout)["prompt_tokens"]["most"] > json.loads(alone.stdout)["prompt_tokens"]["most"], True,
+                "the estimate knows of candidates")
+    refused(proctor("run", config, "--set", "search={strategy: mcts}", "--dry-run", cwd=scratch.path), 2, "search.strategy")
+    refused(proctor("run", config, "--set", "search.candidates=0", "--dry-run", cwd=scratch.path), 2, "search.candidates=0")
+
+
 def resume_from_anywhere(scratch):
     config = write_inputs(scratch)
     tasks = "".join(json.dumps({"id": f"t{n}", "prompt": "x"}) + "\n" for n in range(3))
@@ -214,7 +242,7 @@ def small_things(scratch):
 
 
 if __name__ == "__main__":
-    for test in (bounds, complaints, renamed_tools, resume_from_anywhere, damaged, places, full_disk, unwritable,
+    for test in (bounds, complaints, renamed_tools, candidates, resume_from_anywhere, damaged, places, full_disk, unwritable,
                  deep_calls,
                  small_things):
         with Scratch() as folder:

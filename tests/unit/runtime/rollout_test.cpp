@@ -32,12 +32,15 @@ class Lines final : public Model {
   Async<Result<Generation>> generate(GenerateRequest request) override {
     const auto turn = static_cast<std::size_t>(request.asker.turn);
     prompts.push_back(request.messages);
+    asked.push_back(request.sampling);
+    const auto candidate = static_cast<std::size_t>(request.asker.candidate);
     ++started;
     co_await sleep_for(delay_);
     ++finished;
-    if (failure) co_return *failure;
+    if (failure && request.asker.candidate >= failing_from) co_return *failure;
     Generation generation;
-    generation.content = lines_[std::min(turn, lines_.size() - 1)];
+    generation.content =
+        candidate > 0 ? others.at(candidate - 1) : lines_[std::min(turn, lines_.size() - 1)];
     generation.finish_reason = "stop";
     generation.tokens = tokens;
     generation.completion_tokens = tokens ? 0 : 10;
@@ -54,6 +57,9 @@ class Lines final : public Model {
   double queued_ms = 0;
   std::optional<TurnTokens> tokens;  // then nothing is counted
   std::optional<Error> failure;
+  int failing_from = 0;             // candidate
+  std::vector<std::string> others;  // what candidates after the first say
+  std::vector<Sampling> asked;
   std::optional<std::string> failing;
   std::vector<std::vector<Message>> prompts, scored;
 
@@ -198,6 +204,51 @@ TEST_F(RolloutTest, PlaysToolTurnsUntilTheAnswer) {
   ASSERT_TRUE(stored && *stored);
   EXPECT_EQ((**stored).turns.size(), 3u);
   EXPECT_TRUE(store_->unfinished()->empty());
+}
+
+TEST_F(RolloutTest, CandidatesAreSampledSideBySideAndTheFirstIsExecuted) {
+  auto tool = with_tool(false);
+  auto model = says({kCall, "<answer>2</answer>"}, 200ms);
+  model->others = {"<answer>5</answer>", "<tool_call>{"};
+  config_.candidates = 3;
+  config_.limits.tokens = 150;
+  const auto started = Steady::now();
+  const Trajectory played = play();
+  EXPECT_LT(Steady::now() - started, 800ms) << "two turns of three";
+  EXPECT_EQ(played.outcome.answer, "2");
+  EXPECT_EQ(tool->calls, 1);
+  ASSERT_EQ(played.turns.size(), 2u);
+  const Turn& turn = *played.turns[0];
+  ASSERT_TRUE(turn.candidates);
+  ASSERT_EQ(turn.candidates->size(), 3u);
+  EXPECT_EQ(turn.chosen, 0);
+  EXPECT_EQ(to_json((*turn.candidates)[0]), to_json(turn.assistant));
+  EXPECT_EQ((*turn.candidates)[1].content, "<answer>5</answer>");
+  EXPECT_TRUE((*turn.candidates)[2].parse_error);
+  EXPECT_EQ(played.extra.at("usage").at("completion_tokens"), 60);
+  EXPECT_EQ(played.extra.at("usage").at("wasted_tokens"), 0);
+  ASSERT_EQ(model->asked.size(), 6u);
+  EXPECT_NE(model->asked[0].seed, model->asked[1].seed);
+  EXPECT_EQ(model->asked[1].max_tokens, 50) << "a third of what is left each";
+
+  config_.candidates = 1;
+  config_.name = "alone";
+  const auto alone = model->asked.size();
+  EXPECT_FALSE(play().turns[0]->candidates);
+  EXPECT_EQ(model->asked[alone].seed, model->asked[0].seed) << "more of them change nothing";
+}
+
+TEST_F(RolloutTest, ATurnHasAllItsCandidatesOrNone) {
+  auto model = says({"<answer>2</answer>"});
+  model->others = {"<answer>5</answer>"};
+  model->failure = unavailable("the server is gone");
+  model->failing_from = 1;
+  config_.candidates = 2;
+  const Trajectory played = play();
+  EXPECT_EQ(played.outcome.status, OutcomeStatus::error);
+  EXPECT_EQ(played.outcome.error, "the server is gone");
+  EXPECT_TRUE(played.turns.empty());
+  EXPECT_EQ(played.extra.at("usage").at("wasted_tokens"), 10);
 }
 
 TEST_F(RolloutTest, TheModelsTimeIsWithoutItsQueue) {

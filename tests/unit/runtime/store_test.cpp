@@ -329,7 +329,7 @@ TEST(Store, CommitsManyTurnsTogether) {
 
 Async<bool> cancelled_by(Async<Status> write) {
   try {
-    co_await std::move(write);
+    (void)co_await std::move(write);
   } catch (const std::exception& error) {
     co_return is_cancellation(error);
   }
@@ -407,7 +407,7 @@ TEST(StoreAccess, SaysWhatIsMissing) {
   std::filesystem::create_directory(database);
   EXPECT_EQ(refusal(scratch.path()), database + ": cannot be read: Is a directory");
   std::filesystem::remove(database);
-  std::ofstream{database};
+  std::ofstream(database).flush();
   EXPECT_NE(refusal(scratch.path()).find("a copy without the -wal file"), std::string::npos)
       << refusal(scratch.path());
 }
