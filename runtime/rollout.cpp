@@ -458,6 +458,9 @@ void Rollout::restore_cut(int before_turn, const json::value& places) {
 
 Async<Status> Rollout::record_turn(std::shared_ptr<Turn> turn) {
   if (!cut_.empty()) tokens_.forget();
+  if (turn->candidates)
+    for (auto& candidate : *turn->candidates)
+      if (candidate.tokens) tokens_.shorten(*candidate.tokens);
   if (turn->assistant.tokens)
     tokens_.add(turn->index, *turn->assistant.tokens);
   else

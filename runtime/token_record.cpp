@@ -25,17 +25,21 @@ void TokenRecord::append(int turn, const std::vector<std::int32_t>& prompt,
   }
 }
 
-void TokenRecord::add(int turn, TurnTokens& tokens) {
+std::size_t TokenRecord::shorten(TurnTokens& tokens) const {
   const auto& known = flat_.ids;
   const auto [mine, theirs] =
       std::mismatch(known.begin(), known.end(), tokens.prompt_ids.begin(), tokens.prompt_ids.end());
-  if (mine != known.end()) {
-    // The whole prompt stays in the turn, and the turns behind it go on from there.
-    part(turn, static_cast<std::size_t>(mine - known.begin()));
+  if (mine == known.end()) {
+    tokens.prompt_from = static_cast<std::int64_t>(known.size());
+    tokens.prompt_ids.erase(tokens.prompt_ids.begin(), theirs);
   }
-  const auto cut = static_cast<std::ptrdiff_t>(known.size());
-  tokens.prompt_from = cut;
-  tokens.prompt_ids.erase(tokens.prompt_ids.begin(), tokens.prompt_ids.begin() + cut);
+  return static_cast<std::size_t>(mine - known.begin());
+}
+
+void TokenRecord::add(int turn, TurnTokens& tokens) {
+  const std::size_t alike = shorten(tokens);
+  // The whole prompt stays in the turn, and the turns behind it go on from there.
+  if (alike < flat_.ids.size()) part(turn, alike);
   append(turn, tokens.prompt_ids, tokens);
 }
 

@@ -17,7 +17,10 @@ class TokenRecord {
   // Takes one generation's ids, whole prompt given, and cuts `tokens.prompt_ids` down to what the
   // prompt adds behind the ids known so far.
   void add(int turn, TurnTokens& tokens);
-  // The same from a record, where the cut is made already (resume).
+  // The cut alone, for candidates that were not executed; how many ids are alike. No cut is made
+  // where the prompt does not begin with all that is known.
+  std::size_t shorten(TurnTokens& tokens) const;
+  // As add(), from a record, where the cut is made already (resume).
   void add_recorded(int turn, const TurnTokens& tokens);
   // A turn without ids: there is no flat record, and nothing to continue until ids come again.
   void lose();

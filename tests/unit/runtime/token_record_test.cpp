@@ -31,6 +31,20 @@ TEST(TokenRecord, CutsPromptsToWhatIsNewAndMasksThem) {
   EXPECT_EQ(tokens->logprobs[3], 0.0F);
 }
 
+TEST(TokenRecord, CandidatesThatWereNotExecutedAreCutAlikeAndLeaveNoTrace) {
+  TokenRecord record;
+  auto first = turn_tokens({1, 2}, {3});
+  record.add(0, first);
+  auto candidate = turn_tokens({1, 2, 3, 4}, {8, 9}), other = turn_tokens({1, 7, 3, 4}, {8});
+  EXPECT_EQ(record.shorten(candidate), 3u);
+  EXPECT_EQ(candidate.prompt_from, 3);
+  EXPECT_EQ(candidate.prompt_ids, (std::vector<std::int32_t>{4}));
+  EXPECT_EQ(record.shorten(other), 1u);
+  EXPECT_EQ(other.prompt_from, 0);
+  EXPECT_EQ(other.prompt_ids.size(), 4u);
+  EXPECT_EQ(record.tokens()->ids, (std::vector<std::int32_t>{1, 2, 3}));
+}
+
 TEST(TokenRecord, IdsThatPartAreReportedAndNeverGluedTogether) {
   TokenRecord record;
   auto first = turn_tokens({1, 2}, {3});
