@@ -30,14 +30,9 @@ class ProctorExporter final : public Exporter {
   ExportCounts counts_;
 };
 
-bool has_ending(const std::string& out) {
-  return out == "-" || out.ends_with(".jsonl") || out.ends_with(".jsonl.zst") ||
-         out.starts_with("/dev/");
-}
-
 REGISTER_EXPORTER({.name = "proctor", .summary = "trajectories: every record as it is (.jsonl)"},
                   [](const Options&, const std::string& out) -> Result<std::unique_ptr<Exporter>> {
-                    if (!has_ending(out))
+                    if (!is_lines_name(out))
                       return bad_input("--out " + out +
                                        ": the format 'proctor' is written as .jsonl, .jsonl.zst "
                                        "or - (stdout)");

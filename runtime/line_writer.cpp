@@ -41,6 +41,11 @@ bool lock_and_keep(int file) {
 
 }  // namespace
 
+bool is_lines_name(std::string_view path) {
+  return path == "-" || path.ends_with(".jsonl") || path.ends_with(".jsonl.zst") ||
+         path.starts_with("/dev/");
+}
+
 int LineWriter::open_temporary() {
   for (int n = 0;; ++n) {
     temporary_ = path_ + kPart + std::to_string(::getpid()) + "-" + std::to_string(n);

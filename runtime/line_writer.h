@@ -16,6 +16,9 @@
 
 namespace proctor {
 
+// Whether the name says that such a file is meant: .jsonl, .jsonl.zst, - or a device's.
+bool is_lines_name(std::string_view path);
+
 class LineWriter {
  public:
   static Result<LineWriter> open(const std::string& path);  // removes what killed processes left

@@ -2,6 +2,7 @@
 #include "runtime/record_source.h"
 
 #include <filesystem>
+#include <set>
 
 #include "runtime/store.h"
 
@@ -27,6 +28,16 @@ Status from_directory(const std::string& directory,
 bool has_store(const std::string& path) {
   std::error_code error;
   return path != "-" && std::filesystem::exists(path + "/trajectories.db", error);
+}
+
+bool is_file_of_run(const std::string& path) {
+  static const std::set<std::string> kNames = {
+      "config.yaml",        "tasks.jsonl",  "trajectories.db", "trajectories.db-wal",
+      "trajectories.db-shm", "trajectories.jsonl", "summary.json", "log.jsonl", "lock"};
+  std::error_code error;
+  const auto place = std::filesystem::weakly_canonical(path, error);  // behind symbolic links
+  return !error && kNames.contains(place.filename().string()) &&
+         has_store(place.parent_path().string());
 }
 
 Result<Trajectory> trajectory_of(const SourceRecord& record) {

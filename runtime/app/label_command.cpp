@@ -441,7 +441,17 @@ Result<Labeller> Labelling::make_labeller() {
   return Labeller::make(std::move(instances), Milliseconds(arguments_.deadline_ms));
 }
 
+// Refused before any model is asked.
+Status check_out(const std::string& out) {
+  if (is_file_of_run(out))
+    return bad_input("--out " + out + ": is a file of the run in that directory; labels go to another");
+  if (!is_lines_name(out))
+    return bad_input("--out " + out + ": labelled trajectories are written as .jsonl, .jsonl.zst or - (stdout)");
+  return {};
+}
+
 Result<int> Labelling::run() {
+  if (auto status = check_out(arguments_.out); !status) return std::move(status).error();
   if (auto made = make_models(); !made) return std::move(made).error();
   auto labeller = make_labeller();
   if (!labeller) return std::move(labeller).error();

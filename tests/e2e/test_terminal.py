@@ -101,6 +101,16 @@ def pages(scratch):
         labelled = proctor("label", source, "--supervise", "groundedprm:check=tool", "--out", "l.jsonl",
                            cwd=scratch.path)
         check("labelled 6 of 6 trajectories" in labelled.stderr, f"label {source}: {labelled.stderr}")
+    # Labels go to a file of trajectories that is none of a run's own.
+    os.symlink("done/trajectories.jsonl", scratch("link.jsonl"))
+    for name, why in (("done/trajectories.db", "a file of the run"), ("done/config.yaml", "a file of the run"),
+                      ("./done/trajectories.jsonl", "a file of the run"), ("link.jsonl", "a file of the run"),
+                      ("l.txt", "written as .jsonl"), ("l.jsonl.gz", "written as .jsonl")):
+        refused(proctor("label", "done", "--supervise", "groundedprm:check=tool", "--out", name, cwd=scratch.path),
+                2, f"--out {name}: ", why)
+    check_equal(proctor("lint", "done", cwd=scratch.path).returncode, 0, "the run is as it was")
+    check(not os.path.exists(scratch("l.txt")), "nothing is written")
+
     # For machines both have one shape, cut only where --limit says so, and totals only of the whole.
     of_file = json.loads(proctor("show", "done/trajectories.jsonl", "--json", cwd=scratch.path).stdout)
     check_equal((from_store["suites"], from_store["supervisors"]), (of_file["suites"], of_file["supervisors"]),
