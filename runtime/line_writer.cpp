@@ -39,6 +39,10 @@ bool lock_and_keep(int file) {
   return ::fstat(file, &state) != 0 || state.st_nlink > 0;
 }
 
+std::string partial_name(const std::string& path, int n) {
+  return path + ".partial" + (n == 1 ? "" : "-" + std::to_string(n));
+}
+
 }  // namespace
 
 bool is_lines_name(std::string_view path) {
@@ -122,9 +126,18 @@ Status LineWriter::write(std::string_view line) {
 Status LineWriter::close() { return close_at(path_); }
 
 Result<std::string> LineWriter::close_as_partial() {
-  std::string place = path_ + (temporary_.empty() ? "" : ".partial");
+  std::string place = path_;
+  if (!temporary_.empty()) {
+    if (lines_ == 0) return std::string();
+    int n = 1;
+    for (std::error_code ignored; fs::exists(place = partial_name(path_, n), ignored);) ++n;
+  }
   if (auto closed = close_at(place); !closed) return std::move(closed).error();
   return place;
+}
+
+void LineWriter::remove_partials() const {
+  for (int n = 1; ::unlink(partial_name(path_, n).c_str()) == 0;) ++n;
 }
 
 Status LineWriter::close_at(const std::string& place) {

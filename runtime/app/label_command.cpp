@@ -476,6 +476,8 @@ Result<int> Labelling::run() {
     place = std::move(*kept);
   } else if (auto closed = out->close(); !closed) {
     return std::move(closed).error();
+  } else if (report.failures == 0) {
+    out->remove_partials();
   }
   const auto count = [](std::size_t n, const char* thing, const char* things = "") {
     return plural(static_cast<std::int64_t>(n), thing, things);
@@ -483,7 +485,7 @@ Result<int> Labelling::run() {
   std::cerr << "labelled " << report.records << " of "
             << count(records, "trajectory", "trajectories") << ": " << count(report.labels, "label")
             << ", " << count(report.failures, "failed supervision");
-  if (arguments_.out != "-") std::cerr << " -> " << place;
+  if (arguments_.out != "-" && !place.empty()) std::cerr << " -> " << place;
   if (report.interrupted) {
     std::cerr << " (interrupted";
     if (std::error_code error; place != arguments_.out)

@@ -319,15 +319,28 @@ def interruption():
                          {"content": "<score>5</score>", "delay_ms": 60000}])
     fast = trajectory("fast", [("x", None)], "y", task="fast", group="fast")
     write("many.jsonl", [fast] + [trajectory(f"s{i}", [(f"x{i}", None)], "y") for i in range(5)])
-    process = subprocess.Popen([PROCTOR, "label", "many.jsonl", "--supervise", "judge", "--model", "judge=script:slow.jsonl", "--out", "part.jsonl"],
-                               stderr=subprocess.PIPE, text=True)
-    time.sleep(2)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=20)
-    assert process.returncode == 130, (process.returncode, err)
+
+    def interrupted(script, out):
+        process = subprocess.Popen([PROCTOR, "label", "many.jsonl", "--supervise", "judge", "--model", f"judge=script:{script}", "--out", out],
+                                   stderr=subprocess.PIPE, text=True)
+        time.sleep(2)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+        assert process.returncode == 130, (process.returncode, err)
+        return err
+
+    err = interrupted("slow.jsonl", "part.jsonl")
     assert [record["id"] for record in read("part.jsonl.partial")] == ["fast"], err
     assert "part.jsonl.partial" in err and not os.path.exists("part.jsonl"), err
     assert "part.jsonl was not written" in err, err
+    # What the next ones keep stands beside it, and goes with it once OUT is whole.
+    write("hanging.jsonl", [{"content": "<score>5</score>", "delay_ms": 60000}])
+    err = interrupted("hanging.jsonl", "part.jsonl")
+    assert "labelled 0 of 6" in err and ".partial" not in err, err
+    assert "-> part.jsonl.partial-2 (interrupted" in interrupted("slow.jsonl", "part.jsonl")
+    assert [record["id"] for record in read("part.jsonl.partial") + read("part.jsonl.partial-2")] == ["fast", "fast"]
+    expect(0, "label", "many.jsonl", "--supervise", "groundedprm:check=tool", "--out", "part.jsonl")
+    assert [name for name in os.listdir() if name.startswith("part.")] == ["part.jsonl"], os.listdir()
 
     # What a killed one leaves goes with the next.
     process = subprocess.Popen([PROCTOR, "label", "many.jsonl", "--supervise", "judge", "--model", "judge=script:slow.jsonl", "--out", "killed.jsonl"],
@@ -343,12 +356,7 @@ def interruption():
     # In place: the records that were not reached are still there.
     with open("many.jsonl") as file:
         before = file.read()
-    process = subprocess.Popen([PROCTOR, "label", "many.jsonl", "--supervise", "judge", "--model", "judge=script:slow.jsonl", "--out", "many.jsonl"],
-                               stderr=subprocess.PIPE, text=True)
-    time.sleep(2)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=20)
-    assert process.returncode == 130, (process.returncode, err)
+    err = interrupted("slow.jsonl", "many.jsonl")
     with open("many.jsonl") as file:
         assert file.read() == before, "an interrupted label leaves its input as it was"
     assert "many.jsonl is as it was" in err, err
