@@ -9,8 +9,8 @@
 namespace proctor {
 namespace {
 
-// A label whose value is a place (groundedprm's): places have no mean.
-constexpr const char* kFirstError = "first_error";
+// Whether a label's value is a place (groundedprm's, webarbiter's): places have no mean.
+bool is_place(const std::string& label) { return label == "first_error" || label == "winner"; }
 
 struct TaskSum {
   double reward = 0, correct = 0;
@@ -122,7 +122,7 @@ std::optional<double> SuiteTotals::mean_turns() const {
 }
 
 std::optional<double> mean_of(const LabelTotal& labels) {
-  if (labels.valued == 0 || labels.name == kFirstError) return std::nullopt;
+  if (labels.valued == 0 || is_place(labels.name)) return std::nullopt;
   return labels.total / static_cast<double>(labels.valued);
 }
 

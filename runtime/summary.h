@@ -50,7 +50,7 @@ Summary summary_of(const std::vector<TrajectoryRow>& rows, std::vector<LabelTota
 // Of all that is finished.
 Result<Summary> summary_of(Store& store);
 
-// Of the values; nothing without any, and of places, which have no mean (`first_error`).
+// Of the values; nothing without any, and of places, which have no mean (`first_error`, `winner`).
 std::optional<double> mean_of(const LabelTotal& labels);
 
 // {"suites": [...], "supervisors": [...], "failures": {...}}

@@ -131,8 +131,9 @@ int Bracket::first_equal(int candidate) const {
 std::optional<double> Bracket::score_of(int candidate) const {
   const int player = first_equal(candidate);
   double points = 0;
-  int met = 0;
+  int met = 0, decided = 0;
   for (const Match& match : matches) {
+    decided += match.result == PairResult::none ? 0 : 1;
     if (match.votes.a != player && match.votes.b != player) continue;
     ++met;
     if (match.result == PairResult::tie || match.result == PairResult::none)
@@ -140,7 +141,7 @@ std::optional<double> Bracket::score_of(int candidate) const {
     else if ((match.result == PairResult::a ? match.votes.a : match.votes.b) == player)
       points += 1;
   }
-  if (met == 0) return std::nullopt;
+  if (met == 0 || decided == 0) return std::nullopt;
   return points / met;
 }
 

@@ -47,7 +47,8 @@ struct Bracket {
   bool unsure = false;          // its last judged comparison was a tie, none, or a flip
 
   int first_equal(int candidate) const;
-  // (wins + ties / 2) / comparisons of the candidate; nothing when it met nobody.
+  // (wins + ties / 2) / comparisons of the candidate; nothing when it met nobody, or no comparison
+  // of the bracket came to a result.
   std::optional<double> score_of(int candidate) const;
   // Share of the pairs with two verdicts whose verdicts disagree; nothing when no pair has two.
   std::optional<double> flip_rate() const;

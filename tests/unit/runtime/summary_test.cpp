@@ -243,8 +243,10 @@ TEST(Summary, ARowSaysWhatItsRecordDoes) {
 TEST(Summary, PlacesHaveNoMean) {
   LabelTotal values{.name = "step", .valued = 2, .total = 1};
   EXPECT_EQ(mean_of(values), 0.5);
-  values.name = "first_error";
-  EXPECT_FALSE(mean_of(values));
+  for (const auto* place : {"first_error", "winner"}) {
+    values.name = place;
+    EXPECT_FALSE(mean_of(values)) << place;
+  }
 }
 
 TEST(RowFilter, KnowsWhenItAsksForAGrade) {

@@ -255,7 +255,18 @@ TEST(WebArbiter, FlagsAWinnerThatNoVerdictMade) {
   Trajectory record = table.label(with_candidates({calling("c0"), calling("c1")}), "webarbiter");
   EXPECT_EQ(find_label(record, "winner", 0)->evidence.at("default_winner"), true);
   EXPECT_FALSE(find_label(record, "flip_rate", 0)->value);
+  EXPECT_FALSE(find_label(record, "reward", 0)->value);
   EXPECT_EQ(table.calls, 4);  // one retry each
+}
+
+TEST(WebArbiter, RewardsAnUnjudgedActionWhereAnotherComparisonWasDecided) {
+  Table table;
+  table.raw = "I cannot say";
+  Assistant broken;
+  broken.parse_error = "no call";
+  Trajectory record =
+      table.label(with_candidates({calling("c0"), calling("c1"), broken}), "webarbiter");
+  EXPECT_EQ(find_label(record, "reward", 0)->value, 0.75);  // no verdict, then no action
 }
 
 TEST(WebArbiter, TakesASlowJudgeForNoVerdictAndALostOneForAFailure) {
@@ -282,6 +293,7 @@ TEST(WebArbiter, LetsASlowJudgeHaveNoVerdictBeforeTheHookEnds) {
   EXPECT_FALSE(supervise(fixture.make("webarbiter"), record));
   EXPECT_EQ(find_label(record, "winner", 0)->evidence.at("default_winner"), true);
   EXPECT_EQ(find_label(record, "winner", 0)->evidence.at("votes_came"), 0);
+  EXPECT_FALSE(find_label(record, "reward", 0)->value);
   EXPECT_GE(find_label(record, "winner", 0)->cost.model_calls, 4) << "of the first round";
 }
 
