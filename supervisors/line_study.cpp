@@ -84,6 +84,7 @@ void add_scores(std::vector<LineFinding>& findings, std::vector<LineTrial> trial
   for (LineFinding& finding : findings) {
     int negative = 0, labelled = 0;
     for (const LineTrial& trial : finding.trials) {
+      if (trial.outcome.kind == "equivalent") continue;  // no test can tell it from the line
       labelled += trial.outcome.label.has_value();
       negative += trial.outcome.label == 0;
     }

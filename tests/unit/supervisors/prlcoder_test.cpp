@@ -240,6 +240,16 @@ TEST(PrlCoder, CallsExecutedLinesOfAPassingProgramCorrect) {
   EXPECT_GT(labels.front().cost.executions, 0);
 }
 
+TEST(PrlCoder, LeavesEquivalentVariantsOutOfTheMutationScore) {
+  const json::object options = {
+      {"probes", "none"}, {"operators", kOperators}, {"refactorings", true}};
+  const auto labels = labels_of(score_task(), kScore, options);
+  const Label* header = find(labels, "line", 0);  // its only variant is a comment
+  EXPECT_EQ(header->evidence.at("variants").at(0).at("kind"), "equivalent");
+  EXPECT_EQ(find(labels, "mutation_score", 0), nullptr);
+  EXPECT_EQ(find(labels, "mutation_score", 1)->value, 1.0);
+}
+
 TEST(PrlCoder, TakesNoProgramForTheAnswerOfWhatAFailureOfOursEnded) {
   const auto labels = labels_of(score_task(), kScore, {{"probes", "none"}}, OutcomeStatus::error);
   ASSERT_EQ(labels.size(), 1u);
