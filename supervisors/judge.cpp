@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "runtime/core/text.h"
+#include "runtime/core/unicode.h"
 #include "supervisors/grading.h"
 #include "supervisors/loose_json.h"
 #include "supervisors/steps.h"
@@ -312,6 +313,8 @@ Result<SupervisorRef> make_judge(const Options& options, const SupervisorService
   if (rubric.starts_with('@')) {
     auto file = read_file(rubric.substr(1));
     if (!file) return std::move(file).error().in("rubric");
+    if (!is_utf8(*file))
+      return bad_input("rubric: " + rubric.substr(1) + ": " + why_no_utf8(*file));
     rubric = std::move(*file);
   }
   if (trimmed(rubric).empty()) return bad_input("rubric: is empty; expected a text, or @FILE");

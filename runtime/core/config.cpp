@@ -11,6 +11,7 @@
 #include <cmath>
 
 #include "runtime/core/text.h"
+#include "runtime/core/unicode.h"
 #include "runtime/core/yaml_fault.h"
 
 namespace proctor {
@@ -180,6 +181,16 @@ std::string shown(const json::value& value) {
   return value.is_double() ? fmt::format("{}", value.get_double()) : json::serialize(value);
 }
 
+// What is wrong with a text in the value: a command line may hold any bytes.
+std::optional<std::string> no_utf8_in(const json::value& value) {
+  if (value.is_string() && !is_utf8(value.get_string()))
+    return why_no_utf8(value.get_string());
+  if (const auto* items = value.if_array())
+    for (const auto& item : *items)
+      if (auto why = no_utf8_in(item)) return why;
+  return std::nullopt;
+}
+
 // The value in the option's type, or nothing when it does not fit.
 std::optional<json::value> fitted(const json::value& given, const OptionInfo& option) {
   json::value value = given;
@@ -274,6 +285,7 @@ Result<Options> Options::parse(const json::object& given, const std::vector<Opti
                        nearest_hint(pair.key(), names));
     const std::string at = where + ": " + option->name;
     if (pair.value().is_null()) continue;  // null asks for the default
+    if (const auto why = no_utf8_in(pair.value())) return bad_input(at + ": " + *why);
     auto value = fitted(pair.value(), *option);
     if (!value)
       return bad_input(at + ": expected " + type_name(option->type) + ", got " +

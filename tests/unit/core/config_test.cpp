@@ -40,6 +40,17 @@ TEST(Options, RefusalsSayWhatWouldBeRight) {
   EXPECT_EQ(refusal({{"on", "maybe"}}), "igpo: on: expected true or false, got \"maybe\"");
 }
 
+TEST(Options, TextsAreUtf8) {
+  const std::vector<OptionInfo> declared = {{.name = "rubric"},
+                                            {.name = "names", .type = OptionType::list}};
+  for (const auto* name : {"rubric", "names"}) {
+    const json::object given = {{name, "gr\xFC\xDF"}};
+    const auto refused = Options::parse(given, declared, "judge");
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().message, std::string("judge: ") + name + ": 0xFC is no UTF-8 text");
+  }
+}
+
 TEST(NearestHint, GuessesNothingWhereNothingWasGiven) {
   EXPECT_EQ(nearest_hint("o2", {"o1", "gpt"}), ": did you mean 'o1'?");
   EXPECT_EQ(nearest_hint("", {"o1", "gpt"}), ": known are o1, gpt");

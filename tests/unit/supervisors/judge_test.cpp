@@ -196,6 +196,10 @@ TEST(RubricJudge, TakesItsRubricFromAFile) {
   fixture.label("judge:rubric=@" + path);
   EXPECT_NE(fixture.prompt.find("cite, your sources"), std::string::npos);
   EXPECT_FALSE(fixture.try_make("judge:rubric=@/no/such/file"));
+  std::ofstream(path) << "gr\xFC\xDF" "e\n";
+  const auto latin1 = fixture.try_make("judge:rubric=@" + path);
+  ASSERT_FALSE(latin1);
+  EXPECT_EQ(latin1.error().message, "judge: rubric: " + path + ": 0xFC is no UTF-8 text");
 }
 
 TEST(RubricJudge, RefusesScalesAndThresholdsThatMakeNoSense) {
