@@ -108,7 +108,7 @@ json::object json_of(const LabelTotal& sum) {
           {"labels", sum.count},
           {"mean", json_of(mean_of(sum))},
           {"verdicts", json_of(sum.verdicts)},
-          {"failed", sum.failed},
+          {"lost_votes", sum.failed},
           {"model_calls", sum.model_calls},
           {"executions", sum.executions},
           {"wall_ms", number_or_null(sum.wall_ms)}};

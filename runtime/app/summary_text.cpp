@@ -59,7 +59,8 @@ std::string suites_table(const std::vector<SuiteTotals>& suites) {
 
 std::string labels_table(const std::vector<LabelTotal>& labels) {
   std::vector<std::vector<std::string>> rows{{"supervisor", "label", "level", "labels", "mean",
-                                              "model calls", "executions", "failed", "verdicts"}};
+                                              "model calls", "executions", "lost votes",
+                                              "verdicts"}};
   for (const auto& sum : labels)
     rows.push_back({sum.supervisor, sum.name, sum.level, std::to_string(sum.count),
                     text_of(mean_of(sum)), std::to_string(sum.model_calls),

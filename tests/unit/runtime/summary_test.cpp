@@ -67,6 +67,13 @@ TEST(Summary, SaysWhySupervisionsFailedBesideRollouts) {
   EXPECT_FALSE(summary_of({failed}, {}).suites[0].mean_turns());
 }
 
+TEST(Summary, CallsAJudgesLostVotesNoFailures) {
+  const Summary summary =
+      summary_of({}, {LabelTotal{.supervisor = "judge", .name = "score", .count = 5, .failed = 2}});
+  EXPECT_EQ(to_json(summary).at("supervisors").at(0).at("lost_votes"), 2);
+  EXPECT_EQ(summary.failed_supervisions(), 0);
+}
+
 TEST(Summary, KnowsWhetherThereWasATurnToJudge) {
   auto failed = row("a", 0, "error", std::nullopt, std::nullopt);
   failed.turns = 0;
