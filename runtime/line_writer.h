@@ -31,8 +31,8 @@ class LineWriter {
   // Puts the file in its place, through a symbolic link into what it points at.
   Status close();
   // The place stays as it was; what is written so far becomes PATH.partial, or the next free of
-  // PATH.partial-2, ... Gives back the name of where it is (the path itself where that is no file: a
-  // pipe, stdout); an empty one where there was nothing to keep.
+  // PATH.partial-2, ... Gives back the name of where it is (the path itself where that is no file:
+  // a pipe, stdout); an empty one where there was nothing to keep.
   Result<std::string> close_as_partial();
   // Takes away what close_as_partial() kept of this path.
   void remove_partials() const;

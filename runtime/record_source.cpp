@@ -32,8 +32,9 @@ bool has_store(const std::string& path) {
 
 bool is_file_of_run(const std::string& path) {
   static const std::set<std::string> kNames = {
-      "config.yaml",        "tasks.jsonl",  "trajectories.db", "trajectories.db-wal",
-      "trajectories.db-shm", "trajectories.jsonl", "summary.json", "log.jsonl", "lock"};
+      "config.yaml",         "tasks.jsonl",         "trajectories.db",
+      "trajectories.db-wal", "trajectories.db-shm", "trajectories.jsonl",
+      "summary.json",        "log.jsonl",           "lock"};
   std::error_code error;
   const auto place = std::filesystem::weakly_canonical(path, error);  // behind symbolic links
   return !error && kNames.contains(place.filename().string()) &&

@@ -253,7 +253,7 @@ class RubricJudge final : public Supervisor {
     label.evidence["votes"] = std::move(votes);
     turnout.tell(label.evidence);
     if (scores.empty()) {
-      label.verdict = "unparsable";
+      label.verdict = turnout.came == 0 ? "no_answer" : "unparsable";
       label.rationale = last_part(unread, 500);
     } else {
       double sum = 0;

@@ -178,6 +178,12 @@ Result<Plan> check_all(const Input& input, const Labeller& labeller) {
   return plan;
 }
 
+// Whether a judge was asked for it, and answered none of the questions in time.
+bool is_unanswered(const Label& label) {
+  const auto* came = label.evidence.if_contains("votes_came");
+  return came && *came == 0;
+}
+
 // Labels units (a group, or one record) side by side and writes records in the order of the input.
 class Pipeline {
  public:
@@ -192,6 +198,7 @@ class Pipeline {
   struct Report {
     std::size_t records = 0;  // that a supervisor looked at
     std::size_t labels = 0, failures = 0;
+    std::size_t unanswered = 0;   // labels for which no question was answered
     std::set<std::string> asked;  // supervisors that had a turn to look at
     std::set<std::string> heard;  // those that labelled something, or failed
     bool interrupted = false;
@@ -251,7 +258,7 @@ Async<void> Pipeline::one(Unit unit) {
 
 void Pipeline::finished(const Unit& unit, const Labeller::Labelled& labelled) {
   std::vector<std::string> lines;
-  std::size_t records = 0, labels = 0;
+  std::size_t records = 0, labels = 0, unanswered = 0;
   std::set<std::string> asked, heard;
   for (const Trajectory& member : labelled.members) {
     std::set<std::string> lookers;  // whose labels are new; the record may carry others
@@ -259,7 +266,10 @@ void Pipeline::finished(const Unit& unit, const Labeller::Labelled& labelled) {
       if (instance.looks_at(member)) lookers.insert(instance.alias);
     records += lookers.empty() ? 0 : 1;
     for (const Label& label : member.labels) {
-      labels += lookers.contains(label.supervisor) ? 1 : 0;
+      if (lookers.contains(label.supervisor)) {
+        ++labels;
+        unanswered += is_unanswered(label) ? 1 : 0;
+      }
       if (const std::string speaker = speaker_of(label); lookers.contains(speaker))
         heard.insert(speaker);
     }
@@ -283,6 +293,7 @@ void Pipeline::finished(const Unit& unit, const Labeller::Labelled& labelled) {
   }
   report_.records += records;
   report_.labels += labels;
+  report_.unanswered += unanswered;
   report_.asked.merge(asked);
   report_.heard.merge(heard);
   for (std::size_t i = 0; i < lines.size(); ++i) waiting_[unit.places[i]] = std::move(lines[i]);
@@ -444,9 +455,11 @@ Result<Labeller> Labelling::make_labeller() {
 // Refused before any model is asked.
 Status check_out(const std::string& out) {
   if (is_file_of_run(out))
-    return bad_input("--out " + out + ": is a file of the run in that directory; labels go to another");
+    return bad_input("--out " + out +
+                     ": is a file of the run in that directory; labels go to another");
   if (!is_lines_name(out))
-    return bad_input("--out " + out + ": labelled trajectories are written as .jsonl, .jsonl.zst or - (stdout)");
+    return bad_input("--out " + out +
+                     ": labelled trajectories are written as .jsonl, .jsonl.zst or - (stdout)");
   return {};
 }
 
@@ -483,8 +496,11 @@ Result<int> Labelling::run() {
     return plural(static_cast<std::int64_t>(n), thing, things);
   };
   std::cerr << "labelled " << report.records << " of "
-            << count(records, "trajectory", "trajectories") << ": " << count(report.labels, "label")
-            << ", " << count(report.failures, "failed supervision");
+            << count(records, "trajectory", "trajectories") << ": "
+            << count(report.labels, "label");
+  if (report.unanswered > 0)
+    std::cerr << " (" << report.unanswered << " without an answer of the judge in time)";
+  std::cerr << ", " << count(report.failures, "failed supervision");
   if (arguments_.out != "-" && !place.empty()) std::cerr << " -> " << place;
   if (report.interrupted) {
     std::cerr << " (interrupted";

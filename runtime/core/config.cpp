@@ -183,8 +183,7 @@ std::string shown(const json::value& value) {
 
 // What is wrong with a text in the value: a command line may hold any bytes.
 std::optional<std::string> no_utf8_in(const json::value& value) {
-  if (value.is_string() && !is_utf8(value.get_string()))
-    return why_no_utf8(value.get_string());
+  if (value.is_string() && !is_utf8(value.get_string())) return why_no_utf8(value.get_string());
   if (const auto* items = value.if_array())
     for (const auto& item : *items)
       if (auto why = no_utf8_in(item)) return why;

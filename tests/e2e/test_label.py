@@ -223,6 +223,12 @@ def webarbiter_and_judge():
     out, _ = expect(0, "label", "group.jsonl", "--supervise", "@use.yaml", "--model", "policy=script:scores.jsonl")
     assert values(json.loads(out.splitlines()[2]), "score") == [8]
 
+    # One too slow to answer anything gave no score, which is said.
+    write("slow.jsonl", [{"content": "<score>5</score>", "delay_ms": 60000}])
+    out, _ = expect(0, "label", "group.jsonl", "--supervise", "judge:level=trajectory", "--model", "judge=script:slow.jsonl",
+                    "--deadline-ms", "300", says="3 labels (3 without an answer of the judge in time), 0 failed supervisions")
+    assert [label["verdict"] for line in out.splitlines() for label in json.loads(line)["labels"]] == ["no_answer"] * 3, out
+
     # One supervisor that fails hurts nobody else; the exit code and the record say so.
     write("gone.jsonl", [{"error": "the server went away"}])
     out, err = expect(1, "label", "group.jsonl", "--supervise", "judge", "--supervise", "groundedprm:check=tool",

@@ -111,7 +111,7 @@ TEST(RubricJudge, HasNoScoreWhereItIsTooSlow) {
   Trajectory record = Record("r").say("x").get();
   EXPECT_FALSE(supervise(fixture.make("judge"), record));
   EXPECT_FALSE(find_label(record, "score")->value);
-  EXPECT_EQ(find_label(record, "score")->verdict, "unparsable");
+  EXPECT_EQ(find_label(record, "score")->verdict, "no_answer");
   EXPECT_EQ(find_label(record, "score")->cost.model_calls, 1) << "it was asked";
 }
 
@@ -196,7 +196,8 @@ TEST(RubricJudge, TakesItsRubricFromAFile) {
   fixture.label("judge:rubric=@" + path);
   EXPECT_NE(fixture.prompt.find("cite, your sources"), std::string::npos);
   EXPECT_FALSE(fixture.try_make("judge:rubric=@/no/such/file"));
-  std::ofstream(path) << "gr\xFC\xDF" "e\n";
+  std::ofstream(path) << "gr\xFC\xDF"
+                         "e\n";
   const auto latin1 = fixture.try_make("judge:rubric=@" + path);
   ASSERT_FALSE(latin1);
   EXPECT_EQ(latin1.error().message, "judge: rubric: " + path + ": 0xFC is no UTF-8 text");
