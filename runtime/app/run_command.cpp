@@ -128,6 +128,9 @@ Result<int> play(Assembly& assembly, const std::string& out, Start start, bool q
   std::cerr << failures_text(result->summary) << damaged_text(result->damaged);
   if (!result->damaged.empty())
     std::cerr << "  they are played again with: proctor resume " << typed << " --retry-errors\n";
+  if (result->missing == 0 && result->summary.failed_supervisions() > 0)
+    std::cerr << "  failed supervisions are made up for with: proctor label " << typed
+              << " --supervise ... --out FILE.jsonl\n";
   if (const std::int64_t turns = assembly.counters().uncounted; turns > 0)
     std::cerr << plural(turns, "turn") +
                      " came without token counts (usage) and without token ids: "

@@ -241,6 +241,7 @@ def judges(inputs):
         run = proctor("run", config, "--out", scratch("judged"), *model, "--set", "limits.supervisor_ms=1200")
         label = proctor("label", scratch("judged"), "--supervise", "judge", *model, "--deadline-ms", "1200",
                         "--out", scratch("judged.jsonl"))
+    check(f"made up for with: proctor label {scratch('judged')} --supervise" in run.stderr, "what to do: " + run.stderr)
     why = "/v1/chat/completions answered 500 (boom); no answer before the deadline"
     for result, path in ((run, scratch("judged") + "/trajectories.jsonl"), (label, scratch("judged.jsonl"))):
         command = result.args[1]
