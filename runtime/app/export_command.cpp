@@ -47,7 +47,7 @@ Result<int> run_export(const ExportArguments& arguments) {
                       out == "-" ? "stdout" : out);
   for (const auto& [why, count] : counts->skipped)
     line += fmt::format("; skipped {}: {}", count, why);
-  std::cerr << line << "\n" << damaged_text(counts->damaged);
+  std::cerr << line << "\n" << damaged_text(counts->damaged) << unfinished_text(arguments.from);
   return counts->damaged.empty() ? 0 : 1;
 }
 

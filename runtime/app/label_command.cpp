@@ -19,6 +19,7 @@
 #include <unordered_set>
 
 #include "runtime/app/commands.h"
+#include "runtime/app/summary_text.h"
 #include "runtime/core/event_loop.h"
 #include "runtime/core/harmless.h"
 #include "runtime/core/nursery.h"
@@ -510,7 +511,7 @@ Result<int> Labelling::run() {
                                                                    : " was not written");
     std::cerr << ")";
   }
-  std::cerr << "\n" << harmless(passed_by, true);
+  std::cerr << "\n" << harmless(passed_by, true) << unfinished_text(arguments_.input);
   if (report.interrupted) return 130;
   for (const auto& instance : labeller->supervisors())
     if (report.asked.contains(instance.alias) && !report.heard.contains(instance.alias))

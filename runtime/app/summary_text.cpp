@@ -8,7 +8,9 @@
 #include <vector>
 
 #include "runtime/core/harmless.h"
+#include "runtime/core/shell_word.h"
 #include "runtime/core/text_table.h"
+#include "runtime/record_source.h"
 
 namespace proctor {
 namespace {
@@ -96,6 +98,21 @@ std::string damaged_text(const std::vector<Error>& damaged) {
     text += "  and " +
             plural(static_cast<std::int64_t>(damaged.size() - kMostFailures), "more record") + "\n";
   return text;
+}
+
+std::string unfinished_text(const std::string& path) {
+  if (!has_store(path)) return "";
+  auto store = Store::open(path, Store::Access::read);
+  if (!store) return "";
+  const auto planned = (*store)->planned();
+  const auto rows = (*store)->rows();
+  if (!planned || !rows) return "";
+  const auto finished = static_cast<std::int64_t>(rows->size());
+  const std::int64_t all = planned->value_or(finished);
+  if (all <= finished) return "";
+  return fmt::format(
+      "proctor: {}: {} of {} rollouts are not finished: `proctor resume {}` goes on\n",
+      harmless(path, false), all - finished, all, shell_word(path));
 }
 
 }  // namespace proctor

@@ -14,5 +14,7 @@ std::string summary_text(const Summary& summary);
 std::string failures_text(const Summary& summary);
 // The first of the records that cannot be read, a line each.
 std::string damaged_text(const std::vector<Error>& damaged);
+// What a run directory does not hold yet, a line; empty for one that is whole, and for a file.
+std::string unfinished_text(const std::string& path);
 
 }  // namespace proctor

@@ -1,12 +1,15 @@
 """What people see: the bar, the pages of `show`, folded complaints of `lint`, refusals on the command line."""
 
+import contextlib
 import fcntl
 import json
 import os
 import pty
 import re
 import resource
+import shutil
 import signal
+import sqlite3
 import struct
 import subprocess
 import sys
@@ -110,6 +113,16 @@ def pages(scratch):
                 2, f"--out {name}: ", why)
     check_equal(proctor("lint", "done", cwd=scratch.path).returncode, 0, "the run is as it was")
     check(not os.path.exists(scratch("l.txt")), "nothing is written")
+
+    # Of a run that is not whole yet both say what is not among the rows.
+    shutil.copytree(scratch("done"), scratch("part"))
+    with contextlib.closing(sqlite3.connect(scratch("part/trajectories.db"))) as store, store:
+        store.execute("UPDATE run SET value = '8' WHERE key = 'planned'")
+    for command in (("export", "--format", "proctor"), ("label", "--supervise", "groundedprm:check=tool")):
+        for source, told in (("part", True), ("part/trajectories.jsonl", False), ("done", False)):
+            result = proctor(command[0], source, *command[1:], cwd=scratch.path)
+            check_equal("part: 2 of 8 rollouts are not finished: `proctor resume part` goes on" in result.stderr, told,
+                        f"{command[0]} {source}: {result.stderr}")
 
     # For machines both have one shape, cut only where --limit says so, and totals only of the whole.
     of_file = json.loads(proctor("show", "done/trajectories.jsonl", "--json", cwd=scratch.path).stdout)
