@@ -45,15 +45,23 @@ void open_turn(std::vector<Turn>& turns, Message message, std::optional<std::str
 
 void observe(Turn& turn, Message message) {
   Observation observation;
-  observation.tool_call_id = message.tool_call_id;
   observation.name = message.name;
   observation.content = message.text();
   if (message.role == "user" || message.role == "system") observation.name = message.role;
-  for (const ToolCall& call : turn.assistant.tool_calls)
-    if (observation.name.empty() && call.id == message.tool_call_id) observation.name = call.name;
+  // What answers no call of the turn (one was dropped) says so by having no id.
+  for (const ToolCall& call : turn.assistant.tool_calls) {
+    if (call.id != message.tool_call_id) continue;
+    observation.tool_call_id = call.id;
+    if (observation.name.empty()) observation.name = call.name;
+  }
   observation.extra = std::move(message.extra);
   turn.observations.push_back(std::move(observation));
 }
+
+// Keys of a record that a conversation has not: kept as it is, one would be read as ours.
+constexpr const char* kOwnKeys[] = {"schema",  "run_id",   "parent",     "policy",
+                                    "prefix",  "turns",    "labels",     "tokens",
+                                    "created", "versions", "observation"};
 
 // How the conversation ended, where the record does not say it itself.
 Outcome outcome_of(const std::vector<Turn>& turns) {
@@ -127,6 +135,9 @@ Result<Trajectory> read_conversation(const json::value& value, const std::string
   for (Turn& turn : turns)
     trajectory.turns.push_back(std::make_shared<const Turn>(std::move(turn)));
   trajectory.extra = fields.rest();
+  for (const char* own : kOwnKeys)
+    if (trajectory.extra.contains(own))
+      fields.complain(own, "is what proctor calls something else in its records; rename it");
   if (!fields.status()) return fields.status().error();
   return trajectory;
 }

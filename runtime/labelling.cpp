@@ -57,6 +57,17 @@ Status Labeller::accepts(const Trajectory& trajectory) const {
                        std::to_string(length) + ", " + std::to_string(tokens.loss_mask.size()) +
                        ", " + std::to_string(tokens.turn.size()) + ")");
   }
+  if (trajectory.sample < 0) return bad_input("sample: is negative");
+  for (std::size_t i = 0; i < trajectory.labels.size(); ++i) {
+    const Label& label = trajectory.labels[i];
+    const bool goes = std::any_of(
+        supervisors_.begin(), supervisors_.end(), [&](const SupervisorInstance& instance) {
+          return instance.alias == speaker_of(label) && instance.looks_at(trajectory);
+        });
+    if (goes) continue;  // it is replaced
+    if (const auto wrong = wrong_with(label, trajectory))
+      return bad_input("labels[" + std::to_string(i) + "]: " + *wrong);
+  }
   for (const auto& instance : supervisors_)
     if (instance.looks_at(trajectory))
       if (auto status = instance.supervisor->accepts(trajectory); !status)

@@ -17,7 +17,8 @@ class Labeller {
 
   // Lets every supervisor reach for what it needs: `missing` also without an answer in time.
   Async<Status> prepare(Milliseconds limit = kReachable) const;
-  // Refuses a record that a supervisor cannot judge, or whose token lists differ in length.
+  // Refuses a record that a supervisor cannot judge, whose token lists differ in length, or with a
+  // label that is none and that stays.
   Status accepts(const Trajectory& trajectory) const;
   // Whether any of them has a say about it; all else leaves `label` as it was.
   bool looks_at(const Trajectory& trajectory) const;

@@ -134,6 +134,11 @@ def bad_input():
            "answer that is not empty), which none of its trajectories has")
     write("tasks.jsonl", [GROUP[0], dict(GROUP[1], task_id="t2")])
     expect(2, "label", "tasks.jsonl", *igpo, says=["tasks.jsonl:2", "mixes the tasks"])
+    write("sample.jsonl", [dict(GROUP[0], sample=-1)])
+    expect(2, "label", "sample.jsonl", *igpo, says="sample.jsonl:1: sample: is negative")
+    lost = {"supervisor": "somebody", "name": "x", "level": "turn", "turn": 9, "value": 1}
+    write("lost.jsonl", [GROUP[0], dict(GROUP[1], labels=[lost])])
+    expect(2, "label", "lost.jsonl", *igpo, says="lost.jsonl:2: labels[0]: there is no turn 9")
     write("broken.jsonl", [GROUP[0], "{\"id\": "])
     expect(2, "label", "broken.jsonl", *igpo, says="broken.jsonl:2")
     write("typed.jsonl", [dict(GROUP[0], turns=[{"assistant": {"content": 7}}])])
@@ -316,6 +321,16 @@ def conversations():
     assert values(first, "tool_verdict") == [0, -1]
     assert second["turns"][0]["assistant"]["parse_error"] and second["outcome"]["status"] == "max_turns"
     expect(2, "label", "chat.jsonl", "--supervise", "groundedprm", says="chat.jsonl:1")
+    # What comes out is what lint passes: an answer to no call has no id, and no key is taken for one of ours.
+    said = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "3 + 4 = 7"},
+            {"role": "tool", "tool_call_id": "gone", "content": "4"}, {"role": "assistant", "content": "7"}]
+    write("odd.jsonl", [{"messages": said}])
+    expect(0, "label", "odd.jsonl", "--from", "openai-messages", "--supervise", "groundedprm:check=tool", "--out", "even.jsonl")
+    expect(0, "lint", "even.jsonl")
+    for key in ("tokens", "labels"):
+        write("ours.jsonl", [{"messages": said, key: 17}])
+        expect(2, "label", "ours.jsonl", "--from", "openai-messages", "--supervise", "groundedprm:check=tool",
+               says=f"ours.jsonl:1: {key}: is what proctor calls something else in its records")
     write("no.jsonl", [{"prompt": "x"}])
     expect(2, "label", "no.jsonl", "--from", "openai-messages", "--supervise", "groundedprm", says=["no.jsonl:1", "messages"])
 
