@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <limits>
+#include <set>
 
 #include "env/suite.h"
 
@@ -15,7 +16,6 @@ const std::vector<std::string> kRoles = {"policy", "judge",    "teacher", "refin
 
 constexpr double kMostCount = std::numeric_limits<int>::max();
 constexpr double kMostTime = 365.0 * 24 * 3600 * 1000;  // a year
-constexpr double kMostSeed = 9007199254740992;          // 2^53: any reader of JSON keeps it
 constexpr double kMostTurns = 65535;                    // what the store's journal can count
 
 OptionInfo number_of(std::string name, json::value fallback, double least,
@@ -391,9 +391,12 @@ Result<RunConfig> load_run_config(const std::string& path, const RunOverrides& o
   if (file->root.is_null()) file->root.emplace_object();
   if (!file->root.is_object()) return file->complain("", "expected a mapping of settings");
   json::object& root = file->root.get_object();
+  std::set<std::string> roles;
   for (const auto& text : overrides.models) {
     auto model = parse_model_option(text);
     if (!model) return model.error();
+    if (!roles.insert(model->first).second)
+      return bad_input("--model " + model->first + " is given twice");
     file->replaced("models." + model->first, "--model " + text);
     json::value& models = root["models"];
     if (!models.is_object()) models.emplace_object();

@@ -2,6 +2,7 @@
 // nearest known one, and every complaint names the file and line.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
@@ -11,6 +12,8 @@
 #include "runtime/core/config.h"
 
 namespace proctor {
+
+inline constexpr std::int64_t kMostSeed = 9007199254740992;  // 2^53: any reader of JSON keeps it
 
 // Budgets of one rollout. Each ends it with an outcome of its own, never with an error.
 struct RolloutLimits {

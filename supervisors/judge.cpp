@@ -320,6 +320,12 @@ Result<SupervisorRef> make_judge(const Options& options, const SupervisorService
   if (trimmed(rubric).empty()) return bad_input("rubric: is empty; expected a text, or @FILE");
   if (options.given("stop_below") && options.text("level") != "turn")
     return bad_input("stop_below: a finished trajectory cannot be stopped; use level=turn");
+  if (options.given("stop_below")) {
+    const double stop = options.number("stop_below");
+    if (stop < scale->least || stop > scale->most)
+      return bad_input("stop_below: " + Scale::number(stop) + " is not on the scale; expected " +
+                       (scale->yes_no ? "a share of yes, from 0 to 1" : scale->in_words()));
+  }
   return SupervisorRef(
       std::make_shared<RubricJudge>(options, services, *scale, std::string(trimmed(rubric))));
 }

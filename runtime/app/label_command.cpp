@@ -419,6 +419,8 @@ Status Labelling::make_models() {
   for (const auto& text : arguments_.models) {
     auto role = parse_model_option(text);
     if (!role) return std::move(role).error();
+    if (models_.all().contains(role->first))
+      return bad_input("--model " + role->first + " is given twice");
     ModelRef& model = by_uri[role->second.uri];
     if (!model) {
       auto made = make_model(role->second);
@@ -525,8 +527,10 @@ std::function<Result<int>()> set_up_label(CLI::App& command) {
   auto arguments = std::make_shared<LabelArguments>();
   command.add_option("IN", arguments->input, kTrajectoriesMeaning)->required();
   command
-      .add_option("--supervise", arguments->supervise,
-                  "NAME[:key=value,...] or @FILE.yaml; may be given again")
+      .add_option(
+          "--supervise", arguments->supervise,
+          "NAME[:key=value,...] (\\, is a comma within a value) or @FILE.yaml; may be given "
+          "again")
       ->required()
       ->allow_extra_args(false)
       ->take_all();
@@ -544,6 +548,7 @@ std::function<Result<int>()> set_up_label(CLI::App& command) {
       ->check(CLI::IsMember({"proctor", "openai-messages"}))
       ->capture_default_str();
   command.add_option("--seed", arguments->seed, "seed of everything that is drawn")
+      ->check(CLI::Range(std::int64_t{0}, kMostSeed))
       ->capture_default_str();
   command.add_option("--jobs", arguments->jobs, "trajectories in flight at a time")
       ->check(CLI::Range(1, 100000))

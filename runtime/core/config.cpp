@@ -382,6 +382,9 @@ Result<PluginUse> read_plugin_use(const json::value& value, const std::string& w
     static const OptionInfo kSuites{.name = "suites", .type = OptionType::list};
     if (!suites->is_null()) {  // null asks for the default
       auto names = fitted(*suites, kSuites);
+      if (names->get_array().empty())
+        return bad_input(where + " " + use.name +
+                         ": suites: is empty; left out, it is all of them");
       for (const auto& name : names->get_array()) use.suites.emplace_back(name.get_string());
     }
     use.options.erase("suites");
@@ -412,8 +415,11 @@ Result<PluginUse> parse_plugin_use(const std::string& text) {
     for (const auto& part : parts) {
       const std::size_t equals = part.find('=');
       if (equals == std::string::npos || equals == 0)
-        return bad_input("'" + text + "': expected key=value, got '" + part + "'");
-      options[part.substr(0, equals)] = json::string(part.substr(equals + 1));
+        return bad_input("'" + text + "': expected key=value, got '" + part +
+                         "' (a comma within a value is written \\,)");
+      const std::string key = part.substr(0, equals);
+      if (options.contains(key)) return bad_input("'" + text + "': " + key + " stands twice");
+      options[key] = json::string(part.substr(equals + 1));
     }
   }
   json::object whole;

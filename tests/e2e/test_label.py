@@ -139,6 +139,10 @@ def bad_input():
     lost = {"supervisor": "somebody", "name": "x", "level": "turn", "turn": 9, "value": 1}
     write("lost.jsonl", [GROUP[0], dict(GROUP[1], labels=[lost])])
     expect(2, "label", "lost.jsonl", *igpo, says="lost.jsonl:2: labels[0]: there is no turn 9")
+    twice = ["--model", "scorer=script:scorer.jsonl"]
+    expect(2, "label", "group.jsonl", *igpo, *twice, says="--model scorer is given twice")
+    for seed in ("-5", "99999999999999999999"):
+        expect(2, "label", "group.jsonl", *igpo, "--seed", seed, says="--seed")
     write("broken.jsonl", [GROUP[0], "{\"id\": "])
     expect(2, "label", "broken.jsonl", *igpo, says="broken.jsonl:2")
     write("typed.jsonl", [dict(GROUP[0], turns=[{"assistant": {"content": 7}}])])

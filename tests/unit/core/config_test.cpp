@@ -163,6 +163,20 @@ TEST(PluginUse, NullSuitesAskForTheDefault) {
   EXPECT_TRUE(use->suites.empty());
 }
 
+TEST(PluginUse, SaysHowACommaIsWrittenAndWhatStandsTwice) {
+  const auto refusal = [](const std::string& text) {
+    auto use = parse_plugin_use(text);
+    return use ? std::string("accepted") : use.error().message;
+  };
+  EXPECT_EQ(refusal("judge:rubric=good, or bad?"),
+            "'judge:rubric=good, or bad?': expected key=value, got ' or bad?' (a comma within a "
+            "value is written \\,)");
+  EXPECT_EQ(refusal("judge:rubric=good\\, or bad?"), "accepted");
+  EXPECT_EQ(refusal("judge:votes=3,votes=5"), "'judge:votes=3,votes=5': votes stands twice");
+  EXPECT_EQ(refusal("judge:suites="),
+            "'judge:suites=' judge: suites: is empty; left out, it is all of them");
+}
+
 TEST(Yaml, ASettingGoesToItsPath) {
   json::value root = json::object{{"limits", json::object{{"turns", 8}}}};
   ASSERT_TRUE(set_by_path(root, "limits.turns=3"));

@@ -209,6 +209,10 @@ TEST(RubricJudge, RefusesScalesAndThresholdsThatMakeNoSense) {
                           "judge:rubric= ", "judge:level=trajectory,stop_below=3", "judge:votes=0",
                           "judge:scale=9007199254740992-9007199254741000"})
     EXPECT_FALSE(fixture.try_make(use)) << use;
+  EXPECT_EQ(fixture.try_make("judge:stop_below=100").error().message,
+            "judge: stop_below: 100 is not on the scale; expected a number from 1 to 10");
+  EXPECT_FALSE(fixture.try_make("judge:scale=yes/no,stop_below=3"));
+  EXPECT_TRUE(fixture.try_make("judge:scale=yes/no,stop_below=0.5"));
   EXPECT_TRUE(fixture.try_make("judge:scale=-5-5"));
   EXPECT_TRUE(fixture.try_make("judge:scale=0-1"));
 }
