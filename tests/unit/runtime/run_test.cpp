@@ -124,6 +124,10 @@ TEST_F(RunTest, AModelOptionTakesSettings) {
   EXPECT_EQ(parse_model_option("judge={ca_file: x}").error().message.rfind("--model judge: ", 0),
             0u);
   EXPECT_FALSE(parse_model_option("judge={uri: "));
+  RunOverrides twice;
+  twice.models = {"judge=script:a.jsonl", "judge=script:b.jsonl"};
+  EXPECT_EQ(load_run_config(file("twice.yaml", "tasks: t.jsonl\n"), twice).error().message,
+            "--model judge is given twice");
 }
 
 TEST_F(RunTest, AComplaintAboutAnOptionNamesTheOption) {
