@@ -18,6 +18,7 @@
 #include "runtime/core/shell_word.h"
 #include "runtime/core/text.h"
 #include "runtime/core/text_table.h"
+#include "runtime/core/unicode.h"
 #include "runtime/estimate.h"
 #include "runtime/run.h"
 
@@ -171,6 +172,15 @@ void set_out(RunConfig& config, const std::string& out) {
   if (config.name.empty()) config.name = fs::path(config.out).filename().string();
 }
 
+// What config.yaml could not keep would be a run that nobody can open again.
+Status check_text(const RunConfig& config) {
+  for (const auto& [key, value] : config.source.get_object()) {
+    const std::string text = json::serialize(value);
+    if (!is_utf8(text)) return bad_input(std::string(key) + ": " + why_no_utf8(text) + ": " + text);
+  }
+  return {};
+}
+
 Result<int> run(RunArguments arguments) {
   // --out is the shell's; all other paths begin in `directory`.
   std::string shown = arguments.overrides.out;
@@ -193,6 +203,7 @@ Result<int> run(RunArguments arguments) {
   }
   const std::string out = config->out;
   if (!out.empty()) set_out(*config, out);
+  if (auto good = check_text(*config); !good) return std::move(good).error();
   if (shown.empty()) shown = elsewhere ? config->out : out;
   auto assembly = Assembly::build(std::move(*config));
   if (!assembly) return std::move(assembly).error();

@@ -3,6 +3,7 @@ that cannot be written, records that a model tried to make unreadable."""
 
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -185,6 +186,26 @@ def full_disk(scratch):
         check("stdout: cannot be written" in result.stderr, f"{command}: {result.stderr!r}")
 
 
+def not_text(scratch):
+    """What config.yaml could not keep is refused before anything is made."""
+    config = write_inputs(scratch)
+    odd = os.fsencode(scratch.path) + b"/caf\xe9"
+    os.mkdir(odd)
+    shutil.copy(scratch("tasks.jsonl"), odd + b"/tasks.jsonl")
+    for arguments, cwd, key in ((["--out", b"r\xff\xfe"], scratch.path, "out"),
+                                (["--out", "made", "--tasks", odd + b"/tasks.jsonl"], scratch.path, "tasks"),
+                                (["--out", scratch("made"), "--tasks", scratch("tasks.jsonl"), "--set",
+                                  f"models.policy=script:{scratch('script.jsonl')}"], odd, "directory")):
+        before = sorted(os.listdir(os.fsencode(scratch.path)))
+        refused(proctor_in_bytes("run", config, *arguments, cwd=cwd), 2, f"proctor: {key}: 0x", "is no UTF-8 text")
+        check_equal(sorted(os.listdir(os.fsencode(scratch.path))), before, f"nothing is made: {key}")
+
+
+def proctor_in_bytes(*arguments, cwd):
+    """Arguments and directories that are no text; what is said is."""
+    return subprocess.run([BINARY, *arguments], cwd=cwd, capture_output=True, text=True, timeout=120)
+
+
 def unwritable(scratch):
     """Output that cannot be written is 1 in all commands; what cannot be read is 2, and is said to be that."""
     config = write_inputs(scratch)
@@ -242,7 +263,8 @@ def small_things(scratch):
 
 
 if __name__ == "__main__":
-    for test in (bounds, complaints, renamed_tools, candidates, resume_from_anywhere, damaged, places, full_disk, unwritable,
+    for test in (bounds, complaints, renamed_tools, candidates, resume_from_anywhere, damaged, places, full_disk, not_text,
+                 unwritable,
                  deep_calls,
                  small_things):
         with Scratch() as folder:
