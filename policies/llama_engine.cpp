@@ -200,7 +200,8 @@ Result<std::unique_ptr<LlamaEngine>> LlamaEngine::start(LlamaWeightsRef weights,
     engine->pool_ = ggml_threadpool_new(&pool);
     llama_attach_threadpool(engine->context_, engine->pool_, engine->pool_);
   }
-  engine->thread_ = std::thread([raw = engine.get()] { raw->run(); });
+  auto started = engine->thread_.start(1, [raw = engine.get()] { raw->run(); });
+  if (!started) return std::move(started).error();
   return engine;
 }
 
@@ -224,7 +225,7 @@ LlamaEngine::~LlamaEngine() {
     stopping_ = true;
   }
   wake_.notify_all();
-  if (thread_.joinable()) thread_.join();
+  thread_.join();
   embedder_.reset();
   llama_batch_free(batch_);
   if (context_ != nullptr) llama_free(context_);

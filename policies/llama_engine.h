@@ -12,11 +12,11 @@
 #include <mutex>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "policies/llama_sampler.h"
 #include "policies/llama_text.h"
+#include "runtime/core/threads.h"
 
 namespace proctor {
 
@@ -144,7 +144,7 @@ class LlamaEngine {
   std::vector<Output> outputs_;  // of the batch being computed
   std::uint64_t turn_ = 0;       // of the loop; for least recently used
 
-  std::thread thread_;
+  Threads thread_;
 };
 
 }  // namespace proctor

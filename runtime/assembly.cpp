@@ -19,6 +19,7 @@ namespace proctor {
 namespace {
 
 constexpr std::size_t kFilesOfRun = 32;  // open at once, besides those of the sandbox
+constexpr std::size_t kWorkers = 2;      // threads for blocking calls
 
 json::object usage_json(const Limiter::Usage& usage) {
   return {{"highest", usage.highest},
@@ -66,6 +67,8 @@ Result<std::unique_ptr<Assembly>> Assembly::build(RunConfig config) {
   if (auto enough = need_open_files(kFilesOfRun, "a run needs"); !enough) return enough.error();
   std::unique_ptr<Assembly> assembly(new Assembly(std::move(config)));
   Assembly& a = *assembly;
+  auto working = a.workers_.start(kWorkers, [&a] { a.pool_.attach(); }, [&a] { a.pool_.stop(); });
+  if (!working) return std::move(working).error();
   auto format = make_format(a.config_.format);
   if (!format) return a.config_.located("format", std::move(format).error());
   a.services_.format = std::move(*format);
@@ -138,7 +141,8 @@ std::string Assembly::lowered_to_fit() const {
 Assembly::~Assembly() {
   // Models first: their threads may still be about to answer somebody.
   for (const auto& [role, model] : models_.all()) model->shut_down();
-  pool_.join();
+  pool_.wait();
+  workers_.join();
 }
 
 Status Assembly::build_tasks() {

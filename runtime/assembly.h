@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/core/threads.h"
 #include "runtime/judges.h"
 #include "runtime/opinions.h"
 #include "runtime/rollout_services.h"
@@ -45,8 +46,7 @@ class Assembly {
   json::object in_flight() const;
 
  private:
-  explicit Assembly(RunConfig config)
-      : config_(std::move(config)), loop_(config_.io_threads), pool_(2) {}
+  explicit Assembly(RunConfig config) : config_(std::move(config)), loop_(config_.io_threads) {}
   Status build_models();
   std::map<std::string, std::size_t> server_requests() const;
   std::size_t files_besides_sandbox() const;
@@ -65,7 +65,8 @@ class Assembly {
   asio::io_context loop_;
   Clock clock_;
   RunCounters counters_;
-  asio::thread_pool pool_;
+  asio::thread_pool pool_{0};  // a constructor that makes threads waits for ever where one fails
+  Threads workers_;            // the pool's
   std::unique_ptr<SandboxPool> sandbox_;
   Models models_;
   Judges judges_{models_};

@@ -7,10 +7,10 @@
 #include <filesystem>
 #include <iostream>
 #include <map>
-#include <thread>
 
 #include "runtime/core/nursery.h"
 #include "runtime/core/text_table.h"
+#include "runtime/core/threads.h"
 #include "runtime/opinions.h"
 #include "runtime/outcome.h"
 #include "runtime/rollout.h"
@@ -369,10 +369,14 @@ json::object Run::speed(double seconds) const {
 Result<RunResult> Run::execute() {
   Status status;
   std::exception_ptr thrown;
-  auto body = play();
   asio::io_context& loop = assembly_.loop();
   loop.restart();
   auto guard = asio::make_work_guard(loop);
+  Threads threads;
+  const auto others = static_cast<std::size_t>(assembly_.config().io_threads - 1);
+  auto working = threads.start(others, [&loop] { loop.run(); }, [&loop] { loop.stop(); });
+  if (!working) return std::move(working).error();
+  auto body = play();
   // On a strand like the rollouts: with several threads, what it waits for must not be touched by
   // two of them at once.
   asio::co_spawn(asio::make_strand(loop), std::move(body),
@@ -381,11 +385,8 @@ Result<RunResult> Run::execute() {
                    status = std::move(result);
                    guard.reset();
                  });
-  std::vector<std::thread> threads;
-  for (int i = 1; i < assembly_.config().io_threads; ++i)
-    threads.emplace_back([&loop] { loop.run(); });
   loop.run();
-  for (auto& thread : threads) thread.join();
+  threads.join();
   if (thrown) std::rethrow_exception(thrown);
   if (!store_) return std::move(status).error();
 

@@ -574,9 +574,10 @@ Result<std::unique_ptr<Store>> open_for_writing(const std::string& directory, Da
   if (!applier) return std::move(applier).error();
   auto reader = Database::open(database_path(directory), Database::Access::read);
   if (!reader) return std::move(reader).error();
+  auto writer = StoreWriter::start(std::move(*applier));
+  if (!writer) return std::move(writer).error();
   return std::make_unique<SqliteStore>(directory, std::move(config), std::move(lock),
-                                       std::make_unique<StoreWriter>(std::move(*applier)),
-                                       std::move(*reader));
+                                       std::move(*writer), std::move(*reader));
 }
 
 }  // namespace

@@ -65,8 +65,12 @@ struct Enqueue {
 
 }  // namespace
 
-StoreWriter::StoreWriter(std::unique_ptr<ChangeApplier> applier)
-    : applier_(std::move(applier)), thread_([this] { work(); }) {}
+Result<std::unique_ptr<StoreWriter>> StoreWriter::start(std::unique_ptr<ChangeApplier> applier) {
+  std::unique_ptr<StoreWriter> writer(new StoreWriter(std::move(applier)));
+  auto started = writer->thread_.start(1, [raw = writer.get()] { raw->work(); });
+  if (!started) return std::move(started).error();
+  return writer;
+}
 
 Async<Status> StoreWriter::write(Change change) {
   Enqueue enqueue{this, std::move(change)};
@@ -142,7 +146,7 @@ void StoreWriter::close() {
     closing_ = true;
   }
   wake_.notify_all();
-  if (thread_.joinable()) thread_.join();
+  thread_.join();
   applier_.reset();
 }
 

@@ -8,10 +8,10 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
-#include <thread>
 #include <vector>
 
 #include "runtime/core/async.h"
+#include "runtime/core/threads.h"
 #include "runtime/store.h"
 #include "runtime/store_changes.h"
 
@@ -19,7 +19,7 @@ namespace proctor {
 
 class StoreWriter {
  public:
-  explicit StoreWriter(std::unique_ptr<ChangeApplier> applier);
+  static Result<std::unique_ptr<StoreWriter>> start(std::unique_ptr<ChangeApplier> applier);
   StoreWriter(const StoreWriter&) = delete;
   StoreWriter& operator=(const StoreWriter&) = delete;
   ~StoreWriter() { close(); }
@@ -39,6 +39,7 @@ class StoreWriter {
   void enqueue(Change change, std::shared_ptr<Waiter> waiter);
 
  private:
+  explicit StoreWriter(std::unique_ptr<ChangeApplier> applier) : applier_(std::move(applier)) {}
   void work();
   void commit(std::vector<Change> changes, std::vector<std::shared_ptr<Waiter>> waiters);
 
@@ -49,7 +50,7 @@ class StoreWriter {
   std::vector<std::shared_ptr<Waiter>> waiting_;
   StoreUsage usage_;
   bool closing_ = false;
-  std::thread thread_;
+  Threads thread_;
 };
 
 }  // namespace proctor

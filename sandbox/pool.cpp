@@ -161,8 +161,7 @@ Status Core::start() {
     set_going(read_slot(slot));
     idle_.push_back(slot);
   }
-  thread_ = std::thread([this] { context_.run(); });
-  return {};
+  return thread_.start(1, [this] { context_.run(); });
 }
 
 Status Core::choose_world() {
@@ -405,7 +404,7 @@ Status Core::check_floor() const {
 }
 
 void Core::stop() {
-  if (!thread_.joinable()) return;
+  if (!thread_.running()) return;
   asio::post(context_, [this] {
     stopping_ = true;
     zygote_state_ = ZygoteState::unusable;

@@ -10,6 +10,7 @@
 #include <set>
 #include <thread>
 
+#include "runtime/core/threads.h"
 #include "sandbox/cgroup.h"
 #include "sandbox/owned_fd.h"
 #include "sandbox/plan.h"
@@ -174,7 +175,7 @@ class Core : public std::enable_shared_from_this<Core> {
   const SandboxConfig config_;
   asio::io_context context_{1};
   std::optional<asio::executor_work_guard<asio::io_context::executor_type>> work_;
-  std::thread thread_;
+  Threads thread_;
   std::atomic<bool> stopping_ = false;
   Limiter limiter_;
   const std::size_t room_;  // slots for which there are open files

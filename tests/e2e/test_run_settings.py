@@ -206,6 +206,19 @@ def proctor_in_bytes(*arguments, cwd):
     return subprocess.run([BINARY, *arguments], cwd=cwd, capture_output=True, text=True, timeout=120)
 
 
+def without_threads(scratch):
+    """A thread that cannot be made is one sentence, wherever it is missing."""
+    config = write_inputs(scratch)
+    # A thread's stack is as large as `ulimit -s`: so many of these fit into the memory.
+    for stack, memory, more in (("64000000", "48000000", []), ("20000000", "36000000", []),
+                                ("1000000", "40000000", ["--set", "io_threads=100"])):
+        limits = f'ulimit -s {stack} && ulimit -v {memory} && exec "$0" "$@"'
+        result = subprocess.run(["sh", "-c", limits, BINARY, "run", config, "--out", "short", *more],
+                                cwd=scratch.path, capture_output=True, text=True, timeout=60)
+        refused(result, 3, "a thread cannot be made: ", "ulimit -u")
+        check(not os.path.exists(scratch("short")), f"nothing is made: {more}")
+
+
 def unwritable(scratch):
     """Output that cannot be written is 1 in all commands; what cannot be read is 2, and is said to be that."""
     config = write_inputs(scratch)
@@ -264,7 +277,7 @@ def small_things(scratch):
 
 if __name__ == "__main__":
     for test in (bounds, complaints, renamed_tools, candidates, resume_from_anywhere, damaged, places, full_disk, not_text,
-                 unwritable,
+                 without_threads, unwritable,
                  deep_calls,
                  small_things):
         with Scratch() as folder:
