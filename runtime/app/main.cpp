@@ -42,12 +42,18 @@ int ended(int code) {
   return code == 0 ? 1 : code;
 }
 
+// A closed one's number must not become that of something else. To stdout nobody can write then:
+// output would be lost.
+void keep_standard_descriptors() {
+  for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    if (::fcntl(descriptor, F_GETFD) < 0)
+      (void)::open("/dev/null", descriptor == STDOUT_FILENO ? O_RDONLY : O_RDWR);
+}
+
 int run(int argc, char** argv) {
-  std::signal(SIGPIPE, SIG_IGN);
-  // A closed standard descriptor's number must not become that of something else.
-  int nothing = ::open("/dev/null", O_RDWR);
-  while (nothing >= 0 && nothing < 3) nothing = ::open("/dev/null", O_RDWR);
-  if (nothing >= 3) ::close(nothing);
+  // A write that fails says so itself.
+  for (const int signal : {SIGPIPE, SIGXFSZ}) std::signal(signal, SIG_IGN);
+  keep_standard_descriptors();
   // First of all, while there is one thread: the launcher of sandboxes must not inherit any other.
   const Status launcher = start_launcher();
 

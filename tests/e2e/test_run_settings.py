@@ -219,6 +219,22 @@ def without_threads(scratch):
         check(not os.path.exists(scratch("short")), f"nothing is made: {more}")
 
 
+def no_room(scratch):
+    """A limit on the size of files is a full disk, and no signal."""
+    config = write_inputs(scratch)
+    proctor("run", config, "--out", "shown", cwd=scratch.path)
+    for command, files in (("run " + config + " --out small", 16), ("export shown --format proctor --out small.jsonl", 1)):
+        limited = f'trap "" XFSZ; trap - XFSZ; ulimit -f {files}; exec "$0" ' + command
+        result = subprocess.run(["sh", "-c", limited, BINARY], cwd=scratch.path, capture_output=True, text=True)
+        refused(result, 1, "File too large")
+    closed = subprocess.run(["sh", "-c", '"$0" export shown --format proctor >&-', BINARY], cwd=scratch.path,
+                            capture_output=True, text=True)
+    refused(closed, 1, "stdout: cannot be written")
+    quiet = subprocess.run(["sh", "-c", '"$0" export shown --format proctor --out out.jsonl >&-', BINARY],
+                           cwd=scratch.path, capture_output=True, text=True)
+    check_equal(quiet.returncode, 0, "nothing is written to a closed stdout: " + quiet.stderr)
+
+
 def unwritable(scratch):
     """Output that cannot be written is 1 in all commands; what cannot be read is 2, and is said to be that."""
     config = write_inputs(scratch)
@@ -277,7 +293,7 @@ def small_things(scratch):
 
 if __name__ == "__main__":
     for test in (bounds, complaints, renamed_tools, candidates, resume_from_anywhere, damaged, places, full_disk, not_text,
-                 without_threads, unwritable,
+                 without_threads, no_room, unwritable,
                  deep_calls,
                  small_things):
         with Scratch() as folder:
