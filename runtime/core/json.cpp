@@ -88,6 +88,8 @@ Error cannot_open(const std::string& path, int code) {
   return {ours ? ErrorKind::internal : ErrorKind::bad_input, path + ": " + std::strerror(code)};
 }
 
+constexpr std::string_view kZstdMagic = "\x28\xB5\x2F\xFD";
+
 // Hands out the bytes of a plain or zstd-compressed file, or of stdin.
 class Bytes {
  public:
@@ -107,7 +109,16 @@ class Bytes {
   // Appends more to `out`; false at the end.
   Result<bool> more(std::string& out) {
     constexpr std::size_t kChunk = 1 << 18;
-    if (!zstd_) return fill(out, kChunk);
+    if (!zstd_) {
+      const std::size_t before = out.size();
+      auto filled = fill(out, kChunk);
+      const bool first = !std::exchange(begun_, true);
+      if (!filled || !first || !out.starts_with(kZstdMagic)) return filled;
+      // Compressed under another name, or through a pipe, which has none.
+      zstd_ = ZSTD_createDStream();
+      raw_ = out.substr(before);
+      out.resize(before);
+    }
     for (;;) {
       if (position_ == raw_.size()) {
         raw_.clear();
@@ -150,6 +161,7 @@ class Bytes {
   std::string raw_;
   std::size_t position_ = 0;
   bool mid_frame_ = false;
+  bool begun_ = false;
 };
 
 }  // namespace

@@ -289,6 +289,12 @@ def small_things(scratch):
     proctor("export", scratch("bom"), "--format", "proctor", "--out", scratch("link.jsonl"))
     check(os.path.islink(scratch("link.jsonl")), "a link stays one")
     check_equal(len(lines(scratch("target.jsonl"))), 2, "what the link points at is written")
+    proctor("export", scratch("bom"), "--format", "proctor", "--out", scratch("packed.jsonl.zst"))
+    for path in ("-", "packed.jsonl"):
+        shutil.copy(scratch("packed.jsonl.zst"), scratch("packed.jsonl"))
+        with open(scratch("packed.jsonl.zst"), "rb") as packed:
+            shown = subprocess.run([BINARY, "show", path], stdin=packed, capture_output=True, cwd=scratch.path, text=True)
+        check("2 finished" in shown.stdout, f"compressed, without the name for it: {path}: {shown.stderr}")
 
 
 if __name__ == "__main__":
