@@ -32,6 +32,15 @@ void remove_left_parts(const fs::path& final_name) {
   }
 }
 
+// What a symbolic link points at in the end, which need not be there.
+fs::path behind_links(fs::path place) {
+  constexpr int kMostLinks = 40;
+  std::error_code ignored;
+  for (int n = 0; n < kMostLinks && fs::is_symlink(place, ignored); ++n)
+    place = place.parent_path() / fs::read_symlink(place, ignored);
+  return place;
+}
+
 // False when somebody who looked for what is left has taken it away before it was locked.
 bool lock_and_keep(int file) {
   struct stat state{};
@@ -70,9 +79,7 @@ Result<LineWriter> LineWriter::open(const std::string& path) {
     std::error_code ignored;
     const bool in_place =
         std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored);
-    if (!in_place && std::filesystem::is_symlink(path, ignored))
-      if (auto target = std::filesystem::weakly_canonical(path, ignored); !ignored)
-        writer.path_ = target.string();
+    if (!in_place) writer.path_ = behind_links(path).string();
     if (!in_place) remove_left_parts(writer.path_);
     const int file = in_place ? ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)
                               : writer.open_temporary();

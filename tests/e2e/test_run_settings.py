@@ -289,6 +289,10 @@ def small_things(scratch):
     proctor("export", scratch("bom"), "--format", "proctor", "--out", scratch("link.jsonl"))
     check(os.path.islink(scratch("link.jsonl")), "a link stays one")
     check_equal(len(lines(scratch("target.jsonl"))), 2, "what the link points at is written")
+    os.unlink(scratch("target.jsonl"))
+    proctor("export", scratch("bom"), "--format", "proctor", "--out", scratch("link.jsonl"))
+    check(os.path.islink(scratch("link.jsonl")), "a link to nothing stays one")
+    check_equal(len(lines(scratch("target.jsonl"))), 2, "what the link points at is made")
     proctor("export", scratch("bom"), "--format", "proctor", "--out", scratch("packed.jsonl.zst"))
     for path in ("-", "packed.jsonl"):
         shutil.copy(scratch("packed.jsonl.zst"), scratch("packed.jsonl"))
