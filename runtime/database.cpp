@@ -1,6 +1,9 @@
 // SQLite's result codes become one sentence each; what a user can do about it is in the sentence.
 #include "runtime/database.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -10,6 +13,20 @@ namespace {
 
 std::string because(int system_error, const char* otherwise) {
   return system_error != 0 ? std::strerror(system_error) : otherwise;
+}
+
+// SQLite forgets why a file could not be made.
+bool has_room_beside(const std::string& file) {
+  const std::string directory = std::filesystem::path(file).parent_path().string();
+  const int made =
+      ::open(directory.empty() ? "." : directory.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+  if (made >= 0) ::close(made);
+  return made >= 0 || (errno != ENOSPC && errno != EDQUOT);
+}
+
+Error no_room(const std::string& file, int system_error) {
+  return internal_error(file + ": no room to write: " + std::strerror(system_error) +
+                        "; what is finished is kept; make room, then resume");
 }
 
 Error explain(int code, int system_error, const std::string& file, const char* detail) {
@@ -22,12 +39,13 @@ Error explain(int code, int system_error, const std::string& file, const char* d
       return internal_error(file + ": cannot be written: " + because(system_error, detail));
     case SQLITE_PERM:
     case SQLITE_CANTOPEN:
+      if (!has_room_beside(file)) return no_room(file, ENOSPC);
+      [[fallthrough]];
     case SQLITE_AUTH:
       return bad_input(file + ": cannot be opened or written: " + because(system_error, detail));
     case SQLITE_IOERR:
       if (system_error == ENOSPC || system_error == EDQUOT || system_error == EFBIG)
-        return internal_error(file + ": no room to write: " + std::strerror(system_error) +
-                              "; what is finished is kept; make room, then resume");
+        return no_room(file, system_error);
       return internal_error(file + ": the disk failed: " + because(system_error, detail));
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:

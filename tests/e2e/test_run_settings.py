@@ -235,6 +235,19 @@ def no_room(scratch):
     check_equal(quiet.returncode, 0, "nothing is written to a closed stdout: " + quiet.stderr)
 
 
+def no_files_left(scratch):
+    """A disk that takes no further file is full, wherever the run first meets it."""
+    config = write_inputs(scratch)
+    os.mkdir(scratch("small"))
+    for files in range(2, 10):
+        mounted = f'mount -t tmpfs -o nr_inodes={files} tmpfs small || exit 77; exec "$0" run {config} --out small/run'
+        result = subprocess.run(["unshare", "-m", "sh", "-c", mounted, BINARY], cwd=scratch.path,
+                                capture_output=True, text=True)
+        if "proctor: " not in result.stderr:
+            return  # nothing may be mounted here
+        refused(result, 1, "No space left on device")
+
+
 def unwritable(scratch):
     """Output that cannot be written is 1 in all commands; what cannot be read is 2, and is said to be that."""
     config = write_inputs(scratch)
@@ -303,7 +316,7 @@ def small_things(scratch):
 
 if __name__ == "__main__":
     for test in (bounds, complaints, renamed_tools, candidates, resume_from_anywhere, damaged, places, full_disk, not_text,
-                 without_threads, no_room, unwritable,
+                 without_threads, no_room, no_files_left, unwritable,
                  deep_calls,
                  small_things):
         with Scratch() as folder:
