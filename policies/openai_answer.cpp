@@ -39,6 +39,22 @@ std::optional<std::int64_t> find_integer(const json::object& object, std::string
   return std::nullopt;
 }
 
+std::int64_t index_of(const json::object& choice) {
+  return find_integer(choice, "index").value_or(0);
+}
+
+// The choice of the lowest index: servers need not keep the order, nor count from 0. Null where one
+// is no object.
+const json::object* first_of(const json::array& choices) {
+  const json::object* first = nullptr;
+  for (const auto& choice : choices) {
+    const auto* object = choice.if_object();
+    if (!object) return nullptr;
+    if (!first || index_of(*object) < index_of(*first)) first = object;
+  }
+  return first;
+}
+
 // A number of tokens; what is none counts as not said.
 std::int64_t find_count(const json::object& object, std::string_view name) {
   return std::max<std::int64_t>(find_integer(object, name).value_or(0), 0);
@@ -345,9 +361,9 @@ Status AnswerReader::take(const json::object& root, bool delta) {
   }
   const auto* choices = find_array(root, "choices");
   if (!choices || choices->empty()) return {};  // the chunk with usage alone
-  const auto* choice = choices->front().if_object();
+  const auto* choice = first_of(*choices);
   if (!choice) return unavailable("the answer's choices are no objects");
-  if (find_integer(*choice, "index").value_or(0) != 0) return {};
+  if (delta && index_of(*choice) != 0) return {};
   any_choice_ = true;
   const auto* message = find_object(*choice, delta ? "delta" : "message");
   if (!message && delta) message = find_object(*choice, "message");

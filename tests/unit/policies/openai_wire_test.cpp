@@ -122,6 +122,16 @@ TEST(Answer, TakesArgumentsAsTextOrObjectAndNone) {
   EXPECT_EQ(turn->finish_reason, "tool_calls");
 }
 
+TEST(Answer, IsTheChoiceOfTheLowestIndex) {
+  auto turn = read(R"({"choices":[{"index":1,"message":{"content":"b"}}]})");
+  ASSERT_TRUE(turn) << turn.error().message;
+  EXPECT_EQ(turn->content, "b");
+  turn = read(R"({"choices":[{"index":1,"message":{"content":"b"}},
+                             {"index":0,"message":{"content":"a"}}]})");
+  ASSERT_TRUE(turn);
+  EXPECT_EQ(turn->content, "a");
+}
+
 TEST(Answer, JoinsACallThatCameInPieces) {
   AnswerReader reader;
   for (
