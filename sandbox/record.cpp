@@ -22,6 +22,15 @@ std::string valid_utf8(std::string_view text) {
   return valid;
 }
 
+// Without the beginning of a character that a cut at the limit has left.
+std::string_view whole_characters(std::string_view text, bool cut) {
+  if (!cut || text.empty()) return text;
+  const std::size_t start = character_start(text, text.size() - 1);
+  const auto lead = static_cast<unsigned char>(text[start]);
+  const std::size_t bytes = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC0 ? 2 : 1;
+  return start + bytes > text.size() ? text.substr(0, start) : text;
+}
+
 json::array array_of(const std::vector<std::string>& texts) {
   json::array array;
   for (const auto& text : texts) array.emplace_back(text);
@@ -40,11 +49,13 @@ json::object to_json(const Execution& execution) {
   json::array denied;
   for (const auto& [name, count] : execution.denied)
     denied.push_back(json::object{{"syscall", name}, {"count", count}});
+  const std::string_view out = whole_characters(execution.out, execution.out_truncated);
+  const std::string_view err = whole_characters(execution.err, execution.err_truncated);
   json::object record{{"status", to_string(execution.ending)},
                       {"exit_code", nullptr},
                       {"signal", nullptr},
-                      {"stdout", valid_utf8(execution.out)},
-                      {"stderr", valid_utf8(execution.err)},
+                      {"stdout", valid_utf8(out)},
+                      {"stderr", valid_utf8(err)},
                       {"stdout_truncated", execution.out_truncated},
                       {"stderr_truncated", execution.err_truncated},
                       {"files", std::move(files)},
@@ -62,8 +73,8 @@ json::object to_json(const Execution& execution) {
   if (execution.signal) record["signal"] = *execution.signal;
   if (!execution.error.empty()) record["error"] = execution.error;
   json::array replaced;
-  if (!is_utf8(execution.out)) replaced.emplace_back("stdout");
-  if (!is_utf8(execution.err)) replaced.emplace_back("stderr");
+  if (!is_utf8(out)) replaced.emplace_back("stdout");
+  if (!is_utf8(err)) replaced.emplace_back("stderr");
   if (!replaced.empty()) record["replaced"] = std::move(replaced);
   return record;
 }

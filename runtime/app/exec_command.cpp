@@ -11,7 +11,6 @@
 #include <iostream>
 #include <map>
 #include <mutex>
-#include <thread>
 
 #include "runtime/app/commands.h"
 #include "runtime/core/config.h"
@@ -20,6 +19,7 @@
 #include "runtime/core/json.h"
 #include "runtime/core/record_writer.h"
 #include "runtime/core/text_table.h"
+#include "runtime/core/threads.h"
 #include "sandbox/base64.h"
 #include "sandbox/sandbox.h"
 
@@ -57,6 +57,8 @@ Result<std::unique_ptr<SandboxPool>> open_pool(const Arguments& arguments, std::
 }
 
 Result<ExecutionRequest> request_of(const Arguments& arguments) {
+  if (arguments.file == "-" && arguments.input == "-")
+    return bad_input("--stdin -: the program itself is read from stdin; give one of them a file");
   auto code = read_file(arguments.file);
   if (!code) return std::move(code).error();
   const std::string language =
@@ -77,7 +79,9 @@ Result<ExecutionRequest> request_of(const Arguments& arguments) {
     if (equals == std::string::npos) return bad_input("--file '" + file + "': expected NAME=PATH");
     auto bytes = read_file(file.substr(equals + 1), most_of_a_file);
     if (!bytes) return std::move(bytes).error().in("--file");
-    files[file.substr(0, equals)] = to_base64(*bytes);
+    const std::string name = file.substr(0, equals);
+    if (files.contains(name)) return bad_input("--file: '" + name + "' is given twice");
+    files[name] = to_base64(*bytes);
   }
   object["files"] = std::move(files);
   object["code"] = *code;
@@ -128,6 +132,10 @@ class Batch {
   Batch(const Batch&) = delete;
   Batch& operator=(const Batch&) = delete;
 
+  Status open() {
+    return thread_.start(1, [this] { loop_.run(); });
+  }
+
   // Starts the request once one of the `parallel` places is free. Lines are written as they end.
   void start(json::object name, ExecutionRequest request) {
     wait_for_place();
@@ -170,7 +178,7 @@ class Batch {
   // Waits for all that was started.
   void join() {
     work_.reset();
-    if (thread_.joinable()) thread_.join();
+    thread_.join();
   }
   bool any_sandbox_error() const { return any_sandbox_error_; }
   // Nobody gets what is written any more.
@@ -193,7 +201,7 @@ class Batch {
   std::condition_variable changed_;
   std::size_t free_;
   bool any_sandbox_error_ = false;
-  std::thread thread_{[this] { loop_.run(); }};
+  Threads thread_;
 };
 
 constexpr std::int64_t kMostTold = 5;  // lines that cannot be run; each has a record besides
@@ -221,6 +229,7 @@ Result<int> run_batch(const Arguments& arguments) {
   auto pool = open_pool(arguments, static_cast<std::size_t>(arguments.parallel));
   if (!pool) return std::move(pool).error();
   Batch batch(loop, **pool, (*pool)->usage().capacity);
+  if (auto opened = batch.open(); !opened) return std::move(opened).error();
   bool first = true;
   std::int64_t refused = 0;
   const auto read = read_lines(arguments.file, [&](std::string_view line, std::size_t number) {

@@ -65,8 +65,10 @@ def one_program():
         # The name tells the language, and sizes have units.
         assert record("--memory-bytes", "1GiB", "--file", "in.txt=" + data, program)["stdout"] == "abc"
         # Closed standard descriptors are no reason to have no sandbox.
+        closed = call(program, prefix=("sh", "-c", 'exec "$@" <&- 2>&-', "sh"))
+        assert closed.returncode == 0 and closed.stdout, closed
         closed = call(program, prefix=("sh", "-c", 'exec "$@" <&- >&-', "sh"))
-        assert closed.returncode == 0, closed
+        assert closed.returncode == 1 and b"stdout: cannot be written" in closed.stderr, closed
 
 
 def refusals():
@@ -76,6 +78,8 @@ def refusals():
     refused(2, "processes", "--lang", "python", "--processes", "0")
     refused(2, "--file", "--lang", "python", "--file", "x")
     refused(2, "workspace", "--lang", "python", "--file", "../x=/etc/hostname")
+    refused(2, "'x' is given twice", "--lang", "bash", "--file", "x=/dev/null", "--file", "x=/etc/hostname")
+    refused(2, "--stdin -: the program itself is read from stdin", "--lang", "bash", "--stdin", "-")
     refused(3, "network", "--lang", "python", "--network", "allow:example.org")
     refused(2, "expected root, userns or reduced", "--lang", "python", env={"PROCTOR_SANDBOX_WORLD": "foo"})
     refused(3, "strict", "--lang", "python", "--strict",

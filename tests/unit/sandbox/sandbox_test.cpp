@@ -107,6 +107,11 @@ TEST(ExecutionRecord, IsTheContracts) {
     "replaced":["stdout"]})"));
   execution.out = "\xc3\xa9\xef\xbf\xbd";  // printed so by the program itself
   EXPECT_FALSE(to_json(execution).contains("replaced"));
+  execution.out = "a\xef\xbf";
+  EXPECT_TRUE(to_json(execution).contains("replaced")) << "the program ended it there";
+  execution.out_truncated = true;
+  EXPECT_EQ(to_json(execution).at("stdout"), "a");
+  EXPECT_FALSE(to_json(execution).contains("replaced"));
 }
 
 TEST(Base64, GoesThereAndBack) {
