@@ -57,13 +57,18 @@ void check_turn_tokens(const TurnTokens& tokens, const std::string& path, Compla
   if (tokens.prompt_from < 0) wrong.add("{}.prompt_from is negative", path);
 }
 
-// --- times ---
+// --- times, and what was spent ---
 
-using Times = std::initializer_list<std::pair<const char*, double>>;
+using Amounts = std::initializer_list<std::pair<const char*, double>>;
 
-void check_times(Times times, const std::string& path, Complaints& wrong) {
+void check_times(Amounts times, const std::string& path, Complaints& wrong) {
   for (const auto& [name, value] : times)
     if (value < 0) wrong.add("{}.{} is {}; a time is not negative", path, name, value);
+}
+
+void check_spent(Amounts spent, const std::string& path, Complaints& wrong) {
+  for (const auto& [name, value] : spent)
+    if (value < 0) wrong.add("{}.{} is {}; what was spent is not negative", path, name, value);
 }
 
 double number_in(const json::object& object, const char* key) {
@@ -103,9 +108,14 @@ void check_calls(const Turn& turn, const std::string& path, bool last, Complaint
     // Without an id it answers no call: a corrective observation after broken markup.
     const std::string& id = observations[i].tool_call_id;
     if (id.empty()) continue;
-    const auto has_id = [&id](const auto& item) { return item.id == id; };
-    if (std::none_of(calls.begin(), calls.end(), has_id))
+    const auto call =
+        std::find_if(calls.begin(), calls.end(), [&id](const auto& item) { return item.id == id; });
+    const std::string& name = observations[i].name;
+    if (call == calls.end())
       wrong.add("{}.observations[{}].tool_call_id '{}' is no tool call of this turn", path, i, id);
+    else if (!name.empty() && name != call->name)
+      wrong.add("{}.observations[{}].name is '{}', but the call was of '{}'", path, i, name,
+                call->name);
     for (std::size_t k = 0; k < i; ++k)
       if (observations[k].tool_call_id == id)
         wrong.add("{}.observations[{}] answers tool call '{}' a second time", path, i, id);
@@ -238,6 +248,21 @@ void check_usage(const Trajectory& whole, Complaints& wrong) {
   if (!given || !given->is_object()) return;
   const json::object& usage = given->get_object();
   check_times({{"wall_ms", number_in(usage, "wall_ms")}}, "usage", wrong);
+  check_spent({{"prompt_tokens", number_in(usage, "prompt_tokens")},
+               {"cached_tokens", number_in(usage, "cached_tokens")},
+               {"completion_tokens", number_in(usage, "completion_tokens")},
+               {"wasted_tokens", number_in(usage, "wasted_tokens")},
+               {"tool_calls", number_in(usage, "tool_calls")},
+               {"executions", number_in(usage, "executions")},
+               {"cost", number_in(usage, "cost")}},
+              "usage", wrong);
+  const auto counted = [&usage](const char* key) -> std::optional<std::int64_t> {
+    const auto* value = usage.if_contains(key);
+    return value && value->is_int64() ? std::optional(value->get_int64()) : std::nullopt;
+  };
+  const auto turns = static_cast<std::int64_t>(whole.turns.size());
+  if (const auto count = counted("turns"); count && *count != turns)
+    wrong.add("usage.turns is {}, but the record has {}", *count, plural(turns, "turn"));
   if (whole.turns.empty() || whole.parent) return;
   std::int64_t prompts = 0, sampled = 0;
   for (const auto& turn : whole.turns) {
@@ -249,10 +274,6 @@ void check_usage(const Trajectory& whole, Complaints& wrong) {
       sampled += static_cast<std::int64_t>(said.tokens->ids.size());
     }
   }
-  const auto counted = [&usage](const char* key) -> std::optional<std::int64_t> {
-    const auto* value = usage.if_contains(key);
-    return value && value->is_int64() ? std::optional(value->get_int64()) : std::nullopt;
-  };
   if (const auto count = counted("prompt_tokens"); count && *count < prompts)
     wrong.add("usage.prompt_tokens is {}, but the turns' prompts have {} ids", *count, prompts);
   const std::int64_t wasted = counted("wasted_tokens").value_or(0);
@@ -269,6 +290,11 @@ void check_label(const Label& label, std::size_t place, const Trajectory& whole,
   if (label.supervisor.empty()) wrong.add("{}.supervisor is empty", path);
   if (const auto what = wrong_with(label, whole)) wrong.add("{}: {}", path, *what);
   check_times({{"wall_ms", label.cost.wall_ms}}, path + ".cost", wrong);
+  check_spent({{"model_calls", static_cast<double>(label.cost.model_calls)},
+               {"prompt_tokens", static_cast<double>(label.cost.prompt_tokens)},
+               {"completion_tokens", static_cast<double>(label.cost.completion_tokens)},
+               {"executions", static_cast<double>(label.cost.executions)}},
+              path + ".cost", wrong);
 }
 
 // The turns' scores sum up the labels. Null is no score.
@@ -293,6 +319,10 @@ void check_scores(const Trajectory& whole, std::size_t place, Complaints& wrong)
 }
 
 void check_outcome(const Outcome& outcome, Complaints& wrong) {
+  if (outcome.status == OutcomeStatus::answered && !outcome.answer)
+    wrong.add("outcome.status is 'answered', but outcome.answer is null");
+  if (outcome.status == OutcomeStatus::answered && outcome.error)
+    wrong.add("outcome.status is 'answered', but outcome.error is '{}'", *outcome.error);
   if (!outcome.reward && !outcome.correct) return;
   const char* grade = outcome.reward ? "reward" : "correct";
   if (!ended_by_policy(outcome))
@@ -372,9 +402,13 @@ std::vector<Complaint> Linter::check(const std::string& where, std::string_view 
   report_.labels += trajectory->labels.size();
   if (trajectory->tokens) report_.tokens += trajectory->tokens->ids.size();
   if (trajectory->parent) parents_.emplace_back(trajectory->parent->trajectory_id, named);
+  const auto group = tasks_.emplace(trajectory->group_id, trajectory->task_id).first;
   std::vector<Complaint> complaints;
   const auto [known, fresh] = seen_.emplace(trajectory->id, where);
   if (!fresh) complaints.push_back({named, "id is also that of " + known->second});
+  if (fresh && !trajectory->group_id.empty() && group->second != trajectory->task_id)
+    complaints.push_back({named, "group_id '" + trajectory->group_id + "' is also that of task '" +
+                                     group->second + "'"});
   for (const auto& what : complaints_of(*trajectory, most_ - complaints.size()))
     complaints.push_back({named, what});
   if (const auto row = rows_.find(trajectory->id); row != rows_.end() && complaints.size() < most_)

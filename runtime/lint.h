@@ -45,7 +45,8 @@ class Linter {
  private:
   const std::size_t most_;
   LintReport report_;
-  std::unordered_map<std::string, std::string> seen_;  // id ─▶ where
+  std::unordered_map<std::string, std::string> seen_;   // id ─▶ where
+  std::unordered_map<std::string, std::string> tasks_;  // group ─▶ its task
   std::unordered_map<std::string, TrajectoryRow> rows_;
   std::vector<std::pair<std::string, std::string>> parents_;
 };

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <fstream>
 
+#include "runtime/core/record_writer.h"
 #include "runtime/database.h"
 #include "runtime/opinions.h"
 #include "runtime/store.h"
@@ -253,6 +254,58 @@ TEST(Lint, SeesNegativeTimes) {
               summarise_scores(whole);
             }),
             "labels[0].cost.wall_ms is -4; a time is not negative");
+}
+
+TEST(Lint, SeesWhatCannotHaveBeenSpent) {
+  const auto spent = [](json::object usage) {
+    return complaint([&usage](Trajectory& whole) { whole.extra["usage"] = std::move(usage); });
+  };
+  EXPECT_EQ(spent({{"turns", 2}, {"tool_calls", 7}}), "nothing");
+  EXPECT_EQ(spent({{"turns", 7}}), "usage.turns is 7, but the record has 2 turns");
+  EXPECT_EQ(spent({{"cost", -1}}), "usage.cost is -1; what was spent is not negative");
+  EXPECT_EQ(spent({{"completion_tokens", 3}, {"wasted_tokens", -1}}),
+            "usage.wasted_tokens is -1; what was spent is not negative");
+  EXPECT_EQ(complaint([](Trajectory& whole) {
+              whole.labels = {make_label("judge", 0, 1)};
+              whole.labels[0].cost.model_calls = -1;
+              summarise_scores(whole);
+            }),
+            "labels[0].cost.model_calls is -1; what was spent is not negative");
+}
+
+TEST(Lint, SeesAnObservationOfAnotherTool) {
+  EXPECT_EQ(complaint([](Trajectory& whole) {
+              edit_turn(whole, 0, [](Turn& turn) {
+                turn.assistant.tool_calls = {{.id = "c", .name = "python", .arguments = {}}};
+                turn.observations.resize(1);
+                turn.observations[0].tool_call_id = "c";
+                turn.observations[0].name = "search";
+              });
+            }),
+            "turns[0].observations[0].name is 'search', but the call was of 'python'");
+}
+
+TEST(Lint, SeesAnAnswerThatIsNone) {
+  EXPECT_EQ(complaint([](Trajectory& whole) {
+              whole.outcome = {};
+              whole.outcome.status = OutcomeStatus::answered;
+            }),
+            "outcome.status is 'answered', but outcome.answer is null");
+  EXPECT_EQ(complaint([](Trajectory& whole) { whole.outcome.error = "gone"; }),
+            "outcome.status is 'answered', but outcome.error is 'gone'");
+}
+
+TEST(Lint, SeesAGroupOfTwoTasks) {
+  Linter linter;
+  Trajectory whole = make_finished("t", 0, 0);
+  EXPECT_TRUE(linter.check("a", json_text(to_json(whole))).empty());
+  whole.id = "u";
+  const std::string first = std::exchange(whole.task_id, "other");
+  whole.task.reset();
+  const auto complaints = linter.check("b", json_text(to_json(whole)));
+  ASSERT_EQ(complaints.size(), 1U);
+  EXPECT_EQ(complaints[0].what,
+            "group_id '" + whole.group_id + "' is also that of task '" + first + "'");
 }
 
 TEST(Lint, HoldsScoresAgainstTheLabels) {
