@@ -5,7 +5,8 @@
 #include <fnmatch.h>
 
 #include <algorithm>
-#include <cstdlib>
+#include <charconv>
+#include <cmath>
 
 #include "runtime/core/config.h"
 
@@ -15,9 +16,10 @@ namespace {
 using FilterFields = std::map<std::string, FilterField>;
 
 std::optional<double> number_of(const std::string& text) {
-  char* end = nullptr;
-  const double number = std::strtod(text.c_str(), &end);
-  if (text.empty() || *end != '\0') return std::nullopt;
+  double number = 0;
+  const char* last = text.data() + text.size();
+  const auto [end, code] = std::from_chars(text.data(), last, number);
+  if (code != std::errc() || end != last || !std::isfinite(number)) return std::nullopt;
   return number;
 }
 
@@ -60,7 +62,7 @@ const FilterFields& row_fields() {
                                       {"sample", {.number = true}},
                                       {"status", {.words = status_words()}},
                                       {"correct", {.words = {"true", "false", "null"}}},
-                                      {"reward", {.number = true}},
+                                      {"reward", {.number = true, .words = {"null"}}},
                                       {"turns", {.number = true}}};
   return fields;
 }
@@ -74,7 +76,7 @@ FilterValue value_in_row(const TrajectoryRow& row, const std::string& field) {
   if (field == "sample") return {std::to_string(row.sample), row.sample};
   if (field == "turns") return {std::to_string(row.turns), row.turns};
   if (field == "correct") return {row.correct ? (*row.correct ? "true" : "false") : "null"};
-  return row.reward ? FilterValue{fmt::format("{}", *row.reward), row.reward} : FilterValue{};
+  return row.reward ? FilterValue{fmt::format("{}", *row.reward), row.reward} : FilterValue{"null"};
 }
 
 // What --filter sees of a task: its record, with `task` for its id as trajectories have it.
@@ -147,12 +149,13 @@ Status Filter::check_one(const Condition& condition, const FilterField& field) {
   if (order && !field.number)
     return bad_input(where + ": '" + condition.field + "' takes = and != only");
   const bool pattern = condition.text.find_first_of("*?[") != std::string::npos;
-  if (field.number && !condition.number && (order || !pattern))
-    return bad_input(where + ": '" + condition.text + "' is no number");
   const auto& words = field.words;
-  if (!words.empty() && std::none_of(words.begin(), words.end(), [&](const std::string& word) {
-        return matches(condition.text, word);
-      }))
+  const bool is_word = std::any_of(words.begin(), words.end(), [&](const std::string& word) {
+    return matches(condition.text, word);
+  });
+  if (field.number && !condition.number && (order || !(pattern || is_word)))
+    return bad_input(where + ": '" + condition.text + "' is no number");
+  if (!field.number && !words.empty() && !is_word)
     return bad_input(where + ": '" + condition.field + "' is never '" + condition.text + "'" +
                      nearest_hint(condition.text, words));
   return {};

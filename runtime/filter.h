@@ -21,7 +21,7 @@ struct FilterValue {
 
 // What can stand in a field of all of them.
 struct FilterField {
-  bool number = false;                  // numbers alone
+  bool number = false;                  // numbers alone, and the words
   std::vector<std::string> words = {};  // these alone; empty: any text
 };
 

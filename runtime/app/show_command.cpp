@@ -112,7 +112,9 @@ TrajectoryRow unfinished_row(const Trajectory& begun) {
   return row;
 }
 
-int print(const Trajectory& trajectory, const ShowArguments& arguments, bool finished) {
+Result<int> print(const Trajectory& trajectory, const ShowArguments& arguments, bool finished) {
+  if (!arguments.filters.empty())
+    return bad_input("--filter: '" + trajectory.id + "' is one trajectory; a filter is for lists");
   std::string text;
   if (arguments.as_json && finished) {
     append_json(text, trajectory);
@@ -150,6 +152,8 @@ Result<int> show_page(Page page, const ShowArguments& arguments) {
   std::erase_if(page.unfinished, dropped);
   if (filter.asks_for_grade()) page.unfinished.clear();
   // Beside a filtered list totals of the whole run would mislead.
+  const bool hides_labels =
+      !arguments.filters.empty() && page.labels.has_value() && !page.labels->empty();
   if (!arguments.filters.empty()) page.labels.reset();
   const bool with_labels = page.labels.has_value();
   const Summary summary =
@@ -184,6 +188,8 @@ Result<int> show_page(Page page, const ShowArguments& arguments) {
   std::cout << style.paint(Ink::bold, arguments.path) << ": " << head << "\n";
   if (const std::string tables = summary_text(summary); !tables.empty())
     std::cout << "\n" << tables;
+  if (hides_labels)
+    std::cout << style.paint(Ink::dim, "labels are added up where no --filter is given") << "\n";
   if (const std::string failures = failures_text(summary); !failures.empty())
     std::cout << "\n" << failures;
   // Unfinished ones first: they are few, and what somebody looks for while a run goes on.

@@ -134,6 +134,11 @@ def pages(scratch):
         check_equal((len(few["trajectories"]), len(from_store["trajectories"])), (2, 6), f"--limit of {source}")
         some = json.loads(proctor("show", source, "--json", "--filter", "turns>=0", cwd=scratch.path).stdout)
         check_equal(some["supervisors"], None, f"no totals beside a filter: {source}")
+        some = proctor("show", source, "--filter", "turns>=0", cwd=scratch.path).stdout
+        check("labels are added up where no --filter is given" in some, "and it is said: " + some)
+        one = few["trajectories"][0]["id"]
+        refused(proctor("show", source, one, "--filter", "correct=false", cwd=scratch.path), 2, one,
+                "is one trajectory; a filter is for lists")
 
     # --full cuts nothing; without it long texts are cut, and it is said.
     long = "\n".join(f"line {i}" for i in range(60))

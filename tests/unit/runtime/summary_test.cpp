@@ -113,7 +113,8 @@ TEST(RowFilter, KeepsWhatFitsEveryCondition) {
   EXPECT_FALSE(keeps({"status=answered", "reward>0.5"}, good));
   EXPECT_FALSE(keeps({"reward<1"}, failed)) << "no reward is not a small one";
   EXPECT_TRUE(keeps({"reward!=1"}, failed));
-  EXPECT_TRUE(keeps({"correct=null"}, failed));
+  EXPECT_TRUE(keeps({"correct=null,reward=null"}, failed));
+  EXPECT_FALSE(keeps({"reward=null"}, good));
   EXPECT_FALSE(keeps({"task!=b"}, failed));
 }
 
@@ -173,7 +174,10 @@ TEST(RowFilter, SaysWhatIsWrongWithACondition) {
     return filter ? "fine" : filter.error().message;
   };
   EXPECT_EQ(message("answered"), "--filter 'answered': expected FIELD=VALUE, or !=, <, <=, >, >=");
-  EXPECT_EQ(message("reward=much"), "--filter 'reward=much': 'much' is no number");
+  for (const char* word : {"much", "nan", "inf", "0x1"})
+    EXPECT_EQ(message(std::string("reward=") + word),
+              std::string("--filter 'reward=") + word + "': '" + word + "' is no number");
+  EXPECT_EQ(message("reward<null"), "--filter 'reward<null': 'null' is no number");
   EXPECT_EQ(message("status<answered"), "--filter 'status<answered': 'status' takes = and != only");
   EXPECT_EQ(message("status=answred"),
             "--filter 'status=answred': 'status' is never 'answred': did you mean 'answered'?");
