@@ -69,11 +69,13 @@ class ScratchFolder {
   static Result<std::unique_ptr<ScratchFolder>> make() {
     std::error_code error;
     const fs::path parent = fs::temp_directory_path(error);
+    const char* given = std::getenv("TMPDIR");
+    const std::string named = given ? given : parent.string();
     std::string path = (parent / "proctor-bench-XXXXXX").string();
     if (!error && ::mkdtemp(path.data()) == nullptr) error.assign(errno, std::generic_category());
     if (error)
-      return bad_input("bench: no folder can be made in TMPDIR " + parent.string() + " (" +
-                       error.message() + "); name one that can be written");
+      return bad_input("bench: no folder can be made in TMPDIR " + named + " (" + error.message() +
+                       "); name one that can be written");
     return std::unique_ptr<ScratchFolder>(new ScratchFolder(std::move(path)));
   }
   ~ScratchFolder() {

@@ -294,7 +294,8 @@ def command_line(scratch):
     check(bench.returncode == 130 and not said, f"bench interrupted: {bench.returncode} {said} {told}")
     result = proctor("bench", "search", "--documents", "50", "--queries", "5")
     check("bottleneck: not measured" in result.stderr, "bench search: " + result.stderr)
-    refused(proctor("bench", "search", env={"TMPDIR": "/proc"}), 2, "TMPDIR /proc")
+    for folder in ("/proc", "/proc/none"):
+        refused(proctor("bench", "search", env={"TMPDIR": folder}), 2, f"TMPDIR {folder} (")
     result = proctor("bench", "sandbox", "--executions", "2", "--parallel", "1")
     check("bottleneck: not measured" in result.stderr, "bench sandbox of one at once: " + result.stderr)
     check_equal(json.loads(result.stdout)["runs"][0]["failures"], 0, "nothing failed")
