@@ -25,6 +25,8 @@
 #include "runtime/core/nursery.h"
 #include "runtime/core/record_writer.h"
 #include "runtime/core/text_table.h"
+#include "runtime/core/threads.h"
+#include "runtime/core/unicode.h"
 #include "runtime/judges.h"
 #include "runtime/labelling.h"
 #include "runtime/line_writer.h"
@@ -86,6 +88,8 @@ class Input {
   Status read(const std::function<Status(Trajectory record)>& each) const {
     const std::string stem =
         shown_ == "stdin" ? "stdin" : std::filesystem::path(shown_).stem().string();
+    if (from_ == "openai-messages" && !is_utf8(stem))  // ids begin with it
+      return bad_input(shown_ + ": " + why_no_utf8(stem));
     auto status = for_each_record(path_, [&](const SourceRecord& record) -> Status {
       auto read = from_ == "openai-messages"
                       ? conversation_of(record, stem + "-" + std::to_string(record.number))
@@ -350,9 +354,10 @@ Pipeline::Report Pipeline::run(const Input& input, Plan plan) {
     }
     stop({});
   });
-  std::vector<std::thread> threads;
-  for (unsigned i = 0; i < std::clamp(std::thread::hardware_concurrency(), 1u, 4u); ++i)
-    threads.emplace_back([this] { loop_.run(); });
+  Threads threads;
+  const auto count = std::clamp(std::thread::hardware_concurrency(), 1U, 4U);
+  report_.status = threads.start(count, [this] { loop_.run(); }, [this] { loop_.stop(); });
+  if (!report_.status) return std::move(report_);
 
   std::unordered_map<std::string, Unit> open;
   std::size_t place = 0;
@@ -381,7 +386,7 @@ Pipeline::Report Pipeline::run(const Input& input, Plan plan) {
   joined.get_future().wait();
   asio::post(loop_, [&] { signals.cancel(); });
   guard.reset();
-  for (auto& thread : threads) thread.join();
+  threads.join();
 
   std::lock_guard lock(mutex_);
   flush(true);
@@ -392,10 +397,11 @@ Pipeline::Report Pipeline::run(const Input& input, Plan plan) {
 
 class Labelling {
  public:
-  explicit Labelling(LabelArguments arguments) : arguments_(std::move(arguments)), pool_(2) {}
+  explicit Labelling(LabelArguments arguments) : arguments_(std::move(arguments)) {}
   ~Labelling() {
     for (const auto& [role, model] : models_.all()) model->shut_down();
-    pool_.join();
+    pool_.wait();
+    workers_.join();
   }
   Labelling(const Labelling&) = delete;
   Labelling& operator=(const Labelling&) = delete;
@@ -408,7 +414,8 @@ class Labelling {
 
   const LabelArguments arguments_;
   asio::io_context loop_;
-  asio::thread_pool pool_;
+  asio::thread_pool pool_{0};  // a constructor that makes threads waits for ever where one fails
+  Threads workers_;
   std::unique_ptr<SandboxPool> sandbox_;
   Models models_;
   Judges judges_{models_};
@@ -468,6 +475,8 @@ Status check_out(const std::string& out) {
 
 Result<int> Labelling::run() {
   if (auto status = check_out(arguments_.out); !status) return std::move(status).error();
+  auto working = workers_.start(2, [this] { pool_.attach(); }, [this] { pool_.stop(); });
+  if (!working) return std::move(working).error();
   if (auto made = make_models(); !made) return std::move(made).error();
   auto labeller = make_labeller();
   if (!labeller) return std::move(labeller).error();
