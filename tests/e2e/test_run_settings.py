@@ -197,7 +197,7 @@ def not_text(scratch):
                                 (["--out", scratch("made"), "--tasks", scratch("tasks.jsonl"), "--set",
                                   f"models.policy=script:{scratch('script.jsonl')}"], odd, "directory")):
         before = sorted(os.listdir(os.fsencode(scratch.path)))
-        refused(proctor_in_bytes("run", config, *arguments, cwd=cwd), 2, f"proctor: {key}: 0x", "is no UTF-8 text")
+        refused(proctor_in_bytes("run", config, *arguments, cwd=cwd), 2, f"{key}: 0x", "is no UTF-8 text")
         check_equal(sorted(os.listdir(os.fsencode(scratch.path))), before, f"nothing is made: {key}")
 
 
