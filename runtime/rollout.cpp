@@ -257,8 +257,10 @@ Async<std::optional<Outcome>> Rollout::next_turn() {
   candidates.reserve(generations->size());
   for (auto& generation : *generations)
     candidates.push_back(services_.format->parse(std::move(generation), definitions_));
-  turn->assistant = candidates.front();
-  if (candidates.size() > 1) {
+  if (candidates.size() == 1) {
+    turn->assistant = std::move(candidates.front());
+  } else {
+    turn->assistant = candidates.front();
     turn->candidates = std::move(candidates);
     turn->chosen = 0;
   }
