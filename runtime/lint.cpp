@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
+#include <span>
 
 #include "runtime/core/text_table.h"
 #include "runtime/opinions.h"
@@ -266,8 +267,8 @@ void check_usage(const Trajectory& whole, Complaints& wrong) {
   if (whole.turns.empty() || whole.parent) return;
   std::int64_t prompts = 0, sampled = 0;
   for (const auto& turn : whole.turns) {
-    const std::vector<Assistant> alone{turn->assistant};
-    for (const Assistant& said : turn->candidates ? *turn->candidates : alone) {
+    const std::span<const Assistant> alone(&turn->assistant, 1);
+    for (const Assistant& said : turn->candidates ? std::span(*turn->candidates) : alone) {
       if (!said.tokens) return;
       prompts +=
           said.tokens->prompt_from + static_cast<std::int64_t>(said.tokens->prompt_ids.size());
