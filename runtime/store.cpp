@@ -214,7 +214,7 @@ class SqliteStore final : public Store {
   Result<std::vector<std::string>> damaged() override;
   Result<std::optional<Trajectory>> read(const std::string& id) override;
   Result<std::vector<Trajectory>> unfinished(std::vector<Error>* unreadable) override;
-  Result<std::size_t> unfinished_count() override;
+  Result<std::int64_t> finished_count() override;
   Result<std::optional<std::int64_t>> planned() override;
   Status set_planned(std::int64_t rollouts) override;
   Result<std::vector<int>> unjudged(const std::string& id) override;
@@ -509,11 +509,9 @@ Result<std::vector<Trajectory>> SqliteStore::unfinished(std::vector<Error>* unre
   return unfinished;
 }
 
-Result<std::size_t> SqliteStore::unfinished_count() {
+Result<std::int64_t> SqliteStore::finished_count() {
   std::lock_guard lock(mutex_);
-  auto count = reader_.integer("SELECT count(*) FROM rollouts");
-  if (!count) return std::move(count).error();
-  return static_cast<std::size_t>(*count);
+  return reader_.integer("SELECT count(*) FROM trajectories");
 }
 
 Result<std::vector<int>> SqliteStore::unjudged(const std::string& id) {

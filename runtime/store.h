@@ -96,6 +96,7 @@ class Store {
 
   // --- reading ---
   virtual Result<std::vector<TrajectoryRow>> rows() = 0;  // finished ones, by task and sample
+  virtual Result<std::int64_t> finished_count() = 0;
   virtual Result<std::vector<std::string>> labelled_groups() = 0;
   // The ids of finished ones whose record cannot be read. Records that carry a checksum are held
   // against it; only the others are parsed.
@@ -104,7 +105,6 @@ class Store {
   // Those that began and were not finished, with their journalled turns and the turns' labels. One
   // that cannot be read is left out, and named in `unreadable`.
   virtual Result<std::vector<Trajectory>> unfinished(std::vector<Error>* unreadable = nullptr) = 0;
-  virtual Result<std::size_t> unfinished_count() = 0;
   // How many rollouts the whole run has, as set last; nothing when that was never said.
   virtual Result<std::optional<std::int64_t>> planned() = 0;
   // The journalled turns of an unfinished trajectory that no judgement is known of.

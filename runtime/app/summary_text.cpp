@@ -105,14 +105,13 @@ std::string unfinished_text(const std::string& path) {
   auto store = Store::open(path, Store::Access::read);
   if (!store) return "";
   const auto planned = (*store)->planned();
-  const auto rows = (*store)->rows();
-  if (!planned || !rows) return "";
-  const auto finished = static_cast<std::int64_t>(rows->size());
-  const std::int64_t all = planned->value_or(finished);
-  if (all <= finished) return "";
+  const auto finished = (*store)->finished_count();
+  if (!planned || !finished) return "";
+  const std::int64_t all = planned->value_or(*finished);
+  if (all <= *finished) return "";
   return fmt::format(
       "proctor: {}: {} of {} rollouts are not finished: `proctor resume {}` goes on\n",
-      harmless(path, false), all - finished, all, shell_word(path));
+      harmless(path, false), all - *finished, all, shell_word(path));
 }
 
 }  // namespace proctor
