@@ -50,7 +50,7 @@ class FreeDirectory {
   ~FreeDirectory() {
     if (path_.empty()) return;
     (void)::rmdir(path_.c_str());
-    (void)::rmdir(fs::path(path_).parent_path().c_str());
+    if (made_runs_) (void)::rmdir(fs::path(path_).parent_path().c_str());
   }
 
   // Gives back its name as it is shown.
@@ -59,7 +59,7 @@ class FreeDirectory {
     std::string candidate = stem;
     for (int n = 2;;) {
       std::error_code error;
-      fs::create_directories(kRuns, error);
+      made_runs_ = fs::create_directories(kRuns, error) || made_runs_;
       if (error) return internal_error(candidate + ": cannot be made: " + error.message());
       if (::mkdir(candidate.c_str(), 0777) == 0) break;
       if (errno == EEXIST)
@@ -73,6 +73,7 @@ class FreeDirectory {
 
  private:
   std::string path_;
+  bool made_runs_ = false;
 };
 
 int exit_code_of(const RunResult& result) {
