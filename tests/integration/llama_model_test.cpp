@@ -16,6 +16,7 @@
 #include "policies/format.h"
 #include "runtime/core/paths.h"
 #include "tests/support/await.h"
+#include "tests/support/must_work.h"
 
 namespace proctor {
 namespace {
@@ -58,9 +59,7 @@ class LlamaModelTest : public testing::Test {
       model_ = *made;
       return;
     }
-    const char* must = std::getenv("PROCTOR_MODEL_MUST_WORK");
-    if (must != nullptr && std::string(must) == "1") FAIL() << made.error().message;
-    GTEST_SKIP() << made.error().message;
+    cannot_run("PROCTOR_MODEL_MUST_WORK", made.error().message);
   }
   void TearDown() override {
     if (model_) model_->shut_down();

@@ -16,6 +16,7 @@
 
 #include "runtime/store.h"
 #include "tests/support/await.h"
+#include "tests/support/must_work.h"
 #include "tests/support/scratch.h"
 #include "tests/support/trajectories.h"
 
@@ -57,16 +58,9 @@ std::string in_child(Work work) {
   return said;
 }
 
-// Mounting a small disk needs root; where CI has it, not being able to is a failure.
-void cannot_look(const std::string& why) {
-  const char* must = std::getenv("SANDBOX_MUST_WORK");
-  if (must && std::string(must) == "1") FAIL() << why;
-  GTEST_SKIP() << why;
-}
-
 #define EXPECT_FINE_IN_CHILD(said)                                 \
   if (const std::string text = (said); text.starts_with("skip: ")) \
-    cannot_look(text.substr(6));                                   \
+    cannot_run("SANDBOX_MUST_WORK", text.substr(6));               \
   else                                                             \
     EXPECT_EQ(text, "")
 

@@ -12,6 +12,7 @@
 #include "runtime/core/json.h"
 #include "sandbox/sandbox.h"
 #include "tests/support/await.h"
+#include "tests/support/must_work.h"
 #include "tests/support/source_dir.h"
 
 namespace proctor {
@@ -28,9 +29,7 @@ class InWorld : public testing::TestWithParam<const char*> {
       pool = std::move(*made);
       return;
     }
-    const char* must = std::getenv("SANDBOX_MUST_WORK");
-    if (must && std::string(must) == "1") FAIL() << made.error().message;
-    GTEST_SKIP() << made.error().message;
+    cannot_run("SANDBOX_MUST_WORK", made.error().message);
   }
 
   // A live Python. One that cannot be opened throws, which fails the test with the reason.
