@@ -99,7 +99,8 @@ TEST(Judge, CountsWhatWasSpentBeforeItWasTooSlow) {
   ASSERT_TRUE(verdict.failure);
   EXPECT_EQ(verdict.cost.model_calls, 2);
   EXPECT_EQ(verdict.cost.prompt_tokens, 10) << "of the try that was answered";
-  EXPECT_GE(verdict.cost.wall_ms, 290);
+  EXPECT_GT(verdict.cost.wall_ms, 200)
+      << "the first try took 200 ms; the second one's time counts too";
   JudgeQuestion late = question("another");
   late.until = std::chrono::steady_clock::now();
   EXPECT_EQ(ask(judge, late).cost.model_calls, 0) << "nobody was asked";
