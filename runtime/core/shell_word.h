@@ -1,4 +1,4 @@
-// Paths in what users are told to type.
+// Paths in what users are told to type. Blind spot: shells that do not quote as POSIX does.
 #pragma once
 
 #include <algorithm>
