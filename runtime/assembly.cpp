@@ -19,7 +19,6 @@ namespace proctor {
 namespace {
 
 constexpr std::size_t kFilesOfRun = 32;  // open at once, besides those of the sandbox
-constexpr std::size_t kWorkers = 2;      // threads for blocking calls
 
 json::object usage_json(const Limiter::Usage& usage) {
   return {{"highest", usage.highest},
@@ -67,8 +66,7 @@ Result<std::unique_ptr<Assembly>> Assembly::build(RunConfig config) {
   if (auto enough = need_open_files(kFilesOfRun, "a run needs"); !enough) return enough.error();
   std::unique_ptr<Assembly> assembly(new Assembly(std::move(config)));
   Assembly& a = *assembly;
-  auto working = a.workers_.start(kWorkers, [&a] { a.pool_.attach(); }, [&a] { a.pool_.stop(); });
-  if (!working) return std::move(working).error();
+  if (auto working = a.workers_.start(); !working) return std::move(working).error();
   auto format = make_format(a.config_.format);
   if (!format) return a.config_.located("format", std::move(format).error());
   a.services_.format = std::move(*format);
@@ -141,7 +139,6 @@ std::string Assembly::lowered_to_fit() const {
 Assembly::~Assembly() {
   // Models first: their threads may still be about to answer somebody.
   for (const auto& [role, model] : models_.all()) model->shut_down();
-  pool_.wait();
   workers_.join();
 }
 
@@ -279,7 +276,7 @@ Status Assembly::build_models() {
 }
 
 Status Assembly::build_tools() {
-  const ToolServices tool_services{.sandbox = sandbox_.get(), .pool = &pool_};
+  const ToolServices tool_services{.sandbox = sandbox_.get(), .pool = &workers_.pool()};
   const auto& registry = Registry<ToolMaker>::instance();
   for (std::size_t i = 0; i < config_.tools.size(); ++i) {
     const PluginUse& use = config_.tools[i];

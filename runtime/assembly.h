@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "runtime/core/threads.h"
+#include "runtime/core/worker_pool.h"
 #include "runtime/judges.h"
 #include "runtime/opinions.h"
 #include "runtime/rollout_services.h"
@@ -65,8 +65,7 @@ class Assembly {
   asio::io_context loop_;
   Clock clock_;
   RunCounters counters_;
-  asio::thread_pool pool_{0};  // a constructor that makes threads waits for ever where one fails
-  Threads workers_;            // the pool's
+  WorkerPool workers_;
   std::unique_ptr<SandboxPool> sandbox_;
   Models models_;
   Judges judges_{models_};

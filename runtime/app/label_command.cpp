@@ -27,6 +27,7 @@
 #include "runtime/core/text_table.h"
 #include "runtime/core/threads.h"
 #include "runtime/core/unicode.h"
+#include "runtime/core/worker_pool.h"
 #include "runtime/judges.h"
 #include "runtime/labelling.h"
 #include "runtime/line_writer.h"
@@ -400,7 +401,6 @@ class Labelling {
   explicit Labelling(LabelArguments arguments) : arguments_(std::move(arguments)) {}
   ~Labelling() {
     for (const auto& [role, model] : models_.all()) model->shut_down();
-    pool_.wait();
     workers_.join();
   }
   Labelling(const Labelling&) = delete;
@@ -414,8 +414,7 @@ class Labelling {
 
   const LabelArguments arguments_;
   asio::io_context loop_;
-  asio::thread_pool pool_{0};  // a constructor that makes threads waits for ever where one fails
-  Threads workers_;
+  WorkerPool workers_;
   std::unique_ptr<SandboxPool> sandbox_;
   Models models_;
   Judges judges_{models_};
@@ -475,8 +474,7 @@ Status check_out(const std::string& out) {
 
 Result<int> Labelling::run() {
   if (auto status = check_out(arguments_.out); !status) return std::move(status).error();
-  auto working = workers_.start(2, [this] { pool_.attach(); }, [this] { pool_.stop(); });
-  if (!working) return std::move(working).error();
+  if (auto working = workers_.start(); !working) return std::move(working).error();
   if (auto made = make_models(); !made) return std::move(made).error();
   auto labeller = make_labeller();
   if (!labeller) return std::move(labeller).error();
