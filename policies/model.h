@@ -39,6 +39,9 @@ struct ToolDefinition {
   json::object parameters;  // JSON schema of the arguments
 };
 
+// To one server at a time, where `max_in_flight` is left out.
+inline constexpr std::int64_t kUsualRequests = 1024;
+
 struct GenerateRequest {
   std::vector<Message> messages;
   // The conversation in exact ids as far as it is known: everything the model saw and sampled in

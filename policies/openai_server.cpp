@@ -17,9 +17,6 @@ namespace {
 constexpr std::chrono::seconds kLongestWait{300};
 constexpr std::chrono::hours kLongestRefusal{24};
 
-// The other open files are those of the run, of the sandbox and of other models.
-std::size_t connections_that_fit() { return std::max<std::size_t>(1, most_open_files() / 4); }
-
 const std::vector<OptionInfo>& declared() {
   static const std::vector<OptionInfo> options = {
       {.name = "uri", .meaning = "the model's URI"},
@@ -47,7 +44,7 @@ const std::vector<OptionInfo>& declared() {
        .least = 0},
       {.name = "max_in_flight",
        .type = OptionType::integer,
-       .fallback = 1024,
+       .fallback = kUsualRequests,
        .meaning = "requests at once",
        .least = 1},
       {.name = "retries",
@@ -166,8 +163,8 @@ Result<Settings> read_settings(const ModelConfig& config) {
   settings.connect_timeout = Milliseconds(options->integer("connect_timeout_ms"));
   settings.look_timeout = Milliseconds(options->integer("look_timeout_ms"));
   settings.backoff = Milliseconds(options->integer("backoff_ms"));
-  settings.max_in_flight =
-      std::min(static_cast<std::size_t>(options->integer("max_in_flight")), connections_that_fit());
+  settings.max_in_flight = std::min(static_cast<std::size_t>(options->integer("max_in_flight")),
+                                    connections_that_fit(most_open_files()));
   settings.retries = static_cast<int>(options->integer("retries"));
   settings.context = options->integer("context");
   settings.score = options->text("score");

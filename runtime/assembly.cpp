@@ -100,21 +100,21 @@ std::size_t Assembly::files_besides_sandbox() const {
   for (;; ++most) {
     std::size_t files = kFilesOfRun;
     for (const auto& [role, wanted] : server_requests())
-      files += std::min(wanted, std::max<std::size_t>(1, most / 4));
+      files += std::min(wanted, connections_that_fit(most));
     if (files + kFilesOfSlot <= most) return files;
   }
 }
 
 // Each server once, by the first role that asks it, with the requests at a time that the run makes.
 std::map<std::string, std::size_t> Assembly::server_requests() const {
-  constexpr std::int64_t kUsual = 1024;
   std::map<std::string, std::size_t> requests;
   std::set<const Model*> seen;
   for (const auto& [role, model] : models_.all()) {
     if (model->backend() != "openai" || !seen.insert(model.get()).second) continue;
     const auto& settings = config_.models.at(role).settings;
     const auto* given = settings.if_contains("max_in_flight");
-    const auto most = given && given->is_number() ? given->to_number<std::int64_t>() : kUsual;
+    const auto most =
+        given && given->is_number() ? given->to_number<std::int64_t>() : kUsualRequests;
     requests[role] = std::min(static_cast<std::size_t>(most), config_.concurrency);
   }
   return requests;
