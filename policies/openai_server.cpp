@@ -111,19 +111,33 @@ Status read_uri(const std::string& uri, Settings& settings) {
   return {};
 }
 
+// As it stands, or {env: NAME}: the value of an environment variable, which no record keeps.
+Result<std::string> header_value(const std::string& key, const json::value& given) {
+  if (const auto* text = given.if_string()) return std::string(*text);
+  const auto* object = given.if_object();
+  const auto* env = object && object->size() == 1 ? object->if_contains("env") : nullptr;
+  if (!env || !env->is_string()) return bad_input(key + ": expected a text, or {env: NAME}");
+  const std::string name(env->get_string());
+  const char* value = std::getenv(name.c_str());
+  if (!value || !*value)
+    return missing("the environment variable " + name + " (" + key + ") is not set");
+  return std::string(value);
+}
+
 Status read_headers(const Options& options, Settings& settings) {
   const json::value& headers = options.any("headers");
   if (!headers.is_null() && !headers.is_object())
     return bad_input("headers: expected a mapping of names to texts");
   if (const auto* object = headers.if_object()) {
-    for (const auto& [name, value] : *object) {
-      if (!value.is_string())
-        return bad_input("headers." + std::string(name) + ": expected a text");
-      if (auto good = check_header(name, value.get_string()); !good) return good;
+    for (const auto& [name, given] : *object) {
+      const std::string key = "headers." + std::string(name);
+      auto value = header_value(key, given);
+      if (!value) return std::move(value).error();
+      if (auto good = check_header(name, *value); !good) return good;
       for (const char* own : {"Host", "Content-Length", "Transfer-Encoding"})
         if (boost::algorithm::iequals(std::string_view(name), own))
-          return bad_input("headers." + std::string(name) + ": proctor writes this one itself");
-      settings.headers.emplace_back(name, value.get_string());
+          return bad_input(key + ": proctor writes this one itself");
+      settings.headers.emplace_back(name, std::move(*value));
     }
   }
   if (settings.key_env.empty()) return {};

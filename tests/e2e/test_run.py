@@ -206,6 +206,26 @@ def without_usage(scratch):
           "what could not be held: " + result.stderr)
 
 
+def secret_header(scratch):
+    """A header's value from the environment reaches the server, and no file of the run."""
+    seen = []
+    tasks = scratch.write("secret.jsonl", [{"id": "a", "prompt": "x"}])
+
+    def answer(handler, _):
+        seen.append(handler.headers.get("X-Api-Key"))
+        handler.reply(200, completion("<answer>4</answer>"))
+
+    with Server(answer) as server:
+        config = scratch.write("secret.yaml", f"tasks: {tasks}\nformat: hermes\nmodels:\n  policy:\n    uri: '{server.uri}'\n"
+                                              "    headers: {X-Api-Key: {env: TEST_API_KEY}}\n")
+        result = proctor("run", config, "--out", scratch("secret"), env={"TEST_API_KEY": "open-sesame"})
+    check_equal(result.returncode, 0, "a header from the environment: " + result.stderr)
+    check_equal(set(seen), {"open-sesame"}, "what the server got")
+    for name in os.listdir(scratch("secret")):
+        with open(scratch("secret/" + name), "rb") as file:
+            check(b"open-sesame" not in file.read(), "the secret is not in " + name)
+
+
 def interrupted(scratch):
     tasks = scratch.write("slow.jsonl", [{"id": f"t{i}", "prompt": "x"} for i in range(8)])
     script = scratch.write("slow-script.jsonl", [
@@ -378,6 +398,7 @@ with Scratch() as folder:
     at_once(folder)
     fewer(folder)
     without_usage(folder)
+    secret_header(folder)
     interrupted(folder)
     sandbox_gone(folder)
     ungraded(folder)
