@@ -334,7 +334,8 @@ void AnswerReader::take_usage(const json::object& usage) {
 
 // llama-server's own /completion. It takes the stop string off the text and says which it was.
 void AnswerReader::take_completion(const json::object& root) {
-  any_choice_ = any_message_ = true;
+  choice_ = 0;
+  any_message_ = true;
   take_text(find(root, "content"));
   if (auto ids = read_ids(root, "tokens")) ids_.insert(ids_.end(), ids->begin(), ids->end());
   if (const auto* list = find_array(root, "completion_probabilities"))
@@ -363,8 +364,8 @@ Status AnswerReader::take(const json::object& root, bool delta) {
   if (!choices || choices->empty()) return {};  // the chunk with usage alone
   const auto* choice = first_of(*choices);
   if (!choice) return unavailable("the answer's choices are no objects");
-  if (delta && index_of(*choice) != 0) return {};
-  any_choice_ = true;
+  if (delta && index_of(*choice) != choice_.value_or(index_of(*choice))) return {};
+  choice_ = index_of(*choice);
   const auto* message = find_object(*choice, delta ? "delta" : "message");
   if (!message && delta) message = find_object(*choice, "message");
   any_message_ = any_message_ || message || find(*choice, "text");
@@ -459,7 +460,7 @@ void AnswerReader::close_calls() {
 }
 
 Result<Generation> AnswerReader::finish() {
-  if (!any_choice_) {
+  if (!choice_) {
     return unavailable(streamed_ ? "the event stream ended before any text"
                                  : "the answer has no choices");
   }

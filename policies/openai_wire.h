@@ -87,7 +87,8 @@ class AnswerReader {
 
   std::function<void(std::string_view)> on_text_;
   bool told_ = false;
-  bool any_choice_ = false, any_message_ = false;
+  std::optional<std::int64_t> choice_;  // the index of the one that is read: a stream's first
+  bool any_message_ = false;
   bool streamed_ = false;
   bool done_ = false;
   Generation generation_;

@@ -132,6 +132,18 @@ TEST(Answer, IsTheChoiceOfTheLowestIndex) {
   EXPECT_EQ(turn->content, "a");
 }
 
+TEST(Answer, IsTheFirstChoiceOfAStreamWhateverItsIndex) {
+  AnswerReader reader;
+  for (const char* data :
+       {R"({"choices":[{"index":1,"delta":{"content":"4"}}]})",
+        R"({"choices":[{"index":2,"delta":{"content":"7"}}]})",
+        R"({"choices":[{"index":1,"delta":{"content":"2"},"finish_reason":"stop"}]})", "[DONE]"})
+    ASSERT_TRUE(reader.take_event(data)) << data;
+  auto turn = reader.finish();
+  ASSERT_TRUE(turn) << turn.error().message;
+  EXPECT_EQ(turn->content, "42");
+}
+
 TEST(Answer, JoinsACallThatCameInPieces) {
   AnswerReader reader;
   for (
