@@ -111,6 +111,8 @@ def pages(scratch):
                       ("l.txt", "written as .jsonl"), ("l.jsonl.gz", "written as .jsonl")):
         refused(proctor("label", "done", "--supervise", "groundedprm:check=tool", "--out", name, cwd=scratch.path),
                 2, f"--out {name}: ", why)
+    refused(proctor("export", "done", "--format", "proctor", "--out", "done/log.jsonl", cwd=scratch.path),
+            2, "--out done/log.jsonl: ", "a file of the run")
     check_equal(proctor("lint", "done", cwd=scratch.path).returncode, 0, "the run is as it was")
     check(not os.path.exists(scratch("l.txt")), "nothing is written")
 
