@@ -58,10 +58,22 @@ void observe(Turn& turn, Message message) {
   turn.observations.push_back(std::move(observation));
 }
 
-// Keys of a record that a conversation has not: kept as it is, one would be read as ours.
-constexpr const char* kOwnKeys[] = {"schema",  "run_id",   "parent",     "policy",
-                                    "prefix",  "turns",    "labels",     "tokens",
-                                    "created", "versions", "observation"};
+// Keys of a record that mean something else there; a conversation's stand in an object of their
+// own.
+constexpr const char* kOwnKeys[] = {"schema",  "run_id",   "parent",      "policy",
+                                    "prefix",  "turns",    "labels",      "tokens",
+                                    "created", "versions", "observation", "conversation"};
+
+void set_aside_own_keys(json::object& extra) {
+  json::object aside;
+  for (const char* own : kOwnKeys) {
+    const auto found = extra.find(own);
+    if (found == extra.end()) continue;
+    aside[own] = std::move(found->value());
+    extra.erase(found);
+  }
+  if (!aside.empty()) extra["conversation"] = std::move(aside);
+}
 
 // How the conversation ended, where the record does not say it itself.
 Outcome outcome_of(const std::vector<Turn>& turns) {
@@ -135,9 +147,7 @@ Result<Trajectory> read_conversation(const json::value& value, const std::string
   for (Turn& turn : turns)
     trajectory.turns.push_back(std::make_shared<const Turn>(std::move(turn)));
   trajectory.extra = fields.rest();
-  for (const char* own : kOwnKeys)
-    if (trajectory.extra.contains(own))
-      fields.complain(own, "is what proctor calls something else in its records; rename it");
+  set_aside_own_keys(trajectory.extra);
   if (!fields.status()) return fields.status().error();
   return trajectory;
 }

@@ -331,10 +331,12 @@ def conversations():
     write("odd.jsonl", [{"messages": said}])
     expect(0, "label", "odd.jsonl", "--from", "openai-messages", "--supervise", "groundedprm:check=tool", "--out", "even.jsonl")
     expect(0, "lint", "even.jsonl")
-    for key in ("tokens", "labels"):
-        write("ours.jsonl", [{"messages": said, key: 17}])
-        expect(2, "label", "ours.jsonl", "--from", "openai-messages", "--supervise", "groundedprm:check=tool",
-               says=f"ours.jsonl:1: {key}: is what proctor calls something else in its records")
+    theirs = {"tokens": 17, "labels": ["a"], "created": 1764300000, "conversation": "c1"}
+    write("ours.jsonl", [{"messages": said, "model": "m", **theirs}])
+    expect(0, "label", "ours.jsonl", "--from", "openai-messages", "--supervise", "groundedprm:check=tool", "--out", "kept.jsonl")
+    kept = read("kept.jsonl")[0]
+    assert kept["model"] == "m" and kept["conversation"] == theirs
+    expect(0, "lint", "kept.jsonl")
     write("no.jsonl", [{"prompt": "x"}])
     expect(2, "label", "no.jsonl", "--from", "openai-messages", "--supervise", "groundedprm", says=["no.jsonl:1", "messages"])
 
