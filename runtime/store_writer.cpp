@@ -59,7 +59,7 @@ struct Enqueue {
       slot.assign([weak = std::weak_ptr(waiter)](asio::cancellation_type) {
         if (auto waiting = weak.lock()) waiting->cancel();
       });
-    writer->enqueue(std::move(change), std::move(waiter));
+    writer->enqueue(std::move(change), waiter);
   }
 };
 
@@ -81,7 +81,7 @@ Async<Status> StoreWriter::write(Change change) {
   co_return status;
 }
 
-void StoreWriter::enqueue(Change change, std::shared_ptr<Waiter> waiter) {
+void StoreWriter::enqueue(Change change, const std::shared_ptr<Waiter>& waiter) {
   std::size_t queued = 0;
   bool closed = false, refused = false;
   {

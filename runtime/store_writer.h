@@ -36,7 +36,7 @@ class StoreWriter {
     virtual void complete(Status status) = 0;
   };
   // For the initiation in write().
-  void enqueue(Change change, std::shared_ptr<Waiter> waiter);
+  void enqueue(Change change, const std::shared_ptr<Waiter>& waiter);
 
  private:
   explicit StoreWriter(std::unique_ptr<ChangeApplier> applier) : applier_(std::move(applier)) {}

@@ -226,7 +226,7 @@ class Igpo final : public Supervisor {
       label.verdict = "scored";
       if (outcome_by_reward_) {
         if (!whole.outcome.reward) return bad_input("igpo:outcome=reward needs outcome.reward");
-        label.value = *whole.outcome.reward;
+        label.value = whole.outcome.reward;
       } else {
         double best = 0;
         for (const auto& gold : gold_of(whole))
