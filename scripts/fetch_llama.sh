@@ -35,7 +35,7 @@ download() {
 
 if [ "$(cat "$deps/llama.cpp/FETCHED" 2>/dev/null)" != "$source_sha256" ]; then
   echo "fetching the source of llama.cpp ($source_package, 77 MB)"
-  download "$source_package" "$source_sha256" --no-binary :all:
+  download "$source_package" "$source_sha256" --no-binary "${source_package%%==*}"
   mkdir "$work/source"
   # Test vocabularies, pictures and documentation are three quarters of it and not needed.
   tar -xzf "$work"/llama_cpp_python-*.tar.gz -C "$work/source" --strip-components=3 \
