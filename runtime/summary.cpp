@@ -9,6 +9,8 @@
 namespace proctor {
 namespace {
 
+constexpr std::size_t kMostFailures = 100;  // of all reasons, which may be as many as rollouts
+
 // Whether a label's value is a place (groundedprm's, webarbiter's): places have no mean.
 bool is_place(const std::string& label) { return label == "first_error" || label == "winner"; }
 
@@ -155,6 +157,15 @@ Result<Summary> summary_of(Store& store) {
   return summary_of(*rows, std::move(*labels));
 }
 
+std::vector<std::pair<std::string, std::int64_t>> Summary::most_frequent_failures(
+    std::size_t most) const {
+  std::vector<std::pair<std::string, std::int64_t>> reasons(failures.begin(), failures.end());
+  std::stable_sort(reasons.begin(), reasons.end(),
+                   [](const auto& a, const auto& b) { return a.second > b.second; });
+  if (reasons.size() > most) reasons.resize(most);
+  return reasons;
+}
+
 std::int64_t Summary::rollouts() const {
   std::int64_t sum = 0;
   for (const auto& suite : suites) sum += suite.rollouts;
@@ -199,9 +210,12 @@ json::object to_json(const Summary& summary) {
   json::array suites, supervisors;
   for (const auto& suite : summary.suites) suites.push_back(json_of(suite));
   for (const auto& total : summary.labels) supervisors.push_back(json_of(total));
+  json::object failures;
+  for (const auto& [reason, count] : summary.most_frequent_failures(kMostFailures))
+    failures[reason] = count;
   return {{"suites", std::move(suites)},
           {"supervisors", std::move(supervisors)},
-          {"failures", json_of(summary.failures)}};
+          {"failures", std::move(failures)}};
 }
 
 }  // namespace proctor

@@ -35,6 +35,8 @@ struct Summary {
   std::vector<LabelTotal> labels;
   // Each TrajectoryRow::failure and each reason why a supervision failed, how often.
   std::map<std::string, std::int64_t> failures;
+  // The `most` of them that were met most often, these first.
+  std::vector<std::pair<std::string, std::int64_t>> most_frequent_failures(std::size_t most) const;
 
   std::int64_t rollouts() const;
   std::int64_t errors() const;  // as SuiteTotals has them
@@ -53,7 +55,8 @@ Result<Summary> summary_of(Store& store);
 // Of the values; nothing without any, and of places, which have no mean (`first_error`, `winner`).
 std::optional<double> mean_of(const LabelTotal& labels);
 
-// {"suites": [...], "supervisors": [...], "failures": {...}}
+// {"suites": [...], "supervisors": [...], "failures": {reason: how often}}; of the failures, the 100
+// most frequent.
 json::object to_json(const Summary& summary);
 
 }  // namespace proctor

@@ -80,12 +80,8 @@ std::string summary_text(const Summary& summary) {
 }
 
 std::string failures_text(const Summary& summary) {
-  std::vector<std::pair<std::int64_t, std::string>> reasons;
-  for (const auto& [reason, count] : summary.failures) reasons.emplace_back(count, reason);
-  std::sort(reasons.rbegin(), reasons.rend());
-  if (reasons.size() > kMostFailures) reasons.resize(kMostFailures);
   std::string text;
-  for (const auto& [count, reason] : reasons)
+  for (const auto& [reason, count] : summary.most_frequent_failures(kMostFailures))
     text += "  " + plural(count, "time") + ": " + harmless(reason, false) + "\n";
   return text;
 }

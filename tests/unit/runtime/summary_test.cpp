@@ -67,6 +67,15 @@ TEST(Summary, SaysWhySupervisionsFailedBesideRollouts) {
   EXPECT_FALSE(summary_of({failed}, {}).suites[0].mean_turns());
 }
 
+TEST(Summary, NamesTheMostFrequentReasonsAndNotAllOfThem) {
+  Summary summary;
+  for (int i = 0; i < 5000; ++i) summary.failures["port " + std::to_string(i)] = 1;
+  summary.failures["the server is gone"] = 7;
+  const auto failures = to_json(summary).at("failures").as_object();
+  EXPECT_EQ(failures.size(), 100U);
+  EXPECT_EQ(failures.begin()->key(), "the server is gone");
+}
+
 TEST(Summary, CallsAJudgesLostVotesNoFailures) {
   const Summary summary =
       summary_of({}, {LabelTotal{.supervisor = "judge", .name = "score", .count = 5, .failed = 2}});
