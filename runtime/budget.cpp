@@ -18,8 +18,13 @@ double cost(const ModelConfig& model, double prompt_tokens, double completion_to
   return prompt_tokens * price(model, "price_in") + completion_tokens * price(model, "price_out");
 }
 
-Budget::Budget(const RolloutLimits& limits, const ModelConfig& policy, const Clock& clock)
-    : limits_(limits), policy_(policy), clock_(clock), started_(clock.steady()) {}
+Budget::Budget(const RolloutLimits& limits, int candidates, const ModelConfig& policy,
+               const Clock& clock)
+    : limits_(limits),
+      candidates_(candidates),
+      policy_(policy),
+      clock_(clock),
+      started_(clock.steady()) {}
 
 void Budget::count(const Generation& generation) {
   prompt_tokens_ += generation.prompt_tokens;
@@ -39,7 +44,7 @@ std::optional<std::string> Budget::refuse_call(bool executes) {
 
 std::optional<Outcome> Budget::used_up(std::size_t turns) const {
   if (turns >= static_cast<std::size_t>(limits_.turns)) return ended(OutcomeStatus::max_turns);
-  if (tokens_left() <= 0) return ended(OutcomeStatus::max_tokens);
+  if (tokens_spent()) return ended(OutcomeStatus::max_tokens);
   if (wall_left().count() == 0) {
     return ended(OutcomeStatus::stopped,
                  "wall time: " + std::to_string(limits_.wall.count()) + " ms are spent");

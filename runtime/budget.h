@@ -16,8 +16,10 @@ double cost(const ModelConfig& model, double prompt_tokens, double completion_to
 
 class Budget {
  public:
-  // All of it outlives the budget; its time runs from here on.
-  Budget(const RolloutLimits& limits, const ModelConfig& policy, const Clock& clock);
+  // All of it outlives the budget; its time runs from here on. Each turn samples that many
+  // candidates, which share its tokens.
+  Budget(const RolloutLimits& limits, int candidates, const ModelConfig& policy,
+         const Clock& clock);
 
   void count(const Generation& generation);
   // Tokens of a turn that did not become part of the record.
@@ -25,8 +27,12 @@ class Budget {
   // Takes one call from the budget, or says in a sentence for the policy why there is none left.
   std::optional<std::string> refuse_call(bool executes);
 
-  // Sampled by the policy; what is left for the turns to come.
-  std::int64_t tokens_left() const { return limits_.tokens - completion_tokens_; }
+  std::int64_t sampled() const { return completion_tokens_; }  // tokens, by the policy
+  // Of the turn to come; less than one each is no turn.
+  std::int64_t tokens_a_candidate() const {
+    return (limits_.tokens - completion_tokens_) / candidates_;
+  }
+  bool tokens_spent() const { return tokens_a_candidate() < 1; }
   Milliseconds wall_left() const;  // never below zero
   // How the rollout ends when that many turns and what was spent allow no other.
   std::optional<Outcome> used_up(std::size_t turns) const;
@@ -37,6 +43,7 @@ class Budget {
 
  private:
   const RolloutLimits& limits_;
+  const int candidates_;
   const ModelConfig& policy_;
   const Clock& clock_;
   std::chrono::steady_clock::time_point started_;

@@ -42,7 +42,7 @@ class Rollout {
         journal_(strand),
         supervision_(services.supervisors, limits_.supervisor, strand, [this] { alarm_.ring(); }),
         definitions_(tools_of(services, *task_)),
-        budget_(limits_, config_.models.at("policy"), *services.clock) {
+        budget_(limits_, config_.candidates, config_.models.at("policy"), *services.clock) {
     begin(plan.sample, std::move(plan.so_far));
     tools_.emplace(services, limits_, definitions_, budget_, supervision_, alarm_, tool_context(),
                    strand);
@@ -83,6 +83,7 @@ class Rollout {
   Async<Result<Generations>> generate();
   GenerateRequest request(int candidate);
   Async<Result<std::vector<Result<Generation>>>> generate_once();
+  Async<Result<Generation>> sample(GenerateRequest request);
   void count(Generation& generation);
   bool cut_oldest_observation();
   void mark_cut(std::size_t turn, std::size_t observation, int before_turn);
@@ -312,7 +313,7 @@ std::optional<Outcome> Rollout::take_words(Turn& turn) const {
     wrong = *said.parse_error;
   } else if (auto answer = services_.format->answer(said)) {
     return answered(std::move(answer));
-  } else if (said.finish_reason == "length" && budget_.tokens_left() <= 0) {
+  } else if (said.finish_reason == "length" && budget_.tokens_spent()) {
     return ended(OutcomeStatus::max_tokens);
   }
   const ToolCall none{.id = "", .name = "format", .arguments = {}};
@@ -336,9 +337,8 @@ GenerateRequest Rollout::request(int candidate) {
       derive_seed(policy_seed(config_, *task_, record_.sample), static_cast<std::uint64_t>(index));
   if (candidate > 0) seed = derive_seed(seed, static_cast<std::uint64_t>(candidate));
   request.sampling.seed = seed >> 11;
-  const std::int64_t share = std::max<std::int64_t>(1, budget_.tokens_left() / config_.candidates);
-  request.sampling.max_tokens =
-      static_cast<int>(std::min<std::int64_t>(config_.sampling.max_tokens, share));
+  request.sampling.max_tokens = static_cast<int>(
+      std::min<std::int64_t>(config_.sampling.max_tokens, budget_.tokens_a_candidate()));
   const bool embedded = services_.policy->backend() == "llama";
   const bool constrain = config_.grammar == GrammarPolicy::on ||
                          (config_.grammar == GrammarPolicy::automatic && embedded);
@@ -361,7 +361,13 @@ void count_by_ids(Generation& generation) {
     generation.completion_tokens = size(generation.tokens->ids);
 }
 
-// What was sampled has been paid for, whatever becomes of it.
+// What was sampled has been paid for, whatever becomes of it and of its siblings.
+Async<Result<Generation>> Rollout::sample(GenerateRequest request) {
+  auto answer = co_await services_.policy->generate(std::move(request));
+  if (answer) count(*answer);
+  co_return answer;
+}
+
 void Rollout::count(Generation& generation) {
   count_by_ids(generation);
   const bool said = !generation.content.empty() || !generation.tool_calls.empty();
@@ -375,20 +381,21 @@ void Rollout::count(Generation& generation) {
 // All candidates of the turn, or the first failure among them.
 Async<Result<Generations>> Rollout::generate() {
   for (;;) {
+    const std::int64_t before = budget_.sampled();
     auto answers = co_await generate_once();
-    if (!answers) co_return std::move(answers).error();
     Generations generations;
     std::optional<Error> failed;
-    for (auto& answer : *answers) {
-      if (answer) {
-        count(*answer);
-        generations.push_back(std::move(*answer));
-      } else if (!failed) {
-        failed = std::move(answer).error();
+    if (!answers)
+      failed = std::move(answers).error();
+    else
+      for (auto& answer : *answers) {
+        if (answer)
+          generations.push_back(std::move(*answer));
+        else if (!failed)
+          failed = std::move(answer).error();
       }
-    }
     if (!failed) co_return generations;
-    for (const auto& lost : generations) budget_.waste(lost.completion_tokens);
+    budget_.waste(budget_.sampled() - before);
     const bool full = failed->message.find(kContextFull) != std::string::npos;
     if (full && config_.context == ContextPolicy::truncate && cut_oldest_observation()) continue;
     co_return std::move(*failed);
@@ -402,7 +409,7 @@ Async<Result<std::vector<Result<Generation>>>> Rollout::generate_once() {
   const Milliseconds limit = budget_.wall_left();
   std::vector<Async<Result<Generation>>> calls;
   for (int candidate = 0; candidate < config_.candidates; ++candidate)
-    calls.push_back(services_.policy->generate(request(candidate)));
+    calls.push_back(sample(request(candidate)));
   auto work = gather(std::move(calls));
   StopAlarm::Wait wait(alarm_, strand_, Steady::now() + limit);
   auto both = race(std::move(work), wait.timer());
