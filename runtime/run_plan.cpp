@@ -63,11 +63,8 @@ Result<Before> read_before(Store& store, EventLog& log, Start start) {
     return row.status == to_string(OutcomeStatus::error) || unreadable.contains(row.id);
   };
   for (const auto& row : *rows) {
-    // One with a journal was begun anew before, and cut off.
-    const bool begun = before.journals.contains(row.id);
-    if (begun || (retries && is_lost(row))) {
-      if (!begun) before.again.insert(row.id);
-      before.labelled.erase(row.group_id);  // what was said of it does not hold for the new one
+    if (retries && is_lost(row)) {
+      before.again.insert(row.id);
       continue;
     }
     before.finished.insert(row.id);

@@ -88,6 +88,12 @@ Status remember(Database& database, std::string_view key, std::string_view value
   return statement->bind(1, key).bind(2, value).run();
 }
 
+// One that was begun again is unfinished, though its former record still waits to be replaced.
+constexpr const char* kFinished = "trajectories WHERE id NOT IN (SELECT id FROM rollouts)";
+constexpr const char* kOfFinished =
+    "WHERE trajectory NOT IN (SELECT number FROM trajectories WHERE id IN (SELECT id FROM "
+    "rollouts))";
+
 constexpr const char* kRowColumns =
     "id, task_id, group_id, suite, sample, status, reward, correct, failure, turns, parse_errors, "
     "tool_calls, tool_errors, prompt_tokens, completion_tokens, cost";
@@ -275,7 +281,7 @@ Status SqliteStore::each_row(const std::string& sql,
 
 Result<std::vector<TrajectoryRow>> SqliteStore::rows() {
   std::vector<TrajectoryRow> rows;
-  auto read = each_row(std::string("SELECT ") + kRowColumns + " FROM trajectories",
+  auto read = each_row(std::string("SELECT ") + kRowColumns + " FROM " + kFinished,
                        [&rows](const Statement& row) -> Status {
                          rows.push_back(read_row(row));
                          return {};
@@ -303,8 +309,9 @@ Result<std::vector<LabelTotal>> SqliteStore::label_totals() {
   std::vector<LabelTotal> totals;
   auto read = each_row(
       "SELECT supervisor, name, level, sum(count), sum(valued), sum(total), sum(failed), "
-      "sum(model_calls), sum(executions), sum(wall_ms) FROM label_sums "
-      "GROUP BY supervisor, name, level ORDER BY supervisor, name, level",
+      "sum(model_calls), sum(executions), sum(wall_ms) FROM label_sums " +
+          std::string(kOfFinished) +
+          " GROUP BY supervisor, name, level ORDER BY supervisor, name, level",
       [&totals](const Statement& row) -> Status {
         totals.push_back(read_total(row));
         return {};
@@ -315,7 +322,7 @@ Result<std::vector<LabelTotal>> SqliteStore::label_totals() {
   const auto read_words = [&](const std::string& word,
                               std::map<std::string, std::int64_t> LabelTotal::* words) {
     return each_row("SELECT supervisor, name, level, " + word + ", sum(count) FROM " + word +
-                        "_sums GROUP BY supervisor, name, level, " + word,
+                        "_sums " + kOfFinished + " GROUP BY supervisor, name, level, " + word,
                     [&](const Statement& row) -> Status {
                       // One that was written between the readings has no total yet.
                       if (auto found = by_key.find({row.text(0), row.text(1), row.text(2)});
@@ -396,7 +403,7 @@ bool SqliteStore::can_be_read_again(std::int64_t number) {
 
 Result<std::vector<std::string>> SqliteStore::damaged() {
   std::vector<std::pair<std::int64_t, std::string>> finished;
-  auto listed = each_row("SELECT number, id FROM trajectories ORDER BY number",
+  auto listed = each_row(std::string("SELECT number, id FROM ") + kFinished + " ORDER BY number",
                          [&finished](const Statement& row) -> Status {
                            finished.emplace_back(row.integer(0), row.text(1));
                            return {};
@@ -417,7 +424,7 @@ Status SqliteStore::for_each_text(
     std::int64_t sample, number;
   };
   std::vector<Entry> entries;
-  auto listed = each_row("SELECT task_id, id, sample, number FROM trajectories",
+  auto listed = each_row(std::string("SELECT task_id, id, sample, number FROM ") + kFinished,
                          [&entries](const Statement& row) -> Status {
                            entries.push_back({std::string(row.text(0)), std::string(row.text(1)),
                                               row.integer(2), row.integer(3)});
@@ -511,7 +518,7 @@ Result<std::vector<Trajectory>> SqliteStore::unfinished(std::vector<Error>* unre
 
 Result<std::int64_t> SqliteStore::finished_count() {
   std::lock_guard lock(mutex_);
-  return reader_.integer("SELECT count(*) FROM trajectories");
+  return reader_.integer(std::string("SELECT count(*) FROM ") + kFinished);
 }
 
 Result<std::vector<int>> SqliteStore::unjudged(const std::string& id) {

@@ -94,7 +94,7 @@ class Store {
   // Before all of these.
   virtual Status set_planned(std::int64_t rollouts) = 0;
 
-  // --- reading ---
+  // --- reading; one that was begun again is unfinished until its new record stands ---
   virtual Result<std::vector<TrajectoryRow>> rows() = 0;  // finished ones, by task and sample
   virtual Result<std::int64_t> finished_count() = 0;
   virtual Result<std::vector<std::string>> labelled_groups() = 0;

@@ -218,13 +218,7 @@ Result<int> show_directory(const ShowArguments& arguments) {
   Page page{.rows = std::move(*rows)};
   auto begun = (*store)->unfinished();
   if (!begun) return std::move(begun).error();
-  std::set<std::string> open_ids;
-  for (const auto& trajectory : *begun) {
-    page.unfinished.push_back(unfinished_row(trajectory));
-    open_ids.insert(trajectory.id);
-  }
-  // One that is played again is what it is now: its record only waits to be replaced.
-  std::erase_if(page.rows, [&](const TrajectoryRow& row) { return open_ids.contains(row.id); });
+  for (const auto& trajectory : *begun) page.unfinished.push_back(unfinished_row(trajectory));
   if (arguments.trajectory.empty()) {
     auto totals = (*store)->label_totals();
     if (!totals) return std::move(totals).error();

@@ -383,6 +383,9 @@ def retry_cut_off(scratch):
     shown = proctor("show", out).stdout
     check_equal(re.findall(r"^(two-a)\S* +(\S+)", shown, re.M), [("two-a", "unfinished")], "once, as it is now: " + shown)
     check("unfinished" in proctor("show", out, "two-a").stdout, "so it is by itself")
+    exported = proctor("export", out, "--format", "proctor")
+    check("of 3 rollouts are not finished" in exported.stderr, "so say all: " + exported.stderr)
+    check("two-a" not in exported.stdout, "what waits to be replaced is not handed out")
     scratch.write("two-script.jsonl", [{"content": "<answer>1</answer>"}])
     result = proctor("resume", out)
     check_equal(result.returncode, 0, "any resume goes on with a retry: " + result.stderr)
