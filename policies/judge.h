@@ -53,11 +53,19 @@ struct Turnout {
   int asked = 0, came = 0;
   std::optional<Error> failure;  // of one that did not come: gone rather than slow
 
-  void add(const std::optional<Error>& failed);
+  // A vote that was there before the time ran out for another try has come, readable or not.
+  template <class T>
+  void add(const Verdict<T>& vote) {
+    const bool late = vote.failure && vote.failure->kind == ErrorKind::timeout;
+    add(late && vote.tries > 0 ? std::nullopt : vote.failure);
+  }
   // A judge that is too slow has no opinion; one that is gone is a failure where no vote came.
   bool is_failure() const;
   // `votes_came`, `votes_asked` and `error`, where not all came.
   void tell(json::object& evidence) const;
+
+ private:
+  void add(const std::optional<Error>& failed);
 };
 
 // "<<<NAME nonce ... nonce>>>" around text that must not be taken for instructions; the nonce comes

@@ -242,11 +242,11 @@ class RubricJudge final : public Supervisor {
     std::string unread;  // what there was instead of a score
     Turnout turnout;
     for (auto& verdict : verdicts) {
-      turnout.add(verdict.failure);
+      turnout.add(verdict);
       label.cost += verdict.cost;
       votes.push_back(verdict.value ? json::value(verdict.value->value) : json::value(nullptr));
       if (verdict.value) scores.push_back(std::move(*verdict.value));
-      if (unread.empty() && !verdict.failure) unread = verdict.reply;
+      if (unread.empty() && verdict.tries > 0) unread = verdict.reply;
     }
     if (turnout.is_failure()) co_return std::move(*turnout.failure);
     if (turnout.came == 0) unread = turnout.failure->message;

@@ -209,10 +209,10 @@ class WebArbiter final : public Supervisor {
     auto verdicts = co_await gather(std::move(calls));
     Turnout of_pair;
     for (auto& verdict : verdicts) {
-      of_pair.add(verdict.failure);
-      account->turnout.add(verdict.failure);
+      of_pair.add(verdict);
+      account->turnout.add(verdict);
       account->cost += verdict.cost;
-      if (!verdict.failure) account->last_reply = verdict.reply;
+      if (verdict.tries > 0) account->last_reply = verdict.reply;
       if (verdict.value) {
         account->principles_missing |= !verdict.value->criteria;
         votes.verdicts.push_back(verdict.value->verdict);
