@@ -7,8 +7,10 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <set>
 
 #include "runtime/core/config.h"
+#include "runtime/core/text.h"
 
 namespace proctor {
 namespace {
@@ -99,19 +101,25 @@ FilterValue value_at(const json::object& task, const std::string& path) {
   }
   if (at->is_null()) return {};
   if (at->is_string()) return {std::string(at->get_string())};
+  if (at->is_double()) return {fmt::format("{}", at->get_double()), at->get_double()};
   FilterValue value{json::serialize(*at)};
   if (at->is_number()) value.number = at->to_number<double>();
   return value;
 }
 
-void add_fields(const json::object& object, const std::string& above, FilterFields& fields) {
+// Numbers are those that are nothing else in any task; `empty` are named and have no value.
+void add_fields(const json::object& object, const std::string& above, FilterFields& fields,
+                std::set<std::string>& empty) {
   for (const auto& pair : object) {
     const std::string path = above + std::string(pair.key());
     const json::value& value = pair.value();
-    const bool number = value.is_number() || value.is_null();
-    const auto [field, fresh] = fields.emplace(path, FilterField{.number = number});
-    if (!fresh) field->second.number = field->second.number && number;
-    if (const auto* below = value.if_object()) add_fields(*below, path + ".", fields);
+    if (value.is_null()) {
+      empty.insert(path);
+      continue;
+    }
+    const auto [field, fresh] = fields.emplace(path, FilterField{.number = value.is_number()});
+    if (!fresh) field->second.number = field->second.number && value.is_number();
+    if (const auto* below = value.if_object()) add_fields(*below, path + ".", fields, empty);
   }
 }
 
@@ -134,13 +142,23 @@ Result<Filter::Condition> Filter::parse_one(const std::string& text) {
 
 Result<Filter> Filter::parse(const std::vector<std::string>& texts) {
   Filter filter;
-  for (const auto& text : texts)
+  for (const auto& text : texts) {
+    const std::size_t last = text.find_last_not_of('\\');
+    if ((text.size() - (last == std::string::npos ? 0 : last + 1)) % 2 == 1)
+      return bad_input("--filter '" + text + "': ends in a backslash, which has nothing to escape");
     for (const auto& part : parts_of(text)) {
       auto condition = parse_one(part);
       if (!condition) return std::move(condition).error();
       filter.conditions_.push_back(std::move(*condition));
     }
+  }
   return filter;
+}
+
+std::string Filter::text() const {
+  std::vector<std::string> parts;
+  for (const auto& condition : conditions_) parts.push_back(condition.shown);
+  return joined(parts, ",");
 }
 
 Status Filter::check_one(const Condition& condition, const FilterField& field) {
@@ -153,7 +171,8 @@ Status Filter::check_one(const Condition& condition, const FilterField& field) {
   const bool is_word = std::any_of(words.begin(), words.end(), [&](const std::string& word) {
     return matches(condition.text, word);
   });
-  if (field.number && !condition.number && (order || !(pattern || is_word)))
+  const bool none = condition.text.empty();  // FIELD= is what has no value there
+  if (field.number && !condition.number && (order || !(pattern || is_word || none)))
     return bad_input(where + ": '" + condition.text + "' is no number");
   if (!field.number && !words.empty() && !is_word)
     return bad_input(where + ": '" + condition.field + "' is never '" + condition.text + "'" +
@@ -229,12 +248,14 @@ Result<std::vector<TaskRef>> filter_tasks(const std::vector<TaskRef>& tasks,
   if (!filter) return std::move(filter).error();
   std::vector<TaskRef> kept;
   FilterFields fields;
+  std::set<std::string> empty;
   for (const auto& task : tasks) {
     const json::object record = filtered_record(*task);
-    add_fields(record, "", fields);
+    add_fields(record, "", fields, empty);
     if (filter->fits([&record](const std::string& field) { return value_at(record, field); }))
       kept.push_back(task);
   }
+  for (const auto& path : empty) fields.emplace(path, FilterField{});
   if (auto good = filter->check(fields); !good) return std::move(good).error();
   return kept;
 }

@@ -35,6 +35,7 @@ class Filter {
   Status check(const std::map<std::string, FilterField>& fields) const;
   bool fits(const std::function<FilterValue(const std::string& field)>& value_in) const;
   bool asks_for(std::string_view field) const;
+  std::string text() const;  // all of it as one text, which parses to the same
 
  private:
   enum class Test { equal, unequal, less, less_equal, more, more_equal };

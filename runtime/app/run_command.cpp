@@ -20,6 +20,7 @@
 #include "runtime/core/text_table.h"
 #include "runtime/core/unicode.h"
 #include "runtime/estimate.h"
+#include "runtime/filter.h"
 #include "runtime/run.h"
 
 namespace proctor {
@@ -190,7 +191,9 @@ Result<int> run(RunArguments arguments) {
   if (!config) return std::move(config).error();
   // What resume needs beyond the file: which of the tasks were chosen.
   if (arguments.limit > 0) config->source.get_object()["limit"] = arguments.limit;
-  const std::string filter = joined(arguments.filters, ",");
+  auto conditions = Filter::parse(arguments.filters);
+  if (!conditions) return std::move(conditions).error();
+  const std::string filter = conditions->text();
   if (!filter.empty()) config->source.get_object()["filter"] = json::string(filter);
   config->limit = arguments.limit > 0 ? arguments.limit : config->limit;
   if (!filter.empty()) config->filter = filter;

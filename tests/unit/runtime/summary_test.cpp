@@ -146,7 +146,8 @@ TEST(TaskFilter, SpeaksAsTheFilterOfTrajectoriesDoes) {
     return std::make_shared<const Task>(std::move(made));
   };
   const std::vector<TaskRef> tasks{task("a-1", {{"hops", 1}, {"p", 0.5}}),
-                                   task("a-2", {{"hops", 2}}), task("b", {{"hops", 10}})};
+                                   task("a-2", {{"hops", 2}, {"none", nullptr}}),
+                                   task("b", {{"hops", 10}})};
   const auto kept = [&](const std::string& text) {
     auto found = filter_tasks(tasks, text);
     if (!found) return found.error().message;
@@ -159,6 +160,10 @@ TEST(TaskFilter, SpeaksAsTheFilterOfTrajectoriesDoes) {
   EXPECT_EQ(kept("metadata.hops=1*"), "a-1 b ");
   EXPECT_EQ(kept("metadata.p=0.50"), "a-1 ");
   EXPECT_EQ(kept("metadata.p<1"), "a-1 ") << "no value is not a small one";
+  EXPECT_EQ(kept("metadata.p=0.*"), "a-1 ") << "as trajectories write numbers";
+  EXPECT_EQ(kept("metadata.p="), "a-2 b ") << "those that have none";
+  EXPECT_EQ(kept("metadata.none=x"), "") << "a field that is null in all of them takes any text";
+  EXPECT_EQ(kept("id=a\\"), "--filter 'id=a\\': ends in a backslash, which has nothing to escape");
   EXPECT_EQ(kept("task=b,suite=tasks"), "b ");
   EXPECT_EQ(kept("metadata.hosp=1"),
             "--filter 'metadata.hosp=1': unknown field 'metadata.hosp': did you mean "
