@@ -152,9 +152,10 @@ Async<Labeller::Labelled> Labeller::label(std::vector<Trajectory> members) const
       std::move(chain->labels.begin(), chain->labels.end(), std::back_inserter(member.labels));
       for (Error& error : chain->failures)
         labelled.failures.push_back({member.id, std::move(error)});
-      labelled.answered += chain->answered;
+      const std::size_t answered = chain->answered;
       ++chain;
       if (!instance.looks_at(member)) continue;
+      labelled.answered += answered;
       if (!versions["supervisors"].is_object()) versions["supervisors"].emplace_object();
       versions["supervisors"].get_object()[instance.alias] = instance.supervisor->version();
     }
@@ -164,10 +165,12 @@ Async<Labeller::Labelled> Labeller::label(std::vector<Trajectory> members) const
   }
   for (const auto& instance : supervisors_) {
     if (!instance.supervisor->has_on_group()) continue;
+    const bool asked = std::any_of(members.begin(), members.end(),
+                                   [&](const auto& member) { return instance.looks_at(member); });
     auto answer = co_await label_group_with(instance, &members, deadline_);
     if (answer.failure)
       labelled.failures.push_back({"group " + members[0].group(), std::move(*answer.failure)});
-    else
+    else if (asked)
       ++labelled.answered;
   }
   labelled.members = std::move(members);
