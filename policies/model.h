@@ -39,9 +39,6 @@ struct ToolDefinition {
   json::object parameters;  // JSON schema of the arguments
 };
 
-// To one server at a time, where `max_in_flight` is left out.
-inline constexpr std::int64_t kUsualRequests = 1024;
-
 struct GenerateRequest {
   std::vector<Message> messages;
   // The conversation in exact ids as far as it is known: everything the model saw and sampled in
@@ -126,6 +123,9 @@ class Model {
   virtual Async<Result<Score>> score(ScoreRequest request);           // `missing` unless able
   virtual Async<Result<std::vector<float>>> embed(std::string text);  // `missing` unless able
   virtual Limiter::Usage usage() const { return {}; }
+  // Of a server: the requests at a time that it may be asked by its settings. usage().capacity is
+  // less where too few files may be open.
+  virtual std::size_t wanted_requests() const { return 0; }
   // What the last try of a request failed with, when none has succeeded since: why somebody may
   // still be waiting. Blind spot: it may have been the request of another.
   virtual std::optional<std::string> trouble() const { return std::nullopt; }

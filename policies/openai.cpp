@@ -67,6 +67,7 @@ class OpenAiModel final : public Model {
   }
   std::string backend() const override { return "openai"; }
   Limiter::Usage usage() const override { return limiter_.usage(); }
+  std::size_t wanted_requests() const override { return server_->settings().wanted_in_flight; }
   std::optional<std::string> trouble() const override { return server_->trouble(); }
   void shut_down() override { server_->close(); }
 

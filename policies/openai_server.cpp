@@ -44,7 +44,7 @@ const std::vector<OptionInfo>& declared() {
        .least = 0},
       {.name = "max_in_flight",
        .type = OptionType::integer,
-       .fallback = kUsualRequests,
+       .fallback = 1024,
        .meaning = "requests at once",
        .least = 1},
       {.name = "retries",
@@ -177,8 +177,9 @@ Result<Settings> read_settings(const ModelConfig& config) {
   settings.connect_timeout = Milliseconds(options->integer("connect_timeout_ms"));
   settings.look_timeout = Milliseconds(options->integer("look_timeout_ms"));
   settings.backoff = Milliseconds(options->integer("backoff_ms"));
-  settings.max_in_flight = std::min(static_cast<std::size_t>(options->integer("max_in_flight")),
-                                    connections_that_fit(most_open_files()));
+  settings.wanted_in_flight = static_cast<std::size_t>(options->integer("max_in_flight"));
+  settings.max_in_flight =
+      std::min(settings.wanted_in_flight, connections_that_fit(most_open_files()));
   settings.retries = static_cast<int>(options->integer("retries"));
   settings.context = options->integer("context");
   settings.score = options->text("score");

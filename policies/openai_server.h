@@ -26,6 +26,7 @@ struct Settings {
   // answer.
   Milliseconds look_timeout{15'000};
   Milliseconds backoff{500};
+  std::size_t wanted_in_flight = 1024;
   std::size_t max_in_flight = 1024;  // or fewer, where few files may be open
   int retries = 4;
   std::string stream = "auto";     // auto | true | false

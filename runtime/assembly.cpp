@@ -96,11 +96,13 @@ Result<std::unique_ptr<Assembly>> Assembly::build(RunConfig config) {
 // A server's connections grow with the limit: where it is too low for a program at a time, these
 // are the files at the least limit that would do.
 std::size_t Assembly::files_besides_sandbox() const {
-  std::size_t most = most_open_files();
-  for (;; ++most) {
-    std::size_t files = kFilesOfRun;
-    for (const auto& [role, wanted] : server_requests())
-      files += std::min(wanted, connections_that_fit(most));
+  const auto requests = server_requests();
+  for (std::size_t most = most_open_files();; ++most) {
+    std::size_t connections = 0;
+    for (const auto& [role, wanted] : requests)
+      connections += std::min(wanted, connections_that_fit(most));
+    // Many servers are hardly ever all asked as much as they may be.
+    const std::size_t files = kFilesOfRun + std::min(connections, most / 4 * 3);
     if (files + kFilesOfSlot <= most) return files;
   }
 }
@@ -110,12 +112,9 @@ std::map<std::string, std::size_t> Assembly::server_requests() const {
   std::map<std::string, std::size_t> requests;
   std::set<const Model*> seen;
   for (const auto& [role, model] : models_.all()) {
-    if (model->backend() != "openai" || !seen.insert(model.get()).second) continue;
-    const auto& settings = config_.models.at(role).settings;
-    const auto* given = settings.if_contains("max_in_flight");
-    const auto most =
-        given && given->is_number() ? given->to_number<std::int64_t>() : kUsualRequests;
-    requests[role] = std::min(static_cast<std::size_t>(most), config_.concurrency);
+    const std::size_t most = model->wanted_requests();
+    if (most == 0 || !seen.insert(model.get()).second) continue;
+    requests[role] = std::min(most, config_.concurrency);
   }
   return requests;
 }
