@@ -1,6 +1,8 @@
 // Packed records are known by zstd's magic number, which no JSON text begins with.
 #include "runtime/record_text.h"
 
+#include "runtime/core/json.h"
+
 namespace proctor {
 namespace {
 
@@ -9,7 +11,6 @@ constexpr int kLevel = 1;
 constexpr std::size_t kWorthPacking = 512;
 // A record that claims more than this is damaged, not big.
 constexpr unsigned long long kMostUnpacked = 4ULL << 30;
-constexpr std::string_view kMagic("\x28\xb5\x2f\xfd", 4);
 
 }  // namespace
 
@@ -27,7 +28,7 @@ std::string_view RecordPacker::pack(std::string_view text) {
   return std::string_view(packed_).substr(0, size);
 }
 
-bool RecordUnpacker::is_packed(std::string_view bytes) { return bytes.starts_with(kMagic); }
+bool RecordUnpacker::is_packed(std::string_view bytes) { return bytes.starts_with(kZstdMagic); }
 
 RecordUnpacker::RecordUnpacker() : context_(ZSTD_createDCtx()) {}
 

@@ -88,8 +88,6 @@ Error cannot_open(const std::string& path, int code) {
   return {ours ? ErrorKind::internal : ErrorKind::bad_input, path + ": " + std::strerror(code)};
 }
 
-constexpr std::string_view kZstdMagic = "\x28\xB5\x2F\xFD";
-
 // Hands out the bytes of a plain or zstd-compressed file, or of stdin.
 class Bytes {
  public:
@@ -112,8 +110,15 @@ class Bytes {
     if (!zstd_) {
       const std::size_t before = out.size();
       auto filled = fill(out, kChunk);
-      const bool first = !std::exchange(begun_, true);
-      if (!filled || !first || !out.starts_with(kZstdMagic)) return filled;
+      if (!filled || std::exchange(begun_, true)) return filled;
+      // A pipe may bring less than the magic at once.
+      while (*filled && out.size() - before < kZstdMagic.size() &&
+             kZstdMagic.starts_with(std::string_view(out).substr(before))) {
+        auto more = fill(out, kChunk);
+        if (!more) return more;
+        if (!*more) break;
+      }
+      if (!std::string_view(out).substr(before).starts_with(kZstdMagic)) return filled;
       // Compressed under another name, or through a pipe, which has none.
       zstd_ = ZSTD_createDStream();
       raw_ = out.substr(before);

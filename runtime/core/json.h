@@ -94,9 +94,12 @@ class Fields {
 // one would take all memory.
 inline constexpr std::size_t kMostText = std::size_t{256} << 20;
 
-// Calls `each` for every line of JSON text in the file ("-" is stdin; ".zst" is decompressed);
-// blank lines and a byte order mark are skipped. The first error ends it and reads "FILE:LINE: what
-// is wrong".
+// What compressed bytes begin with, and no JSON text does.
+inline constexpr std::string_view kZstdMagic = "\x28\xB5\x2F\xFD";
+
+// Calls `each` for every line of JSON text in the file ("-" is stdin; compressed ones are
+// unpacked); blank lines and a byte order mark are skipped. The first error ends it and reads
+// "FILE:LINE: what is wrong".
 Status read_jsonl(const std::string& path,
                   const std::function<Status(json::value value, std::size_t line)>& each,
                   std::size_t most_levels = kForeignLevels);
