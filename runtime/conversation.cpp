@@ -48,11 +48,15 @@ void observe(Turn& turn, Message message) {
   observation.name = message.name;
   observation.content = message.text();
   if (message.role == "user" || message.role == "system") observation.name = message.role;
-  // What answers no call of the turn (one was dropped) says so by having no id.
+  // What answers no call of the turn (one was dropped, or has its answer) says so by having no id.
+  const auto& seen = turn.observations;
+  const bool again = std::any_of(seen.begin(), seen.end(), [&message](const Observation& before) {
+    return before.tool_call_id == message.tool_call_id;
+  });
   for (const ToolCall& call : turn.assistant.tool_calls) {
-    if (call.id != message.tool_call_id) continue;
+    if (again || call.id != message.tool_call_id) continue;
     observation.tool_call_id = call.id;
-    if (observation.name.empty()) observation.name = call.name;
+    observation.name = call.name;
   }
   observation.extra = std::move(message.extra);
   turn.observations.push_back(std::move(observation));
@@ -124,6 +128,8 @@ Result<Trajectory> read_conversation(const json::value& value, const std::string
   if (const auto* outcome = fields.optional_object("outcome")) {
     auto read = read_outcome(*outcome, "outcome");
     if (!read) return std::move(read).error();
+    if (read->status == OutcomeStatus::answered && !read->answer)
+      return bad_input("outcome.answer: is missing, and outcome.status is answered");
     trajectory.outcome = std::move(*read);
   }
   Task task;

@@ -331,6 +331,17 @@ def conversations():
     write("odd.jsonl", [{"messages": said}])
     expect(0, "label", "odd.jsonl", "--from", "openai-messages", "--supervise", "groundedprm:check=tool", "--out", "even.jsonl")
     expect(0, "lint", "even.jsonl")
+    answers_twice = [{"role": "user", "content": "Hi"},
+                     {"role": "assistant", "content": "", "tool_calls": [
+                         {"id": "c1", "type": "function", "function": {"name": "calc", "arguments": "{}"}}]},
+                     {"role": "tool", "tool_call_id": "c1", "name": "other", "content": "4"},
+                     {"role": "tool", "tool_call_id": "c1", "content": "5"}]
+    write("twice.jsonl", [{"messages": answers_twice}])
+    expect(0, "label", "twice.jsonl", "--from", "openai-messages", "--supervise", "groundedprm:check=tool", "--out", "once.jsonl")
+    expect(0, "lint", "once.jsonl")
+    write("none.jsonl", [{"messages": said, "outcome": {"status": "answered"}}])
+    expect(2, "label", "none.jsonl", "--from", "openai-messages", "--supervise", "groundedprm:check=tool",
+           says="none.jsonl:1: outcome.answer: is missing")
     theirs = {"tokens": 17, "labels": ["a"], "created": 1764300000, "conversation": "c1"}
     write("ours.jsonl", [{"messages": said, "model": "m", **theirs}])
     expect(0, "label", "ours.jsonl", "--from", "openai-messages", "--supervise", "groundedprm:check=tool", "--out", "kept.jsonl")
