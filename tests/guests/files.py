@@ -2,10 +2,19 @@
 # folders is to be seen, and nothing of it to be changed.
 import glob, os, sys
 secret = sys.argv[1]
+
+
+def foreign(folder):
+    """What it lists, but for the folders that lead to Python's own environment, which has its place of the host."""
+    own = [os.path.realpath(prefix) + "/" for prefix in (sys.prefix, sys.base_prefix)]
+    inside = os.path.realpath(folder) + "/"
+    return [name for name in os.listdir(folder) if not any(prefix.startswith(inside + name + "/") for prefix in own)]
+
+
 for path in [secret, "/etc/shadow", "/root/.bashrc", "/root", "/home/../root", "/boot", "/var/log/dpkg.log", "/sys/kernel", "/proc/kcore", "/dev/sda", "/dev/vda", "/dev/mem", "/dev/kmsg", "/dev/fuse", "/run/docker.sock", "/proc/1/root/etc/shadow", "/proc/1/mem", "/proc/1/environ", "/proc/self/root" + secret]:
     try:
         if os.path.isdir(path):
-            if os.listdir(path):
+            if foreign(path):
                 print("escaped: list", path)
         else:
             with open(path, "rb") as file:
