@@ -79,6 +79,7 @@ Result<LineWriter> LineWriter::open(const std::string& path) {
     std::error_code ignored;
     const bool in_place =
         std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored);
+    writer.replaces_ = !in_place;
     if (!in_place) writer.path_ = behind_links(path).string();
     if (!in_place) remove_left_parts(writer.path_);
     const int file = in_place ? ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)
@@ -144,6 +145,7 @@ Result<std::string> LineWriter::close_as_partial() {
 }
 
 void LineWriter::remove_partials() const {
+  if (!replaces_) return;
   for (int n = 1; ::unlink(partial_name(path_, n).c_str()) == 0;) ++n;
 }
 

@@ -54,7 +54,8 @@ class LineWriter {
   Status close_at(const std::string& place);
   Error failed(int system_error) const;
 
-  std::string path_, temporary_;  // no temporary: written to as it is
+  std::string path_, temporary_;  // no temporary: written to as it is, or in its place
+  bool replaces_ = false;         // whether there was one
   std::unique_ptr<std::FILE, CloseFile> file_;
   std::unique_ptr<ZSTD_CCtx, FreeContext> zstd_;
   std::size_t lines_ = 0;

@@ -52,12 +52,14 @@ std::uint64_t policy_seed(const RunConfig& config, const Task& task, int sample)
 json::object policy_of(const RolloutServices& services, const Task& task, int sample) {
   Sampling sampling = services.config->sampling;
   sampling.seed = policy_seed(*services.config, task, sample);
-  return {{"backend", services.policy->backend()},
-          {"model", services.policy->name()},
-          {"sampling", to_json(sampling)},
-          {"weights_version", nullptr},
-          {"format", format_config(*services.format, services.config->format)},
-          {"tools", to_json(tools_of(services, task))}};
+  json::object policy{{"backend", services.policy->backend()},
+                      {"model", services.policy->name()},
+                      {"sampling", to_json(sampling)},
+                      {"weights_version", nullptr},
+                      {"format", format_config(*services.format, services.config->format)},
+                      {"tools", to_json(tools_of(services, task))}};
+  if (services.config->candidates > 1) policy["candidates"] = services.config->candidates;
+  return policy;
 }
 
 }  // namespace proctor

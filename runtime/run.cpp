@@ -371,8 +371,8 @@ Result<RunResult> Run::execute() {
   std::exception_ptr thrown;
   asio::io_context& loop = assembly_.loop();
   loop.restart();
-  auto guard = asio::make_work_guard(loop);
   Threads threads;
+  auto guard = asio::make_work_guard(loop);  // gone before the threads are waited for
   const auto others = static_cast<std::size_t>(assembly_.config().io_threads - 1);
   auto working = threads.start(others, [&loop] { loop.run(); }, [&loop] { loop.stop(); });
   if (!working) return std::move(working).error();

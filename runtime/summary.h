@@ -55,8 +55,8 @@ Result<Summary> summary_of(Store& store);
 // Of the values; nothing without any, and of places, which have no mean (`first_error`, `winner`).
 std::optional<double> mean_of(const LabelTotal& labels);
 
-// {"suites": [...], "supervisors": [...], "failures": {reason: how often}}; of the failures, the 100
-// most frequent.
+// {"suites": [...], "supervisors": [...], "failures": {reason: how often}}; of the failures, the
+// 100 most frequent.
 json::object to_json(const Summary& summary);
 
 }  // namespace proctor

@@ -357,8 +357,11 @@ Pipeline::Report Pipeline::run(const Input& input, Plan plan) {
   });
   Threads threads;
   const auto count = std::clamp(std::thread::hardware_concurrency(), 1U, 4U);
-  report_.status = threads.start(count, [this] { loop_.run(); }, [this] { loop_.stop(); });
-  if (!report_.status) return std::move(report_);
+  auto started = threads.start(count, [this] { loop_.run(); }, [this] { loop_.stop(); });
+  if (!started) {
+    report_.status = std::move(started);
+    return std::move(report_);
+  }
 
   std::unordered_map<std::string, Unit> open;
   std::size_t place = 0;
