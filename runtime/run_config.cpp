@@ -85,7 +85,7 @@ const std::vector<OptionInfo> kGrammar = {{.name = "use",
 
 const std::vector<OptionInfo> kSearch = {number_of("candidates", 1, 1, 64)};
 
-const std::vector<OptionInfo> kSandbox = {number_of("slots", 0, 0)};
+const std::vector<OptionInfo> kSandbox = {number_of("slots", 0, 0, 256)};
 
 std::vector<std::string> names_of(const std::vector<OptionInfo>& options) {
   std::vector<std::string> names;

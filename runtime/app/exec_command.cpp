@@ -287,7 +287,7 @@ std::function<Result<int>()> set_up_exec(CLI::App& command) {
       ->check(CLI::Range(1, 256).description(""));
   const std::array<const char*, 3> limits[] = {
       {"--time-ms", "MS", "processor time, all processes together (10000)"},
-      {"--wall-ms", "MS", "time by the clock (20000, or twice --time-ms)"},
+      {"--wall-ms", "MS", "time by the clock (20000, or twice --time-ms where that is longer)"},
       {"--memory-bytes", "BYTES", "memory, files in the workspace included (512 MiB)"},
       {"--output-bytes", "BYTES", "stdout and stderr, each (1 MiB)"},
       {"--processes", "N", "processes and threads at once (32)"},

@@ -35,7 +35,7 @@ class Lines final : public Model {
     asked.push_back(request.sampling);
     const auto candidate = static_cast<std::size_t>(request.asker.candidate);
     ++started;
-    co_await sleep_for(delay_);
+    co_await sleep_for(request.asker.candidate >= hanging_from ? 60s : delay_);
     ++finished;
     if (failure && request.asker.candidate >= failing_from) co_return *failure;
     Generation generation;
@@ -57,7 +57,7 @@ class Lines final : public Model {
   double queued_ms = 0;
   std::optional<TurnTokens> tokens;  // then nothing is counted
   std::optional<Error> failure;
-  int failing_from = 0;             // candidate
+  int failing_from = 0, hanging_from = 1000;  // candidates
   std::vector<std::string> others;  // what candidates after the first say
   std::vector<Sampling> asked;
   std::optional<std::string> failing;
@@ -249,6 +249,31 @@ TEST_F(RolloutTest, ATurnHasAllItsCandidatesOrNone) {
   EXPECT_EQ(played.outcome.error, "the server is gone");
   EXPECT_TRUE(played.turns.empty());
   EXPECT_EQ(played.extra.at("usage").at("wasted_tokens"), 10);
+}
+
+TEST_F(RolloutTest, CandidatesThatCameArePaidForWhereASiblingHangs) {
+  auto model = says({"<answer>2</answer>"});
+  model->others = {"<answer>5</answer>", "never"};
+  model->hanging_from = 2;
+  config_.candidates = 3;
+  config_.limits.wall = 200ms;
+  const Trajectory played = play();
+  EXPECT_EQ(played.outcome.status, OutcomeStatus::error);
+  EXPECT_TRUE(played.turns.empty());
+  EXPECT_EQ(played.extra.at("usage").at("completion_tokens"), 20);
+  EXPECT_EQ(played.extra.at("usage").at("wasted_tokens"), 20);
+}
+
+TEST_F(RolloutTest, TokensAreACapForAllCandidatesTogether) {
+  with_tool(false);
+  auto model = says({kCall});
+  model->others = {"<answer>5</answer>", "<answer>6</answer>"};
+  config_.candidates = 3;
+  config_.limits.tokens = 32;
+  const Trajectory played = play();
+  EXPECT_EQ(played.outcome.status, OutcomeStatus::max_tokens) << "two left are not one each";
+  EXPECT_EQ(played.turns.size(), 1u);
+  EXPECT_EQ(played.extra.at("usage").at("completion_tokens"), 30);
 }
 
 TEST_F(RolloutTest, TheModelsTimeIsWithoutItsQueue) {

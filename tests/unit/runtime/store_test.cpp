@@ -217,14 +217,18 @@ TEST(Store, LabelsAGroupAtOnce) {
 TEST(Store, AFinishedRolloutThatBeginsAnewKeepsItsRecordAndUnmarksItsGroup) {
   Scratch scratch;
   auto store = created(scratch.path("run"));
-  const Trajectory member = make_finished("a", 0);
+  Trajectory member = make_finished("a", 0);
+  member.labels.push_back(make_label("igpo", 0, 0.5));
   expect_done(await(store->finish_group(member.group(), {shared(member)})));
   expect_done(await(store->begin(shared(make_finished("a", 0)))));
   EXPECT_TRUE(store->labelled_groups()->empty());
-  EXPECT_EQ(store->rows()->size(), 1u);
   EXPECT_TRUE(store->read(member.id)->has_value());
+  EXPECT_TRUE(store->rows()->empty()) << "it waits to be replaced";
+  EXPECT_EQ(*store->finished_count(), 0);
+  EXPECT_TRUE(store->label_totals()->empty());
   expect_done(await(store->finish(shared(member))));
   EXPECT_EQ(store->rows()->size(), 1u);
+  EXPECT_FALSE(store->label_totals()->empty());
   EXPECT_TRUE(store->unfinished()->empty());
 }
 

@@ -115,6 +115,20 @@ TEST(RubricJudge, HasNoScoreWhereItIsTooSlow) {
   EXPECT_EQ(find_label(record, "score")->cost.model_calls, 1) << "it was asked";
 }
 
+TEST(RubricJudge, HasAnUnreadableVoteWhereTheTimeEndsTheNextTry) {
+  Fixture fixture;
+  auto model = replying([](const std::string&) { return "hm"; });
+  model->delay = 150ms;
+  fixture.models.set("judge", model);
+  fixture.services.deadline = 250ms;
+  Trajectory record = Record("r").say("x").get();
+  EXPECT_FALSE(supervise(fixture.make("judge"), record));
+  const Label* score = find_label(record, "score");
+  EXPECT_EQ(score->verdict, "unparsable");
+  EXPECT_EQ(score->rationale, "hm");
+  EXPECT_FALSE(score->evidence.contains("votes_came")) << "it came";
+}
+
 TEST(RubricJudge, GoesByTheVotesThatCame) {
   Fixture fixture;
   int vote = 0;
