@@ -125,7 +125,7 @@ Status check_task(const Task& task) {
 }
 
 Result<Task> read_task_line(std::string_view text) {
-  auto value = parse_json(text);
+  auto value = parse_exact_json(text);
   if (!value) return std::move(value).error();
   if (const auto key = repeated_key(text))
     return bad_input("the key '" + *key + "' stands twice in one object");

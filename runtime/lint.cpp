@@ -385,7 +385,7 @@ std::vector<Complaint> Linter::check(const std::string& where, std::string_view 
     ++report_.wrong;
     return std::vector<Complaint>{{in, what}};
   };
-  auto value = parse_json(text, kRecordLevels);
+  auto value = parse_exact_json(text, kRecordLevels);
   if (!value) return one(where, value.error().message);
   const auto* object = value->if_object();
   const auto* id = object ? object->if_contains("id") : nullptr;

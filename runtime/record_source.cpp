@@ -42,7 +42,7 @@ bool is_file_of_run(const std::string& path) {
 }
 
 Result<Trajectory> trajectory_of(const SourceRecord& record) {
-  auto value = parse_json(record.text, kRecordLevels);
+  auto value = parse_exact_json(record.text, kRecordLevels);
   if (!value) return std::move(value).error().in(record.where);
   const auto* object = value->if_object();
   if (object && !object->contains("turns"))

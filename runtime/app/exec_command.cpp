@@ -207,7 +207,7 @@ class Batch {
 constexpr std::int64_t kMostTold = 5;  // lines that cannot be run; each has a record besides
 
 Result<json::object> read_object(std::string_view line) {
-  auto value = parse_json(line);
+  auto value = parse_exact_json(line);
   if (!value) return std::move(value).error();
   if (!value->is_object()) return bad_input("expected an object with lang and code");
   return std::move(value->as_object());

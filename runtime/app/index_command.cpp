@@ -62,7 +62,7 @@ struct Asked {
 Result<Asked> read_asked(const std::string& line) {
   Asked asked{nullptr, line};
   if (line.starts_with('{')) {
-    auto record = parse_json(line);
+    auto record = parse_exact_json(line);
     if (!record) return std::move(record).error();
     Fields fields(record->as_object(), "");
     asked.query = fields.text("query");

@@ -50,7 +50,7 @@ struct LabelArguments {
 };
 
 Result<Trajectory> conversation_of(const SourceRecord& record, const std::string& fallback_id) {
-  auto value = parse_json(record.text, kForeignLevels);
+  auto value = parse_exact_json(record.text, kForeignLevels);
   if (!value) return std::move(value).error().in(record.where);
   auto trajectory = read_conversation(*value, fallback_id);
   if (!trajectory) return std::move(trajectory).error().in(record.where);

@@ -44,6 +44,9 @@ json::value scalar(const std::string& text) {
   std::int64_t integer = 0;
   if (auto [end, code] = std::from_chars(first, last, integer); code == std::errc() && end == last)
     return integer;
+  std::uint64_t large = 0;
+  if (auto [end, code] = std::from_chars(first, last, large); code == std::errc() && end == last)
+    return large;
   const bool numeric = text.find_first_not_of("+-.0123456789eE") == std::string::npos &&
                        text.find_first_of("0123456789") != std::string::npos;
   double number = 0;
@@ -93,7 +96,11 @@ json::value convert(const YAML::Node& node, const std::string& path,
   }
   if (!node.IsScalar()) return nullptr;
   if (node.Tag() == "!") return json::string(node.Scalar());  // quoted
-  return scalar(node.Scalar());
+  const std::string& text = node.Scalar();
+  json::value value = scalar(text);
+  if (value.is_double() && text.find_first_of(".eE") == std::string::npos)
+    throw Complaint(node.Mark(), beyond_64_bits(text));
+  return value;
 }
 
 // Fills `file`, but for its path.

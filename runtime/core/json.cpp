@@ -339,7 +339,7 @@ Status read_jsonl(const std::string& path,
                   const std::function<Status(json::value value, std::size_t line)>& each,
                   std::size_t most_levels) {
   return read_lines(path, [&](std::string_view text, std::size_t line) -> Status {
-    auto value = parse_json(text, most_levels);
+    auto value = parse_exact_json(text, most_levels);
     if (!value) return std::move(value).error();
     return each(std::move(*value), line);
   });

@@ -23,7 +23,13 @@ inline constexpr std::size_t kRecordLevels = 256;
 
 // Parses one JSON text; duplicate keys keep the last value, a number beyond all doubles is refused.
 // The message says what is wrong and at which byte: "invalid JSON at byte 17: syntax error".
+// An integer beyond 64 bits becomes the nearest double, as models and servers write what they like.
 Result<json::value> parse_json(std::string_view text, std::size_t most_levels = kForeignLevels);
+// The same for what a person gives us (tasks, records): such an integer is refused.
+Result<json::value> parse_exact_json(std::string_view text,
+                                     std::size_t most_levels = kForeignLevels);
+// The complaint about one.
+std::string beyond_64_bits(std::string_view integer);
 
 // An object that its copies share: what every snapshot of a record carries along unchanged.
 class SharedObject {
@@ -97,9 +103,9 @@ inline constexpr std::size_t kMostText = std::size_t{256} << 20;
 // What compressed bytes begin with, and no JSON text does.
 inline constexpr std::string_view kZstdMagic = "\x28\xB5\x2F\xFD";
 
-// Calls `each` for every line of JSON text in the file ("-" is stdin; compressed ones are
-// unpacked); blank lines and a byte order mark are skipped. The first error ends it and reads
-// "FILE:LINE: what is wrong".
+// Calls `each` for every line of JSON text (parse_exact_json) in the file ("-" is stdin; compressed
+// ones are unpacked); blank lines and a byte order mark are skipped. The first error ends it and
+// reads "FILE:LINE: what is wrong".
 Status read_jsonl(const std::string& path,
                   const std::function<Status(json::value value, std::size_t line)>& each,
                   std::size_t most_levels = kForeignLevels);

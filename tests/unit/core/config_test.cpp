@@ -151,6 +151,16 @@ TEST(Yaml, AFileHoldsOneDocument) {
   EXPECT_TRUE(parse_yaml("", "f.yaml")->root.is_null());
 }
 
+TEST(Yaml, NoIntegerIsRounded) {
+  EXPECT_EQ(refusal_of("a: 1\nb: [18446744073709551616]\n"),
+            "f.yaml:2: the integer 18446744073709551616 does not fit in 64 bits; write it as a "
+            "text");
+  auto file = parse_yaml("[18446744073709551615, '18446744073709551616', 1e25]", "f.yaml");
+  ASSERT_TRUE(file) << file.error().message;
+  EXPECT_EQ(canonical_json(file->root), R"([18446744073709551615,"18446744073709551616",1E25])");
+  EXPECT_EQ(parse_yaml(to_yaml(file->root), "again")->root, file->root);
+}
+
 TEST(Yaml, WhatIsNoDecimalNumberIsText) {
   auto file = parse_yaml("[+-5, ++5, 0x1F, .inf, +5]", "f.yaml");
   ASSERT_TRUE(file);

@@ -34,6 +34,23 @@ TEST(JsonParser, KeepsTheKindsOfNumbers) {
   EXPECT_EQ(parse_json("1e-999")->as_double(), 0);
 }
 
+TEST(JsonParser, RefusesAnIntegerThatItWouldRoundWhereAPersonWroteIt) {
+  const auto complaint = [](std::string_view text) {
+    auto value = parse_exact_json(text);
+    return value ? std::string() : value.error().message;
+  };
+  EXPECT_EQ(complaint("{\"a\": [1, 51090942171709440000]}"),
+            "at byte 10: the integer 51090942171709440000 does not fit in 64 bits; write it as a "
+            "text");
+  EXPECT_NE(complaint("-9223372036854775809").find("at byte 0: the integer -9223372036854775809"),
+            std::string::npos);
+  EXPECT_NE(complaint(std::string(400, '7')).find(std::string(40, '7') + "... does not fit"),
+            std::string::npos);
+  for (const char* fine : {"18446744073709551615", "-9223372036854775808", "1e25",
+                           "100000000000000000000.0", "\"51090942171709440000\""})
+    EXPECT_EQ(complaint(fine), "") << fine;
+}
+
 TEST(JsonParser, SaysWhatIsWrongAndWhere) {
   for (const char* bad : {"", " ", "{", "[1,", "{\"a\":}", "nul", "\"x", "1 2", "[1]]", "01", "1.",
                           "{\"a\" 1}", "\"\\u12\"", "\"\xff\""})

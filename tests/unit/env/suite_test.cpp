@@ -110,6 +110,15 @@ TEST(ReadTasks, SaysFileAndLine) {
   EXPECT_THAT(read_tasks(folder.file("tasks.jsonl")).error().message, HasSubstr("no task"));
 }
 
+TEST(ReadTasks, RefusesATestWhoseIntegerWouldBeRounded) {
+  SuiteFolder folder;
+  folder.write("tasks.jsonl", R"({"id":"a","prompt":"x"}
+{"id":"b","prompt":"x","gold":{"entry_point":"f","tests":[{"args":[21],"expect":51090942171709440000}]}}
+)");
+  EXPECT_THAT(read_tasks(folder.file("tasks.jsonl")).error().message,
+              HasSubstr("tasks.jsonl:2: at byte 80: the integer 51090942171709440000 does not"));
+}
+
 TEST(ReadTasks, KnowsCheckersAndRemarksOnSlips) {
   SuiteFolder folder;
   folder.write("tasks.jsonl", R"({"id":"a","prompt":"x","checker":"numerc"})");
