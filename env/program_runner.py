@@ -23,7 +23,7 @@ def plain(value, depth=0):
     if value is None or value is True or value is False:
         return value
     if isinstance(value, int):
-        return int(value) if -(2**63) <= value < 2**63 else {"not json": "int " + hex(value)}
+        return int(value) if -(2**63) <= value < 2**64 else {"not json": "int " + hex(value)}
     if isinstance(value, float):
         if value != value or value in (float("inf"), float("-inf")):
             return {"not json": repr(float(value))}
@@ -37,6 +37,8 @@ def plain(value, depth=0):
                 for k, v in value.items()}
     if isinstance(value, (set, frozenset)):
         return {"not json": "set", "items": sorted(json.dumps(plain(v, depth + 1)) for v in value)}
+    if getattr(value, "shape", None) == ():  # a single number of numpy's
+        return plain(value.item(), depth + 1)
     return {"not json": type(value).__name__}
 
 

@@ -1,7 +1,7 @@
 // The outside of run_programs: makes the job for env/program_runner.py, reads its frames, compares.
 //
-// Blind spot: integers beyond 64 bits are compared with what JSON can say of them, so a test that
-// expects one never passes.
+// Blind spot: an integer beyond 64 bits is no JSON of ours, so that no test with args can give or
+// expect one.
 #include "env/program_tests.h"
 
 #include <algorithm>
@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "runtime/core/determinism.h"
+#include "runtime/core/text.h"
 
 namespace proctor {
 
@@ -403,29 +404,51 @@ std::string canonical_value(const json::value& value) {
   return json::serialize(value);
 }
 
-std::optional<std::string> last_code_block(std::string_view text) {
-  std::optional<std::string> last;
-  std::optional<std::string> open;
-  std::string fence;
-  while (!text.empty()) {
-    const std::size_t end = std::min(text.find('\n'), text.size());
-    const std::string_view line = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
+namespace {
+
+// The marks that open or close a block of code, as CommonMark has them.
+struct CodeFence {
+  std::size_t indent;       // blanks before it
+  std::string_view marks;   // "```", "~~~~"
+  std::string_view behind;  // "python"
+
+  static std::optional<CodeFence> of(std::string_view line) {
     const std::size_t indent = std::min(line.find_first_not_of(' '), line.size());
     const std::string_view rest = line.substr(indent);
+    if (!rest.starts_with("```") && !rest.starts_with("~~~")) return std::nullopt;
+    const std::size_t length = std::min(rest.find_first_not_of(rest[0]), rest.size());
+    return CodeFence{indent, rest.substr(0, length), trimmed(rest.substr(length))};
+  }
+  // Else it is code in a line of text.
+  bool opens() const { return marks[0] == '~' || behind.find('`') == std::string_view::npos; }
+  // Deeper ones stand in the code, in a docstring.
+  bool closes(const CodeFence& open) const {
+    constexpr std::size_t kMostIndent = 3;
+    return marks.starts_with(open.marks) && behind.empty() &&
+           indent <= std::max(open.indent, kMostIndent);
+  }
+};
+
+}  // namespace
+
+std::optional<std::string> last_code_block(std::string_view text) {
+  std::optional<std::string> last;
+  std::optional<CodeFence> open;
+  std::string block;
+  for (const std::string_view line : lines_of(text)) {
+    const auto fence = CodeFence::of(line);
     if (!open) {
-      if (!rest.starts_with("```") && !rest.starts_with("~~~")) continue;
-      fence = rest.substr(0, 3);
-      if (rest.substr(3).find(fence) != std::string_view::npos) continue;  // inline code
-      open = "";
-    } else if (rest.starts_with(fence)) {
-      last = std::exchange(open, std::nullopt);
+      if (fence && fence->opens()) open = fence;
+    } else if (fence && fence->closes(*open)) {
+      last = std::exchange(block, "");
+      open.reset();
     } else {
-      *open += std::string(line) + "\n";
+      const std::size_t indent = std::min(line.find_first_not_of(' '), line.size());
+      block.append(line.substr(std::min(indent, open->indent))).append("\n");
     }
   }
   // A block that was never closed is what a turn cut off at its limit leaves.
-  return open && !open->empty() ? open : last;
+  return open && !block.empty() ? block : last;
 }
 
 std::string program_of_answer(std::string_view content, const std::string& answer) {

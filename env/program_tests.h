@@ -95,7 +95,8 @@ Async<Result<std::vector<ProgramReport>>> run_programs(SandboxPool* sandbox, Pro
 // Canonical JSON in which 1.0 reads 1, so that values compare as text.
 std::string canonical_value(const json::value& value);
 
-// The last fenced code block of a text, without its fences; nothing when there is none.
+// The last fenced code block of a text (in a list as well), without its fences and what these are
+// indented by; nothing when there is none.
 std::optional<std::string> last_code_block(std::string_view text);
 
 // The program that a last turn answers with: the last code block of what stands in its last

@@ -39,6 +39,30 @@ TEST(RunPrograms, GivesValuesAsCanonicalJson) {
   EXPECT_EQ(report.runs[1].value, R"({"3":1.5E0,"a":null,"b":["é",2]})");
 }
 
+TEST(RunPrograms, CompareIntegersOf64BitsAndNumpysNumbersByValue) {
+  // As a number of numpy's is to be seen from outside.
+  const std::string program = R"(
+class Number:
+    shape = ()
+    def __init__(self, value): self.value = value
+    def item(self): return self.value
+class List(Number):
+    shape = (1,)
+def f(kind, x): return {'bare': x, 'number': Number(x), 'list': List(x)}[kind]
+)";
+  constexpr std::uint64_t kMost = ~std::uint64_t{0};
+  const auto runs =
+      run(python({program}, {args({"bare", kMost}), args({"bare", std::uint64_t{1} << 63}),
+                             args({"number", 6}), args({"number", true}), args({"list", 6})}))[0]
+          .runs;
+  ASSERT_EQ(runs.size(), 5u);
+  EXPECT_EQ(runs[0].value, "18446744073709551615");
+  EXPECT_EQ(runs[1].value, "9223372036854775808");
+  EXPECT_EQ(runs[2].value, "6");
+  EXPECT_EQ(runs[3].value, "true");
+  EXPECT_EQ(runs[4].value, R"({"not json":"List"})");
+}
+
 TEST(RunPrograms, ALongResultThatIsRightPasses) {
   ProgramTask task;
   std::string accents;
@@ -322,6 +346,22 @@ TEST(LastCodeBlock, IsTheLastFencedOne) {
   EXPECT_EQ(last_code_block("```cpp\nint x;\n"), "int x;\n");
   EXPECT_EQ(last_code_block("no code"), std::nullopt);
   EXPECT_EQ(last_code_block("```inline``` only"), std::nullopt);
+}
+
+TEST(LastCodeBlock, LosesTheIndentOfItsFence) {
+  EXPECT_EQ(last_code_block("1. Do it:\n   ```python\n   def f(x):\n       return 6\n   ```\n"),
+            "def f(x):\n    return 6\n");
+  EXPECT_EQ(last_code_block("1. a\n   - b\n     ```\n     x = 1\n\n  y = 2\n     ```\nc"),
+            "x = 1\n\ny = 2\n");
+  EXPECT_EQ(last_code_block("  ```\n  x = 1\n"), "x = 1\n");
+}
+
+TEST(LastCodeBlock, EndsAtAFenceOfItsOwnAlone) {
+  const std::string code = "def f():\n    \"\"\"\n    ```\n    f()\n    ```\n    \"\"\"\n";
+  EXPECT_EQ(last_code_block("```python\n" + code + "```\nIt does."), code);
+  EXPECT_EQ(last_code_block("```\nx = 1\n   ``` \r\nb"), "x = 1\n");
+  EXPECT_EQ(last_code_block("````\n```\nx\n```\n~~~~\n````\nb"), "```\nx\n```\n~~~~\n");
+  EXPECT_EQ(last_code_block("```\n```python\n```"), "```python\n");
 }
 
 // As formats read the answers: (what stands in <answer>, the answer).
