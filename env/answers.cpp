@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <map>
 
+#include "env/gold.h"
 #include "env/suite.h"
 #include "runtime/core/unicode.h"
 
@@ -78,24 +79,21 @@ std::string trimmed_lower(std::string_view text) {
 std::vector<std::vector<std::string>> alternatives(const json::object& gold,
                                                    std::string_view field) {
   std::vector<std::vector<std::string>> all;
-  const auto text_of = [](const json::value& value) {
-    return value.is_string() ? std::string(value.as_string()) : json::serialize(value);
-  };
   const json::value* given = gold.if_contains(field);
   if (!given || given->is_null()) return all;
   const json::array list = given->is_array() ? given->as_array() : json::array{*given};
   for (const json::value& entry : list) {
     if (entry.is_null()) continue;
     if (!entry.is_object()) {
-      all.push_back({text_of(entry)});
+      all.push_back({gold_text(entry)});
       continue;
     }
     std::vector<std::string> names;
     if (const json::value* name = entry.as_object().if_contains("name"))
-      names.push_back(text_of(*name));
+      names.push_back(gold_text(*name));
     if (const json::value* aliases = entry.as_object().if_contains("aliases");
         aliases && aliases->is_array())
-      for (const json::value& alias : aliases->as_array()) names.push_back(text_of(alias));
+      for (const json::value& alias : aliases->as_array()) names.push_back(gold_text(alias));
     if (!names.empty()) all.push_back(std::move(names));
   }
   return all;

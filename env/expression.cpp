@@ -2,11 +2,12 @@
 // for numbers in prose.
 #include "env/expression.h"
 
+#include <algorithm>
 #include <array>
 #include <cctype>
 #include <charconv>
 #include <cmath>
-#include <vector>
+#include <utility>
 
 namespace proctor {
 namespace {
@@ -25,7 +26,23 @@ std::size_t group_end(const std::string& text, std::size_t open) {
   return std::string::npos;
 }
 
-// "\frac12" and "\frac{a}{b}" become "((a)/(b))".
+bool all_digits(std::string_view text) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), is_digit);
+}
+
+// Where the whole number before the fraction at `at` begins, as in "2\frac{1}{2}"; `at` itself
+// where there is none, as in "x^2\frac{1}{2}".
+std::size_t whole_before(const std::string& text, std::size_t at) {
+  std::size_t end = at;
+  while (end > 0 && text[end - 1] == ' ') --end;
+  std::size_t begin = end;
+  while (begin > 0 && is_digit(text[begin - 1])) --begin;
+  const bool alone =
+      begin == 0 || std::string_view(" ([{+-*/=,;|").find(text[begin - 1]) != std::string::npos;
+  return begin < end && alone ? begin : at;
+}
+
+// "\frac12" and "\frac{a}{b}" become "((a)/(b))", "2\frac{1}{2}" becomes "(2+((1)/(2)))".
 void expand_fractions(std::string& text) {
   for (int rounds = 0; rounds < 32; ++rounds) {
     const std::size_t at = text.rfind("\\frac");  // the innermost comes last
@@ -40,7 +57,14 @@ void expand_fractions(std::string& text) {
       part = text[next] == '{' ? text.substr(next + 1, end - next - 2) : text.substr(next, 1);
       next = end;
     }
-    text.replace(at, next - at, "((" + parts[0] + ")/(" + parts[1] + "))");
+    const auto& [top, bottom] = parts;
+    const std::string fraction = "((" + top + ")/(" + bottom + "))";
+    const bool proper = all_digits(top) && all_digits(bottom) &&
+                        std::pair(top.size(), top) < std::pair(bottom.size(), bottom);
+    const std::size_t begin = proper ? whole_before(text, at) : at;
+    const std::string whole = text.substr(begin, at - begin);
+    text.replace(begin, next - begin,
+                 whole.empty() ? fraction : "(" + whole + "+" + fraction + ")");
   }
 }
 
@@ -85,9 +109,9 @@ class Evaluator {
   Evaluator(std::string_view text, const std::function<double(char)>& variable)
       : text_(text), variable_(variable) {}
 
-  std::optional<double> value() {
-    const double whole = sum(0);
-    if (failed_ || peek() != '\0' || !std::isfinite(whole)) return std::nullopt;
+  std::optional<Number> value() {
+    Number whole = sum(0);
+    if (failed_ || peek() != '\0' || !whole.finite()) return std::nullopt;
     return whole;
   }
 
@@ -103,17 +127,17 @@ class Evaluator {
     ++at_;
     return true;
   }
-  double fail() {
+  Number fail() {
     failed_ = true;
-    return 0;
+    return Number::rounded(0);
   }
 
-  double sum(int depth) {
+  Number sum(int depth) {
     if (depth > kDeepest) return fail();
-    double left = product(depth);
+    Number left = product(depth);
     while (!failed_ && (peek() == '+' || peek() == '-')) {
       const char op = text_[at_++];
-      const double right = product(depth);
+      const Number right = product(depth);
       left = op == '+' ? left + right : left - right;
     }
     return left;
@@ -124,18 +148,18 @@ class Evaluator {
     return is_letter(c) || is_digit(c) || c == '(' || c == '.';
   }
 
-  double product(int depth) {
-    double left = signed_power(depth);
+  Number product(int depth) {
+    Number left = signed_power(depth);
     bool after_digit = false;
     while (!failed_) {
       const char c = peek();
       after_digit = at_ > 0 && is_digit(text_[at_ - 1]);
       if (c == '*' || c == '/') {
         ++at_;
-        const double right = signed_power(depth);
+        const Number right = signed_power(depth);
         left = c == '*' ? left * right : left / right;
       } else if (begins_factor() && !(is_digit(c) && (after_digit || text_[at_ - 1] == ' '))) {
-        left *= power(depth);  // 2x, 3(4); never "3 4"
+        left = left * raised(depth);  // 2x, 3(4); never "3 4"
       } else {
         break;
       }
@@ -143,53 +167,58 @@ class Evaluator {
     return left;
   }
 
-  double signed_power(int depth) {
+  Number signed_power(int depth) {
     if (depth > kDeepest) return fail();
     if (take('-')) return -signed_power(depth + 1);
     if (take('+')) return signed_power(depth + 1);
-    return power(depth);
+    return raised(depth);
   }
 
-  double power(int depth) {
-    double base = atom(depth);
-    while (!failed_ && peek() == '!') {
-      ++at_;
-      if (base < 0 || base > 170 || std::floor(base) != base) return fail();
-      base = std::tgamma(base + 1);
-    }
-    if (!failed_ && take('^')) return std::pow(base, signed_power(depth + 1));
+  Number raised(int depth) {
+    Number base = atom(depth);
+    while (!failed_ && take('!')) base = factorial(base.value());
+    if (!failed_ && take('^')) return power(base, signed_power(depth + 1));
     return base;
   }
 
-  double atom(int depth) {
+  Number factorial(double of) {
+    if (!(of >= 0) || of > 170 || std::floor(of) != of) return fail();
+    Number product = Number::decimal("1");
+    for (int factor = 2; factor <= of; ++factor)
+      product = product * Number::decimal(std::to_string(factor));
+    return product;
+  }
+
+  Number atom(int depth) {
     if (depth > kDeepest) return fail();
     const char c = peek();
     if (c == '(') {
       ++at_;
-      const double inner = sum(depth + 1);
+      const Number inner = sum(depth + 1);
       return take(')') ? inner : fail();
     }
     if (c == '|') {
       ++at_;
-      const double inner = sum(depth + 1);
-      return take('|') ? std::abs(inner) : fail();
+      const Number inner = sum(depth + 1);
+      if (!take('|')) return fail();
+      return inner.value() < 0 ? -inner : inner;
     }
     if (is_digit(c) || c == '.') return number();
     if (is_letter(c)) return name(depth);
     return fail();
   }
 
-  double number() {
+  Number number() {
     double value = 0;
     const char* end = text_.data() + text_.size();
     // Plain digits only: in "2e", e is a variable.
     const auto read = std::from_chars(text_.data() + at_, end, value, std::chars_format::fixed);
     if (read.ec != std::errc()) return fail();
-    at_ = static_cast<std::size_t>(read.ptr - text_.data());
-    return value;
+    const std::size_t begin = std::exchange(at_, static_cast<std::size_t>(read.ptr - text_.data()));
+    return Number::decimal(text_.substr(begin, at_ - begin));
   }
 
-  double name(int depth) {
+  Number name(int depth) {
     std::size_t end = at_;
     while (end < text_.size() && is_letter(text_[end])) ++end;
     const std::string_view word = text_.substr(at_, end - at_);
@@ -200,9 +229,9 @@ class Evaluator {
     };
     static constexpr std::array<Named, 10> kFunctions = {
         {{"sqrt", [](double x) { return std::sqrt(x); }},
-         {"sin", [](double x) { return std::sin(x); }},
-         {"cos", [](double x) { return std::cos(x); }},
-         {"tan", [](double x) { return std::tan(x); }},
+         {"sin", [](double x) { return settled(std::sin(x), x); }},
+         {"cos", [](double x) { return settled(std::cos(x), x); }},
+         {"tan", [](double x) { return settled(std::tan(x), x); }},
          {"ln", [](double x) { return std::log(x); }},
          {"log", [](double x) { return std::log10(x); }},
          {"exp", [](double x) { return std::exp(x); }},
@@ -212,14 +241,14 @@ class Evaluator {
     for (const Named& function : kFunctions) {
       if (!word.starts_with(function.name)) continue;
       at_ += function.name.size();
-      return function.apply(power(depth + 1));
+      return Number::rounded(function.apply(raised(depth + 1).value()));
     }
     if (word.starts_with("pi")) {
       at_ += 2;
-      return 3.14159265358979323846;
+      return Number::rounded(3.14159265358979323846);
     }
     if (word.size() > 3) return fail();  // a word of prose, no product of variables
-    return variable_(text_[at_++]);
+    return Number::rounded(variable_(text_[at_++]));
   }
 
   std::string_view text_;
@@ -245,6 +274,33 @@ std::string digits(std::string_view text, std::size_t& at) {
   return out;
 }
 
+// The exponent of "× 10^3", "\times 10^{-3}" or "x 10^3" at `at`, which moves behind it.
+std::optional<int> power_of_ten(std::string_view text, std::size_t& at) {
+  std::string_view rest = text.substr(std::min(at, text.size()));
+  const auto skip = [&rest](std::string_view what) {
+    const bool found = rest.starts_with(what);
+    if (found) rest.remove_prefix(what.size());
+    return found;
+  };
+  const auto skip_blanks = [&] {
+    while (skip(" ")) {
+    }
+  };
+  skip_blanks();
+  constexpr std::array<std::string_view, 6> kTimes = {"×", "·", "\\times", "\\cdot", "*", "x"};
+  if (std::none_of(kTimes.begin(), kTimes.end(), skip)) return std::nullopt;
+  skip_blanks();
+  if (!skip("10^")) return std::nullopt;
+  const bool braced = skip("{");
+  int exponent = 0;
+  const auto read = std::from_chars(rest.data(), rest.data() + rest.size(), exponent);
+  if (read.ec != std::errc()) return std::nullopt;
+  rest.remove_prefix(static_cast<std::size_t>(read.ptr - rest.data()));
+  if (braced && !skip("}")) return std::nullopt;
+  at = text.size() - rest.size();
+  return exponent;
+}
+
 // A number that begins exactly at `at`, sign included; `at` moves behind what was read.
 std::optional<WrittenNumber> number_at(std::string_view text, std::size_t& at) {
   std::size_t i = at;
@@ -252,20 +308,25 @@ std::optional<WrittenNumber> number_at(std::string_view text, std::size_t& at) {
   if (i < text.size() && (text[i] == '-' || text[i] == '+')) ++i;
   if (i < text.size() && text[i] == '$') ++i;
   std::string figure = digits(text, i);
-  const bool whole = !figure.empty();
   if (i + 1 < text.size() && text[i] == '.' && is_digit(text[i + 1])) {
     figure += text[i++];
     while (i < text.size() && is_digit(text[i])) figure += text[i++];
   }
   if (figure.empty()) return std::nullopt;
+  int exponent = 0;
   if (i + 1 < text.size() && (text[i] == 'e' || text[i] == 'E')) {
     std::size_t j = i + 1 + (text[i + 1] == '-' || text[i + 1] == '+');
     if (j < text.size() && is_digit(text[j])) {
-      figure += text.substr(i, j - i);
-      for (i = j; i < text.size() && is_digit(text[i]); ++i) figure += text[i];
+      const std::size_t begin = j;
+      while (j < text.size() && is_digit(text[j])) ++j;
+      exponent =
+          std::atoi(std::string(text.substr(begin, std::min<std::size_t>(j - begin, 6))).c_str());
+      if (text[i + 1] == '-') exponent = -exponent;
+      i = j;
     }
   }
-  double value = std::strtod((whole ? figure : "0" + figure).c_str(), nullptr);
+  if (const auto more = power_of_ten(text, i)) exponent += std::clamp(*more, -99999, 99999);
+  Number value = Number::decimal(figure, exponent);
 
   // A fraction, alone or behind a whole number: 3/4, 1 1/2.
   std::size_t j = i;
@@ -275,12 +336,12 @@ std::optional<WrittenNumber> number_at(std::string_view text, std::size_t& at) {
     const std::string top = digits(text, j);
     if (j + 1 < text.size() && text[j] == '/' && is_digit(text[j + 1])) {
       ++j;
-      value += std::strtod(top.c_str(), nullptr) / std::strtod(digits(text, j).c_str(), nullptr);
+      value = value + Number::decimal(top) / Number::decimal(digits(text, j));
       i = j;
     }
   } else if (j + 1 < text.size() && text[j] == '/' && is_digit(text[j + 1])) {
     ++j;
-    value /= std::strtod(digits(text, j).c_str(), nullptr);
+    value = value / Number::decimal(digits(text, j));
     i = j;
   }
   WrittenNumber number{.value = negative ? -value : value};
@@ -291,7 +352,7 @@ std::optional<WrittenNumber> number_at(std::string_view text, std::size_t& at) {
     i = behind + 1;
   }
   at = i;
-  if (!std::isfinite(number.value)) return std::nullopt;  // "1/0" is no number, and no 0 either
+  if (!number.value.finite()) return std::nullopt;  // "1/0" is no number, and no 0 either
   return number;
 }
 
@@ -302,24 +363,28 @@ void replace_all(std::string& text, std::string_view from, std::string_view to) 
     text.replace(at, from.size(), to);
 }
 
-std::optional<double> evaluate(std::string_view text, const std::function<double(char)>& variable) {
+std::optional<Number> evaluate(std::string_view text, const std::function<double(char)>& variable) {
   if (text.size() > 4096) return std::nullopt;
   const std::string plain = plain_notation(std::string(text));
   return Evaluator(plain, variable).value();
 }
 
 bool same_expression(std::string_view a, std::string_view b, double tolerance) {
-  // Irrational points, positive and away from 0 and 1, so that roots and logarithms exist.
+  // Irrational points away from 0 and 1: positive, where roots and logarithms exist, and then,
+  // where both have a value, with other signs, which tell |x| from x.
   constexpr std::array<double, 4> kPoints = {1.7320508, 2.2360680, 0.5772157, 3.3166248};
-  int tried = 0;
-  for (const double point : kPoints) {
-    const auto variable = [point](char name) { return point + 0.1931 * (name % 32); };
-    const auto left = evaluate(a, variable), right = evaluate(b, variable);
-    if (!left || !right) return false;
-    if (!close(*left, *right, tolerance)) return false;
-    ++tried;
+  constexpr std::array<std::array<int, 2>, 3> kSigns = {{{1, 1}, {-1, -1}, {1, -1}}};
+  for (const auto& signs : kSigns) {
+    for (const double point : kPoints) {
+      const auto variable = [&](char name) {
+        return signs[name % 2 != 0] * (point + 0.1931 * (name % 32));
+      };
+      const auto left = evaluate(a, variable), right = evaluate(b, variable);
+      const bool both = left && right;
+      if (both ? !close(*left, *right, tolerance) : &signs == &kSigns.front()) return false;
+    }
   }
-  return tried > 0;
+  return true;
 }
 
 std::optional<WrittenNumber> read_number(std::string_view text) {
@@ -355,6 +420,12 @@ std::optional<WrittenNumber> last_number(std::string_view given) {
         continue;
       }
     }
+    if (c == '^' && at > 0 && !is_digit(text[at - 1])) {  // the exponent of a unit like m^2
+      while (at < text.size() && std::string_view("^{(+-").find(text[at]) != std::string::npos)
+        ++at;
+      while (at < text.size() && is_digit(text[at])) ++at;
+      continue;
+    }
     if (is_digit(c)) {  // the number of a name like x2
       while (at < text.size() && is_digit(text[at])) ++at;
       continue;
@@ -362,10 +433,6 @@ std::optional<WrittenNumber> last_number(std::string_view given) {
     ++at;
   }
   return last;
-}
-
-bool close(double a, double b, double tolerance) {
-  return std::abs(a - b) <= tolerance * std::max(1.0, std::abs(b));
 }
 
 }  // namespace proctor

@@ -3,12 +3,14 @@
 //
 // Gold is gold.answers (any of them) or gold.answer. The answer's last statement counts: \boxed{},
 // else what follows "answer is" or "####", else the last line. With gold.exact the spelling counts
-// (3/4 is not 6/8). Blind spot: units are ignored, so 5 m and 5 km are equal.
+// (3/4 is not 6/8). Numbers are compared exactly unless a tolerance is given; brackets count where
+// both lists have them. Blind spot: units are ignored, so 5 m and 5 km are equal.
 #include <algorithm>
 #include <cctype>
 #include <limits>
 
 #include "env/expression.h"
+#include "env/gold.h"
 #include "env/suite.h"
 
 namespace proctor {
@@ -69,11 +71,17 @@ std::string without_final_dot(std::string text) {
   return text;
 }
 
-// The parts of "(1, 2)" or "1, 2"; one part: no list.
-std::vector<std::string> parts_of(std::string_view text) {
+// "()" of "(1, 2)"; empty where there are none.
+std::string brackets_of(std::string_view text) {
   if (text.size() >= 2 && std::string_view("([{").find(text.front()) != std::string_view::npos &&
       std::string_view(")]}").find(text.back()) != std::string_view::npos)
-    text = text.substr(1, text.size() - 2);
+    return {text.front(), text.back()};
+  return "";
+}
+
+// The parts of "(1, 2)" or "1, 2"; one part: no list.
+std::vector<std::string> parts_of(std::string_view text) {
+  if (!brackets_of(text).empty()) text = text.substr(1, text.size() - 2);
   std::vector<std::string> parts(1);
   int depth = 0;
   for (const char c : text) {
@@ -91,9 +99,9 @@ std::vector<std::string> parts_of(std::string_view text) {
 bool same_number(WrittenNumber answer, WrittenNumber gold, double tolerance) {
   if (close(answer.value, gold.value, tolerance)) return true;
   if (answer.percent == gold.percent) return false;
-  const double a = answer.percent ? answer.value / 100 : answer.value;
-  const double g = gold.percent ? gold.value / 100 : gold.value;
-  return close(a, g, tolerance);
+  const Number hundred = Number::decimal("100");
+  return close(answer.percent ? answer.value / hundred : answer.value,
+               gold.percent ? gold.value / hundred : gold.value, tolerance);
 }
 
 std::optional<WrittenNumber> number_of(const std::string& text) {
@@ -103,8 +111,27 @@ std::optional<WrittenNumber> number_of(const std::string& text) {
   return std::nullopt;
 }
 
-bool matches(const std::string& statement, const std::string& gold, double tolerance) {
-  const std::string clean = without_final_dot(statement);
+// The number in front of words that hold none: "2\frac{1}{2} cups", "10^3 m".
+std::optional<WrittenNumber> measure_in(const std::string& text) {
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    const std::string_view rest = std::string_view(text).substr(at);
+    const bool word =
+        rest.size() > 1 && rest[0] == ' ' && std::isalpha(static_cast<unsigned char>(rest[1])) != 0;
+    if (!word && !rest.starts_with("\\text") && !rest.starts_with("\\mathrm")) continue;
+    if (last_number(rest)) return std::nullopt;
+    return number_of(text.substr(0, at));
+  }
+  return std::nullopt;
+}
+
+std::string plain_brackets(std::string text) {
+  for (const char* size : {"\\left", "\\right"}) replace_all(text, size, "");
+  return text;
+}
+
+bool matches(const std::string& statement, const std::string& wanted, double tolerance) {
+  const std::string clean = plain_brackets(without_final_dot(statement));
+  const std::string gold = plain_brackets(wanted);
   if (clean.empty()) return false;
   if (clean == gold) return true;
 
@@ -112,12 +139,15 @@ bool matches(const std::string& statement, const std::string& gold, double toler
     // "x = 5" and "12 * 3 = 36" end in the value.
     const std::string right = bare(clean.substr(clean.rfind('=') + 1));
     if (auto number = number_of(right)) return same_number(*number, *expected, tolerance);
+    if (auto number = measure_in(right)) return same_number(*number, *expected, tolerance);
     if (auto number = last_number(right)) return same_number(*number, *expected, tolerance);
     if (auto number = last_number(clean)) return same_number(*number, *expected, tolerance);
     return false;
   }
   const auto expected = parts_of(gold), given = parts_of(clean);
   if (expected.size() > 1) {
+    const std::string around = brackets_of(clean), due = brackets_of(gold);
+    if (!around.empty() && !due.empty() && around != due) return false;
     return std::equal(
         given.begin(), given.end(), expected.begin(), expected.end(),
         [&](const std::string& a, const std::string& b) { return matches(a, b, tolerance); });
@@ -162,20 +192,11 @@ bool matches_exactly(const std::string& statement, const std::string& gold) {
          std::string_view("/-. ").find(before) == std::string_view::npos;
 }
 
-std::string text_of(const json::value& value) {
-  return value.is_string() ? bare(value.as_string()) : json::serialize(value);
-}
-
 // gold.answers and gold.answer, each one value or a list of them.
 std::vector<std::string> golds_of(const json::object& gold) {
   std::vector<std::string> golds;
-  for (const char* key : {"answers", "answer"}) {
-    const json::value* given = gold.if_contains(key);
-    if (!given) continue;
-    const json::array list = given->is_array() ? given->as_array() : json::array{*given};
-    for (const json::value& entry : list)
-      if (!entry.is_null()) golds.push_back(text_of(entry));
-  }
+  for (const char* key : {"answers", "answer"})
+    for (const std::string& text : gold_texts(gold, key)) golds.push_back(bare(text));
   return golds;
 }
 
@@ -233,8 +254,8 @@ REGISTER_CHECKER(
                .summary = "the answer's number, or simple algebra, equals the gold value",
                .options = {{.name = "tolerance",
                             .type = OptionType::number,
-                            .fallback = 1e-6,
-                            .meaning = "allowed difference, relative above 1 and absolute below",
+                            .fallback = 0.0,
+                            .meaning = "allowed difference, as a part of the gold value",
                             .least = 0.0,
                             .most = 1.0}}},
     [](const Options& options, const CheckerServices&) -> Result<CheckerRef> {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <set>
 
+#include "env/gold.h"
 #include "runtime/core/text.h"
 #include "runtime/core/unicode.h"
 
@@ -122,14 +123,8 @@ double set_f1(const std::string& answer, const std::string& gold) {
 }
 
 std::vector<std::string> gold_answers(const Trajectory& trajectory) {
-  std::vector<std::string> answers;
-  if (!trajectory.task) return answers;
-  const auto* given = trajectory.task->gold.if_contains("answers");
-  if (!given || !given->is_array()) return answers;
-  for (const auto& answer : given->get_array())
-    if (answer.is_string() && !trimmed(std::string_view(answer.get_string())).empty())
-      answers.emplace_back(answer.get_string());
-  return answers;
+  if (!trajectory.task) return {};
+  return gold_texts(trajectory.task->gold, "answers");
 }
 
 std::optional<std::string> answer_in(const std::string& text) {

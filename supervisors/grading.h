@@ -22,7 +22,7 @@ std::optional<std::string> why_ungraded(const Outcome& outcome);
 // verdict `not_judged`, and how the rollout ended.
 Label not_judged(const std::string& name, const Outcome& outcome);
 
-// `task.gold.answers` without empty ones; empty when there are none.
+// `task.gold.answers` as texts, without empty ones; empty when there are none.
 std::vector<std::string> gold_answers(const Trajectory& trajectory);
 
 // The last \boxed{...}, else the last <answer>...</answer>, else what follows the last "answer is"

@@ -18,7 +18,7 @@ FRONT_DOORS = {
     "sandbox": {"sandbox.h", "base64.h"},
     "policies": {"model.h", "format.h", "judge.h"},
     "tools": {"tool.h", "index.h"},
-    "env": {"suite.h", "program_tests.h"},
+    "env": {"suite.h", "gold.h", "program_tests.h"},
     "supervisors": {"supervisor.h", "steps.h", "grading.h"},
 }
 

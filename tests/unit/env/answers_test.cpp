@@ -125,6 +125,10 @@ TEST(AnswersChecker, HasNoOpinionWithoutGold) {
 TEST(AnswersChecker, ReadsOneAnswerThatIsNoListAndNumbers) {
   EXPECT_EQ(grade({{"answers", "1970"}}, "1970").correct, true);
   EXPECT_EQ(grade({{"answers", {1970}}}, "1970").correct, true);
+  EXPECT_EQ(grade({{"answers", {1.5}}}, "1.5").correct, true);
+  EXPECT_EQ(grade({{"answers", {2.0}}}, "2").correct, true);
+  EXPECT_EQ(grade({{"answers", {100000.0}}}, "100000").correct, true);
+  EXPECT_EQ(grade({{"answers", {1.5}}}, "1.5E0").correct, false);
 }
 
 }  // namespace

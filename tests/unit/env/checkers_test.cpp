@@ -18,7 +18,7 @@ CheckerRef make_checker(const std::string& name, const json::object& options = {
 }
 
 Grade grade(const std::string& checker, json::object gold, std::optional<std::string> answer,
-            json::object metadata = {}) {
+            json::object metadata = {}, const json::object& options = {}) {
   auto task = std::make_shared<Task>();
   task->id = "t";
   task->gold = std::move(gold);
@@ -26,7 +26,7 @@ Grade grade(const std::string& checker, json::object gold, std::optional<std::st
   auto trajectory = std::make_shared<Trajectory>();
   trajectory->task = task;
   trajectory->outcome.answer = std::move(answer);
-  auto graded = await(make_checker(checker)->check(trajectory));
+  auto graded = await(make_checker(checker, options)->check(trajectory));
   PROCTOR_CHECK(graded.ok());
   return *graded;
 }
@@ -100,6 +100,63 @@ TEST(Numeric, ComparesSimpleAlgebraAndLists) {
   EXPECT_FALSE(numeric("x + 1", "x - 1"));
   EXPECT_FALSE(numeric("x + 1", "y + 1"));
   EXPECT_FALSE(numeric("x + 1", "no idea"));
+}
+
+TEST(Numeric, ComparesExactlyWithoutATolerance) {
+  EXPECT_FALSE(numeric("1000000", "1000001"));
+  EXPECT_FALSE(numeric("1152921504606846976", "1152921504606846977"));
+  EXPECT_TRUE(numeric("1152921504606846976", "2^60"));
+  EXPECT_FALSE(numeric("2432902008176640000", "2432902008176640001"));
+  EXPECT_TRUE(numeric("51090942171709440000", "21!"));
+  EXPECT_FALSE(numeric("12345678902", "12345678901"));
+  EXPECT_FALSE(numeric("6.626e-34", "0"));
+  EXPECT_FALSE(numeric("6.626e-34", "1.6e-19"));
+  EXPECT_TRUE(numeric("6.626e-34", "6.626 \\times 10^{-34}"));
+  EXPECT_TRUE(numeric("0.3333333333333333", "1/3"));
+  EXPECT_FALSE(numeric("0.333", "1/3"));
+  EXPECT_TRUE(numeric("0.3", "0.30000000000000004"));
+  EXPECT_TRUE(numeric("\\sqrt{2}", "1.4142135623730951"));
+  EXPECT_TRUE(numeric("0", "\\sin(\\pi)"));
+}
+
+TEST(Numeric, AllowsAPartOfTheGoldValue) {
+  const auto within = [](double tolerance, const char* gold, const char* answer) {
+    return grade("numeric", {{"answers", {gold}}}, answer, {}, {{"tolerance", tolerance}})
+        .correct.value();
+  };
+  EXPECT_TRUE(within(0.01, "101", "102"));
+  EXPECT_FALSE(within(0.01, "99", "100"));
+  EXPECT_TRUE(within(0.3, "10", "13"));
+  EXPECT_TRUE(within(0.01, "\\pi", "3.14"));
+  EXPECT_FALSE(within(0.01, "0.001", "0.002"));
+  EXPECT_FALSE(within(0.01, "0", "0.001"));
+}
+
+TEST(Numeric, ReadsMixedNumbersInLatex) {
+  EXPECT_TRUE(numeric("2.5", "\\boxed{2\\frac{1}{2}}"));
+  EXPECT_TRUE(numeric("13/4", "3\\dfrac{1}{4}"));
+  EXPECT_TRUE(numeric("-2.5", "-2\\tfrac12"));
+  EXPECT_TRUE(numeric("2\\frac{1}{2}", "2 1/2"));
+  EXPECT_FALSE(numeric("2\\frac{1}{2}", "1"));
+  EXPECT_TRUE(numeric("x^2\\frac{1}{2}", "x^2/2"));
+}
+
+TEST(Numeric, ReadsUnitsAndPowersOfTen) {
+  for (const char* answer : {"42 cm^2", "42 m/s^2", "42\\text{ cm}^2", "42 m/s", "42 m^{-2}"})
+    EXPECT_TRUE(numeric("42", answer)) << answer;
+  for (const char* answer :
+       {"1.5 × 10^3 m", "1.5 \\times 10^3 J", "1.5 x 10^3", "1.5×10^3", "1.5e3 m"})
+    EXPECT_TRUE(numeric("1500", answer)) << answer;
+  EXPECT_FALSE(numeric("2", "42 cm^2"));
+}
+
+TEST(Numeric, TellsBracketsAndSignsApart) {
+  EXPECT_TRUE(numeric("(2,4)", "\\left(2, 4\\right)"));
+  EXPECT_TRUE(numeric("[2,4]", "2, 4"));
+  EXPECT_FALSE(numeric("[2,4]", "[2,4)"));
+  EXPECT_FALSE(numeric("[2,4]", "(2,4]"));
+  EXPECT_FALSE(numeric("x", "|x|"));
+  EXPECT_TRUE(numeric("\\sqrt{x}", "x^{1/2}"));
 }
 
 TEST(Numeric, WantsLowestTermsWhereTheSpellingCounts) {

@@ -57,6 +57,12 @@ struct IgpoFixture : Fixture {
   }
 };
 
+TEST(Igpo, TakesNumbersForGold) {
+  auto record = Record("n");
+  record.gold_key("answers", json::array{42, 1.5, " ", nullptr});
+  EXPECT_EQ(gold_answers(record.get()), (std::vector<std::string>{"42", "1.5"}));
+}
+
 TEST(Igpo, GivesTheConfidencesAndGainsOfTheWorkedExample) {
   IgpoFixture fixture;
   auto members = fixture.labelled("igpo");
