@@ -58,7 +58,7 @@ class Lines final : public Model {
   std::optional<TurnTokens> tokens;  // then nothing is counted
   std::optional<Error> failure;
   int failing_from = 0, hanging_from = 1000;  // candidates
-  std::vector<std::string> others;  // what candidates after the first say
+  std::vector<std::string> others;            // what candidates after the first say
   std::vector<Sampling> asked;
   std::optional<std::string> failing;
   std::vector<std::vector<Message>> prompts, scored;
