@@ -1,15 +1,12 @@
 // Gold as texts.
 #include "env/gold.h"
 
-#include <fmt/format.h>
-
 #include "runtime/core/text.h"
 
 namespace proctor {
 
 std::string gold_text(const json::value& value) {
-  if (value.is_string()) return std::string(value.get_string());
-  return value.is_double() ? fmt::format("{}", value.get_double()) : json::serialize(value);
+  return value.is_string() ? std::string(value.get_string()) : readable_json(value);
 }
 
 std::vector<std::string> gold_texts(const json::object& gold, std::string_view field) {

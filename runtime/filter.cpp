@@ -101,8 +101,7 @@ FilterValue value_at(const json::object& task, const std::string& path) {
   }
   if (at->is_null()) return {};
   if (at->is_string()) return {std::string(at->get_string())};
-  if (at->is_double()) return {fmt::format("{}", at->get_double()), at->get_double()};
-  FilterValue value{json::serialize(*at)};
+  FilterValue value{readable_json(*at)};
   if (at->is_number()) value.number = at->to_number<double>();
   return value;
 }

@@ -183,11 +183,6 @@ std::vector<std::string> split(std::string_view text, char separator) {
   return parts;
 }
 
-// A value as people write it: 1.5, where JSON's writer has 1.5E0.
-std::string shown(const json::value& value) {
-  return value.is_double() ? fmt::format("{}", value.get_double()) : json::serialize(value);
-}
-
 // What is wrong with a text in the value: a command line may hold any bytes.
 std::optional<std::string> no_utf8_in(const json::value& value) {
   if (value.is_string() && !is_utf8(value.get_string())) return why_no_utf8(value.get_string());
@@ -220,19 +215,19 @@ std::optional<json::value> fitted(const json::value& given, const OptionInfo& op
     case OptionType::text:
     case OptionType::choice:
       // A YAML scalar such as 8 or true may be meant as text.
-      if (value.is_number() || value.is_bool()) value = json::string(shown(value));
+      if (value.is_number() || value.is_bool()) value = json::string(readable_json(value));
       if (!value.is_string()) return std::nullopt;
       break;
     case OptionType::list: {
       json::array items;
       if (value.is_array()) {
         for (const auto& item : value.get_array())
-          items.push_back(item.is_string() ? item : json::string(shown(item)));
+          items.push_back(item.is_string() ? item : json::string(readable_json(item)));
       } else if (value.is_string()) {
         if (!value.get_string().empty())
           for (auto& part : split(value.get_string(), '+')) items.push_back(json::string(part));
       } else {
-        items.push_back(json::string(shown(value)));
+        items.push_back(json::string(readable_json(value)));
       }
       value = std::move(items);
       break;
@@ -295,7 +290,7 @@ Result<Options> Options::parse(const json::object& given, const std::vector<Opti
     auto value = fitted(pair.value(), *option);
     if (!value)
       return bad_input(at + ": expected " + type_name(option->type) + ", got " +
-                       shown(pair.value()));
+                       readable_json(pair.value()));
     if (value->is_number()) {
       // A double would round a large integer to the bound itself.
       const long double number = value->is_int64()
@@ -308,7 +303,7 @@ Result<Options> Options::parse(const json::object& given, const std::vector<Opti
         if (range.empty() && option->least) range = fmt::format("at least {}", *option->least);
         if (range.empty()) range = fmt::format("at most {}", *option->most);
         return bad_input(
-            fmt::format("{}: {} is out of range; expected {}", at, shown(*value), range));
+            fmt::format("{}: {} is out of range; expected {}", at, readable_json(*value), range));
       }
     }
     if (auto status = check_choices(*value, *option, at); !status) return status.error();

@@ -3,6 +3,7 @@
 #include "runtime/core/json.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <unistd.h>
 #include <zstd.h>
 
@@ -170,6 +171,10 @@ class Bytes {
 };
 
 }  // namespace
+
+std::string readable_json(const json::value& value) {
+  return value.is_double() ? fmt::format("{}", value.get_double()) : json::serialize(value);
+}
 
 const json::object& SharedObject::none() {
   static const json::object none;

@@ -31,6 +31,9 @@ Result<json::value> parse_exact_json(std::string_view text,
 // The complaint about one.
 std::string beyond_64_bits(std::string_view integer);
 
+// As people write it: 1.5, where JSON's writer has 1.5E0.
+std::string readable_json(const json::value& value);
+
 // An object that its copies share: what every snapshot of a record carries along unchanged.
 class SharedObject {
  public:
