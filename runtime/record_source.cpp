@@ -30,15 +30,18 @@ bool has_store(const std::string& path) {
   return path != "-" && std::filesystem::exists(path + "/trajectories.db", error);
 }
 
-bool is_file_of_run(const std::string& path) {
+Status keep_off_run(const std::string& out) {
   static const std::set<std::string> kNames = {
       "config.yaml",         "tasks.jsonl",         "trajectories.db",
       "trajectories.db-wal", "trajectories.db-shm", "trajectories.jsonl",
       "summary.json",        "log.jsonl",           "lock"};
   std::error_code error;
-  const auto place = std::filesystem::weakly_canonical(path, error);  // behind symbolic links
-  return !error && kNames.contains(place.filename().string()) &&
-         has_store(place.parent_path().string());
+  const auto place = std::filesystem::weakly_canonical(out, error);  // behind symbolic links
+  if (error || !kNames.contains(place.filename().string()) ||
+      !has_store(place.parent_path().string()))
+    return {};
+  return bad_input("--out " + out +
+                   ": is a file of the run in that directory; write to another place");
 }
 
 Result<Trajectory> trajectory_of(const SourceRecord& record) {

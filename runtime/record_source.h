@@ -19,8 +19,8 @@ struct SourceRecord {
 
 // Whether the path is a run directory with its store.
 bool has_store(const std::string& path);
-// Whether it is one of the files that a run writes beside its store, or their place.
-bool is_file_of_run(const std::string& path);
+// `bad_input` where --out is one of the files that a run writes beside its store.
+Status keep_off_run(const std::string& out);
 // A record as a trajectory; `bad_input` for one that has no `turns` (a task's line): "WHERE: ...".
 Result<Trajectory> trajectory_of(const SourceRecord& record);
 

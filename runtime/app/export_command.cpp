@@ -39,9 +39,7 @@ Result<int> run_export(const ExportArguments& arguments) {
   if (arguments.from.empty())
     return bad_input("export: IN is missing: a run directory or a file of trajectories");
   const std::string out = arguments.out.empty() ? "-" : arguments.out;
-  if (is_file_of_run(out))
-    return bad_input("export: --out " + out +
-                     ": is a file of the run in that directory; exports go to another");
+  if (auto status = keep_off_run(out); !status) return std::move(status).error();
   auto counts = export_records(arguments.from, arguments.format, {}, out);
   if (!counts) return std::move(counts).error();
   std::string line;

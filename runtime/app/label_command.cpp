@@ -466,9 +466,7 @@ Result<Labeller> Labelling::make_labeller() {
 
 // Refused before any model is asked.
 Status check_out(const std::string& out) {
-  if (is_file_of_run(out))
-    return bad_input("--out " + out +
-                     ": is a file of the run in that directory; labels go to another");
+  if (auto status = keep_off_run(out); !status) return status;
   if (!is_lines_name(out))
     return bad_input("--out " + out +
                      ": labelled trajectories are written as .jsonl, .jsonl.zst or - (stdout)");
