@@ -122,6 +122,10 @@ def igpo():
     write("mute.jsonl", [{"content": "hello"}])
     expect(3, "label", "group.jsonl", "--supervise", "igpo", "--model", "scorer=script:mute.jsonl", "--out", "none.jsonl", says="needs_logprobs")
     expect(3, "label", "group.jsonl", "--supervise", "igpo", "--out", "none.jsonl", says="needs_logprobs")
+    # Records that are passed by are no sign that all is there.
+    write("goldless.jsonl", [trajectory(f"w{n}", [("x", None)], "y", group=f"w{n}", task=f"w{n}", gold=()) for n in range(3)] + GROUP)
+    expect(3, "label", "goldless.jsonl", "--supervise", "igpo", "--model", "scorer=script:mute.jsonl", "--jobs", "1",
+           "--out", "none.jsonl", says="needs_logprobs")
     assert not os.path.exists("none.jsonl")
 
 

@@ -128,6 +128,13 @@ models: {{policy: "{server.uri}"}}
     check_equal(result.returncode, 0, "few open files: " + result.stderr)
     check_equal(len(lines(scratch("files") + "/trajectories.jsonl")), 150, "records with few open files")
     check_equal(policy.most, 32, "requests at once, a quarter of the open files")
+    check("32 requests at a time to models.policy instead of 150" in result.stderr, "it is said: " + result.stderr)
+    with Server(Counting("<answer>4</answer>", 0)) as server:
+        quoted = f'models.policy={{uri: "{server.uri}", max_in_flight: "8"}}'
+        result = subprocess.run(["prlimit", "--nofile=128:128", BINARY, "run", config, "--set", quoted, "--limit", "9",
+                                 "--out", scratch("quoted")], capture_output=True, text=True)
+    check_equal(result.returncode, 0, "a number in quotes: " + result.stderr)
+    check("models.policy instead" not in result.stderr, "eight were asked for: " + result.stderr)
 
 
 def too_few_open_files(scratch):

@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.dirname(__file__))
 from support import BINARY, Scratch, check, check_equal, finish, lines, proctor, refused, skip  # noqa: E402
@@ -312,6 +313,14 @@ def small_things(scratch):
         with open(scratch("packed.jsonl.zst"), "rb") as packed:
             shown = subprocess.run([BINARY, "show", path], stdin=packed, capture_output=True, cwd=scratch.path, text=True)
         check("2 finished" in shown.stdout, f"compressed, without the name for it: {path}: {shown.stderr}")
+    with open(scratch("packed.jsonl.zst"), "rb") as packed:
+        data = packed.read()
+    shown = subprocess.Popen([BINARY, "show", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    for piece in (data[:1], data[1:3], data[3:]):
+        shown.stdin.write(piece)
+        shown.stdin.flush()
+        time.sleep(0.1)
+    check(b"2 finished" in shown.communicate(timeout=60)[0], "the pipe brings a byte at first")
 
 
 if __name__ == "__main__":
