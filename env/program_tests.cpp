@@ -10,6 +10,7 @@
 #include <mutex>
 #include <utility>
 
+#include "runtime/core/code_fence.h"
 #include "runtime/core/determinism.h"
 #include "runtime/core/text.h"
 
@@ -404,51 +405,11 @@ std::string canonical_value(const json::value& value) {
   return json::serialize(value);
 }
 
-namespace {
-
-// The marks that open or close a block of code, as CommonMark has them.
-struct CodeFence {
-  std::size_t indent;       // blanks before it
-  std::string_view marks;   // "```", "~~~~"
-  std::string_view behind;  // "python"
-
-  static std::optional<CodeFence> of(std::string_view line) {
-    const std::size_t indent = std::min(line.find_first_not_of(' '), line.size());
-    const std::string_view rest = line.substr(indent);
-    if (!rest.starts_with("```") && !rest.starts_with("~~~")) return std::nullopt;
-    const std::size_t length = std::min(rest.find_first_not_of(rest[0]), rest.size());
-    return CodeFence{indent, rest.substr(0, length), trimmed(rest.substr(length))};
-  }
-  // Else it is code in a line of text.
-  bool opens() const { return marks[0] == '~' || behind.find('`') == std::string_view::npos; }
-  // Deeper ones stand in the code, in a docstring.
-  bool closes(const CodeFence& open) const {
-    constexpr std::size_t kMostIndent = 3;
-    return marks.starts_with(open.marks) && behind.empty() &&
-           indent <= std::max(open.indent, kMostIndent);
-  }
-};
-
-}  // namespace
-
 std::optional<std::string> last_code_block(std::string_view text) {
-  std::optional<std::string> last;
-  std::optional<CodeFence> open;
-  std::string block;
-  for (const std::string_view line : lines_of(text)) {
-    const auto fence = CodeFence::of(line);
-    if (!open) {
-      if (fence && fence->opens()) open = fence;
-    } else if (fence && fence->closes(*open)) {
-      last = std::exchange(block, "");
-      open.reset();
-    } else {
-      const std::size_t indent = std::min(line.find_first_not_of(' '), line.size());
-      block.append(line.substr(std::min(indent, open->indent))).append("\n");
-    }
-  }
-  // A block that was never closed is what a turn cut off at its limit leaves.
-  return open && !block.empty() ? block : last;
+  const std::vector<CodeBlock> blocks = code_blocks(text);
+  for (auto block = blocks.rbegin(); block != blocks.rend(); ++block)
+    if (block->closed || !block->code.empty()) return block->code;
+  return std::nullopt;
 }
 
 std::string program_of_answer(std::string_view content, const std::string& answer) {

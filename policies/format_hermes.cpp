@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "policies/answer.h"
 #include "policies/gbnf.h"
 #include "policies/markup.h"
 #include "policies/textual_format.h"

@@ -8,6 +8,7 @@
 
 #include <map>
 
+#include "policies/answer.h"
 #include "policies/markup.h"
 #include "policies/textual_format.h"
 

@@ -2,6 +2,7 @@
 //
 // What counts as the answer is found by its marks (markup.h, marked_answer), code fences among
 // them, else it is the whole text.
+#include "policies/answer.h"
 #include "policies/gbnf.h"
 #include "policies/markup.h"
 #include "policies/textual_format.h"

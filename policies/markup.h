@@ -1,5 +1,5 @@
-// Pieces of text handling that the chat formats share: arguments written as bare text or JSON,
-// final answers in free text, and observations made harmless.
+// Pieces of text handling that the chat formats share: arguments written as bare text or JSON, and
+// observations made harmless.
 //
 // Blind spot: nothing here knows a tokenizer; all offsets are bytes of UTF-8.
 #pragma once
@@ -36,13 +36,6 @@ std::optional<json::object> read_arguments(std::string_view body, const ToolDefi
 std::string write_arguments(const json::object& arguments, const ToolDefinition& tool,
                             const std::vector<std::string>& forbidden);
 std::string json_without_closing_tags(const json::value& value);
-
-// The answer in a free text: the last <answer> block; else the last \boxed{}; else what follows the
-// last line start "Answer:" or "Final Answer:" up to a blank line; else the last closed code fence.
-// Nothing: none of them is there.
-std::optional<std::string> marked_answer(std::string_view text);
-// Such a text with this answer, which marked_answer() reads back.
-std::string write_marked_answer(const std::string& answer);
 
 // The inside of the one code fence that `text` consists of; nothing: it is something else.
 std::optional<std::string> inside_of_fence(std::string_view text);

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "policies/answer.h"
+
 namespace proctor {
 using namespace markup;
 namespace {

@@ -10,6 +10,19 @@
 namespace proctor {
 namespace {
 
+// Calls as they were before a turn could have several: `function_call`, answered by a `function`.
+void renew_old_call(json::object& message) {
+  const auto* role = message.if_contains("role");
+  if (role && *role == "function") message["role"] = "tool";
+  const auto found = message.find("function_call");
+  if (found == message.end() || !found->value().is_object()) return;
+  const auto* calls = message.if_contains("tool_calls");
+  if (calls && !calls->is_null()) return;
+  json::value call = std::move(found->value());
+  message.erase(found);
+  message["tool_calls"] = json::array{json::object{{"type", "function"}, {"function", call}}};
+}
+
 // Arguments that are no JSON object are the policy's mistake, not the file's: the call is dropped
 // and the turn carries a parse_error.
 std::optional<std::string> drop_broken_calls(json::object& message) {
@@ -33,6 +46,10 @@ void open_turn(std::vector<Turn>& turns, Message message, std::optional<std::str
   turn.assistant.content = message.text();
   turn.assistant.reasoning = std::move(message.reasoning);
   turn.assistant.tool_calls = std::move(message.tool_calls);
+  for (ToolCall& call : turn.assistant.tool_calls)
+    if (call.id.empty())
+      call.id = "call-" + std::to_string(turn.index) + "-" +
+                std::to_string(&call - turn.assistant.tool_calls.data());
   turn.assistant.parse_error = std::move(complaint);
   turn.assistant.finish_reason = turn.assistant.tool_calls.empty() ? "stop" : "tool_calls";
   turn.assistant.extra = std::move(message.extra);
@@ -49,14 +66,20 @@ void observe(Turn& turn, Message message) {
   observation.content = message.text();
   if (message.role == "user" || message.role == "system") observation.name = message.role;
   // What answers no call of the turn (one was dropped, or has its answer) says so by having no id.
+  // An answer that names none is that of the next call of its name.
   const auto& seen = turn.observations;
-  const bool again = std::any_of(seen.begin(), seen.end(), [&message](const Observation& before) {
-    return before.tool_call_id == message.tool_call_id;
-  });
   for (const ToolCall& call : turn.assistant.tool_calls) {
-    if (again || call.id != message.tool_call_id) continue;
+    const bool answered = std::any_of(seen.begin(), seen.end(), [&](const Observation& before) {
+      return before.tool_call_id == call.id;
+    });
+    const bool meant =
+        message.tool_call_id.empty()
+            ? message.role == "tool" && (message.name.empty() || message.name == call.name)
+            : message.tool_call_id == call.id;
+    if (answered || !meant) continue;
     observation.tool_call_id = call.id;
     observation.name = call.name;
+    break;
   }
   observation.extra = std::move(message.extra);
   turn.observations.push_back(std::move(observation));
@@ -111,7 +134,10 @@ Result<Trajectory> read_conversation(const json::value& value, const std::string
     const std::string path = "messages[" + std::to_string(i) + "]";
     json::value given = (*messages)[i];
     std::optional<std::string> complaint;
-    if (given.is_object()) complaint = drop_broken_calls(given.get_object());
+    if (given.is_object()) {
+      renew_old_call(given.get_object());
+      complaint = drop_broken_calls(given.get_object());
+    }
     auto message = read_message(given, path);
     if (!message) return std::move(message).error();
     if (message->role == "assistant")

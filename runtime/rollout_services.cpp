@@ -30,18 +30,28 @@ const RolloutLimits& limits_of(const RolloutServices& services, const Task& task
 }
 
 std::vector<Message> prompt_of(const RolloutServices& services, const Task& task) {
-  std::vector<Message> messages;
+  std::vector<Message> own, messages;
+  if (task.messages && !task.messages->empty())
+    own = *task.messages;
+  else
+    own.push_back({.role = "user", .content = json::string(*task.prompt)});
   const auto suite = services.suites.find(task.suite);
   if (suite != services.suites.end()) messages = suite->second.prompt;
-  if (!services.config->system.empty()) {
-    std::erase_if(messages, [](const auto& message) { return message.role == "system"; });
-    Message system{.role = "system", .content = json::string(services.config->system)};
-    messages.insert(messages.begin(), std::move(system));
+
+  // One system message leads, the most particular one: the task's, the run's, the suite's.
+  std::optional<Message> system;
+  if (own.front().role == "system") {
+    system = std::move(own.front());
+    own.erase(own.begin());
+  } else if (!services.config->system.empty()) {
+    system = {.role = "system", .content = json::string(services.config->system)};
   }
-  if (task.messages)
-    messages.insert(messages.end(), task.messages->begin(), task.messages->end());
-  else
-    messages.push_back({.role = "user", .content = json::string(*task.prompt)});
+  if (system) {
+    std::erase_if(messages, [](const auto& message) { return message.role == "system"; });
+    messages.insert(messages.begin(), std::move(*system));
+  }
+  messages.insert(messages.end(), std::make_move_iterator(own.begin()),
+                  std::make_move_iterator(own.end()));
   return messages;
 }
 

@@ -6,10 +6,12 @@
 #include "supervisors/arithmetic.h"
 
 #include <algorithm>
+#include <array>
 #include <boost/multiprecision/cpp_int.hpp>
 #include <cmath>
 #include <limits>
 #include <optional>
+#include <set>
 #include <span>
 
 #include "runtime/core/text.h"
@@ -29,7 +31,7 @@ enum class Kind { number, sign, open, close, percent, equals, word, spoiler, bou
 
 struct Token {
   Kind kind = Kind::boundary;
-  char sign = 0;  // + - * / ^
+  char sign = 0;  // + - * / ^, and m for mod
   Fraction value;
   std::size_t begin = 0, end = 0;  // in the text
   bool blank_before = false, line_before = false;
@@ -50,6 +52,33 @@ bool is_letter_beyond_ascii(char32_t point) {
   return kind == CharacterKind::letter || kind == CharacterKind::katakana ||
          kind == CharacterKind::single || kind == CharacterKind::extend;
 }
+
+bool is_one_of(std::string_view word, std::span<const std::string_view> words) {
+  return std::find(words.begin(), words.end(), word) != words.end();
+}
+
+// What makes another number of the expression that it stands before, `of` between them or not.
+constexpr std::string_view kBefore[] = {
+    "plus",     "minus",     "times",  "by",       "over",       "off",       "choose",  "mod",
+    "modulo",   "base",      "log",    "ln",       "lg",         "logarithm", "sqrt",    "root",
+    "square",   "cube",      "power",  "exp",      "sin",        "cos",       "tan",     "sine",
+    "cosine",   "tangent",   "abs",    "absolute", "value",      "max",       "maximum", "min",
+    "minimum",  "gcd",       "lcm",    "hcf",      "average",    "avg",       "mean",    "median",
+    "inverse",  "factorial", "half",   "third",    "difference", "remainder", "quarter", "negative",
+    "twice",    "thrice",    "double", "triple",   "reciprocal", "one",       "two",     "three",
+    "four",     "five",      "six",    "seven",    "eight",      "nine",      "ten",     "hundred",
+    "thousand", "million"};
+// What makes another number of the one that it stands behind.
+constexpr std::string_view kBehind[] = {"plus", "minus",     "times",  "divided", "multiplied",
+                                        "over", "squared",   "cubed",  "mod",     "modulo",
+                                        "r",    "factorial", "choose", "half"};
+// Between two numbers they make one thing of both: "from 3 to 4 + 5".
+constexpr std::string_view kBetween[] = {"and", "or", "to", "from", "with"};
+// A word behind a number that is neither its unit nor its scale.
+constexpr std::string_view kGoesOn[] = {"and",  "or",      "so",    "but", "which", "then",
+                                        "thus", "because", "since", "as",  "in",    "for"};
+constexpr std::string_view kOtherNumerals[] = {"binary",      "octal", "hex",
+                                               "hexadecimal", "mod",   "modulo"};
 
 // --- text to tokens ---
 
@@ -156,7 +185,9 @@ class Lexer {
   void word() {
     std::size_t length = 0;
     while (is_letter(peek(length)) || is_digit(peek(length))) ++length;
-    add(Kind::word, length);
+    const bool behind_number = !tokens_.empty() && tokens_.back().kind == Kind::number;
+    const bool percent = behind_number && lower_ascii(text_.substr(at_, length)) == "percent";
+    add(percent ? Kind::percent : Kind::word, length);
   }
 
   // A run of comparison signs: only a lone `=` is one of ours.
@@ -215,17 +246,45 @@ class Lexer {
     return lower_ascii(text_.substr(tokens_[i].begin, tokens_[i].end - tokens_[i].begin));
   }
 
-  // `of` between two expressions multiplies; a lone x between two is most likely meant as a times
-  // sign, which is not ours to decide.
+  // The sign that the word at `i` is between two expressions; 0: none.
+  char sign_of_word(std::size_t i) const {
+    const std::string word = word_at(i);
+    if (word == "plus") return '+';
+    if (word == "minus") return '-';
+    if (word == "times" || word == "multiplied by") return '*';
+    if (word == "divided by") return '/';
+    if (word == "mod" || word == "modulo") return 'm';
+    return word == "of" && is_share(i) ? '*' : '\0';
+  }
+
+  // "20% of 50", "1/2 of 50"; but "2 of 8" is no product.
+  bool is_share(std::size_t of) const {
+    return tokens_[of - 1].kind != Kind::number ||
+           (of > 1 && tokens_[of - 2].kind == Kind::sign && tokens_[of - 2].sign == '/');
+  }
+
+  void join_by() {
+    for (std::size_t i = 0; i + 1 < tokens_.size(); ++i) {
+      if (tokens_[i].kind != Kind::word || word_at(i + 1) != "by") continue;
+      if (word_at(i) != "divided" && word_at(i) != "multiplied") continue;
+      if (text_.substr(tokens_[i].end, tokens_[i + 1].begin - tokens_[i].end) != " ") continue;
+      tokens_[i].end = tokens_[i + 1].end;
+      tokens_.erase(tokens_.begin() + static_cast<std::ptrdiff_t>(i) + 1);
+    }
+  }
+
+  // A lone x between two expressions is most likely meant as a times sign, which is not ours to
+  // decide.
   void settle_words() {
+    join_by();
     for (std::size_t i = 1; i + 1 < tokens_.size(); ++i) {
       if (tokens_[i].kind != Kind::word) continue;
       if (!tokens_[i - 1].is_operand_end() || !tokens_[i + 1].is_operand_start()) continue;
-      const std::string word = word_at(i);
-      if (word == "of" && tokens_[i].blank_before && tokens_[i + 1].blank_before) {
+      const char sign = sign_of_word(i);
+      if (sign != '\0' && tokens_[i].blank_before && tokens_[i + 1].blank_before) {
         tokens_[i].kind = Kind::sign;
-        tokens_[i].sign = '*';
-      } else if (word == "x") {
+        tokens_[i].sign = sign;
+      } else if (const std::string word = word_at(i); word == "x" || word == "of") {
         tokens_[i].kind = Kind::spoiler;
       }
     }
@@ -237,7 +296,7 @@ class Lexer {
     for (std::size_t i = 0; i + 1 < tokens_.size(); ++i) {
       Token& token = tokens_[i];
       if (token.kind != Kind::sign || !token.line_before || !tokens_[i + 1].blank_before) continue;
-      if (token.sign == '/' || token.sign == '^') continue;
+      if (token.sign == '/' || token.sign == '^' || token.sign == 'm') continue;
       const bool behind_operand = i > 0 && tokens_[i - 1].is_operand_end();
       const bool inside =
           i > 0 && (tokens_[i - 1].kind == Kind::sign || tokens_[i - 1].kind == Kind::equals);
@@ -334,14 +393,32 @@ class Evaluator {
   Value product() {
     Value left = signed_power();
     for (;;) {
-      const bool times = take(Kind::sign, '*');
-      if (!times && !take(Kind::sign, '/')) return left;
+      char sign = '*';
+      if (!take(Kind::sign, '*')) {
+        sign = take(Kind::sign, '/') ? '/' : 'm';
+        if (sign == 'm' && !take(Kind::sign, 'm')) return left;
+      }
       const Value right = signed_power();
-      if (!left || !right || (!times && *right == 0))
+      if (!left || !right)
+        left.reset();
+      else if (sign == '*')
+        left = checked(Fraction(*left * *right));
+      else if (sign == 'm')
+        left = remainder(*left, *right);
+      else if (*right == 0)
         left.reset();
       else
-        left = checked(times ? Fraction(*left * *right) : Fraction(*left / *right));
+        left = checked(Fraction(*left / *right));
     }
+  }
+
+  // Of whole numbers that are not negative: about others people do not agree.
+  static Value remainder(const Fraction& left, const Fraction& right) {
+    using boost::multiprecision::denominator;
+    using boost::multiprecision::numerator;
+    if (denominator(left) != 1 || denominator(right) != 1 || left < 0 || right <= 0)
+      return std::nullopt;
+    return Fraction(Integer(numerator(left) % numerator(right)));
   }
 
   // -2^2 is -(2^2), and 2^-1 is a half.
@@ -397,7 +474,8 @@ class Finder {
       if (tokens_[i].kind != Kind::equals) continue;
       auto left = left_of(i);
       auto right = right_of(i);
-      if (left && right) found.emplace_back(std::move(*left), std::move(*right));
+      if (!left || !right || has_other_numerals(i) || means_another(*left, *right)) continue;
+      found.emplace_back(std::move(*left), std::move(*right));
     }
     return found;
   }
@@ -427,6 +505,86 @@ class Finder {
     return lower_ascii(text_.substr(tokens_[i].begin, tokens_[i].end - tokens_[i].begin));
   }
 
+  bool is_word(std::size_t i) const { return i < tokens_.size() && tokens_[i].kind == Kind::word; }
+
+  // The line counts in other numerals, or around a clock: "in binary, 101 + 1 = 110".
+  bool has_other_numerals(std::size_t equals) const {
+    std::size_t i = equals;
+    while (i > 0 && !tokens_[i].line_before) --i;
+    for (; i < tokens_.size() && (i <= equals || !tokens_[i].line_before); ++i) {
+      if (!is_word(i)) continue;
+      const std::string word = this->word(i);
+      if (is_one_of(word, kOtherNumerals)) return true;
+      if (word == "base" && i + 1 < tokens_.size() && tokens_[i + 1].kind == Kind::number)
+        return true;
+    }
+    return false;
+  }
+
+  // "45 + 15 = 1 hour", "3 * 4 = 1 dozen": the same in a unit of the right side's own.
+  bool is_other_unit(const Side& left, const Side& right) const {
+    const std::size_t past = right.past;
+    if (!is_word(past) || tokens_[past].line_before || is_one_of(word(past), kGoesOn)) return false;
+    if (!left.value || !right.value || *left.value == 0 || *right.value == 0) return false;
+    Fraction ratio = *left.value / *right.value;
+    if (ratio < 1) ratio = 1 / ratio;
+    constexpr std::array kRatios{7, 12, 16, 24, 36, 52, 60, 365, 1440, 3600};
+    if (std::any_of(kRatios.begin(), kRatios.end(), [&](int unit) { return ratio == unit; }))
+      return true;
+    Fraction ten = 10;
+    for (int power = 1; power <= 12; ++power, ten *= 10)
+      if (ratio == ten) return true;
+    return false;
+  }
+
+  // "100 - 20% = 80": of what the percent are is not written.
+  bool has_loose_percent(const Side& side) const {
+    const auto is_sum = [&](std::size_t i) {
+      return tokens_[i].kind == Kind::sign && (tokens_[i].sign == '+' || tokens_[i].sign == '-');
+    };
+    for (std::size_t i = side.first + 1; i + 2 < side.past; ++i)
+      if (is_sum(i) && tokens_[i - 1].kind != Kind::percent &&
+          tokens_[i + 2].kind == Kind::percent && (i + 3 == side.past || is_sum(i + 3)))
+        return true;
+    return false;
+  }
+
+  // The sides differ, and may still mean the same.
+  bool means_another(const Side& left, const Side& right) const {
+    if (left.value == right.value) return false;
+    return has_loose_percent(left) || has_loose_percent(right) || is_other_unit(left, right);
+  }
+
+  // Whether the word at `at` makes another number of the expression behind it.
+  bool changes_what_follows(std::size_t at) const {
+    const std::string word = this->word(at);
+    if (word.size() == 1 || is_one_of(word, kBefore)) return true;
+    if (word == "of") return at > 0 && is_word(at - 1) && is_one_of(this->word(at - 1), kBefore);
+    return is_one_of(word, kBetween) && at > 0 && tokens_[at - 1].is_operand_end() &&
+           !is_behind_equals(at - 1);
+  }
+
+  // Whether the expression that ends at `last` is a right side, after which a new one begins.
+  bool is_behind_equals(std::size_t last) const {
+    while (last > 0 && tokens_[last].is_expression()) --last;
+    return tokens_[last].kind == Kind::equals;
+  }
+
+  // "2 and a half", "2 and 1/2", "3 remainder 2", "3, with a remainder of 2".
+  bool goes_on_behind(std::size_t past) const {
+    if (is_word(past) && word(past) == "and" && past + 1 < tokens_.size()) {
+      const bool fraction = past + 2 < tokens_.size() && tokens_[past + 1].kind == Kind::number &&
+                            tokens_[past + 2].kind == Kind::sign && tokens_[past + 2].sign == '/';
+      if (fraction || (is_word(past + 1) && (word(past + 1) == "a" || word(past + 1) == "one")))
+        return true;
+    }
+    for (std::size_t i = past; i < std::min(past + 4, tokens_.size()); ++i) {
+      if (tokens_[i].line_before || (!is_word(i) && text_[tokens_[i].begin] != ',')) return false;
+      if (word(i) == "remainder") return true;
+    }
+    return false;
+  }
+
   // "3:4", "1,5", "1.2.3": the number is a part of something else.
   bool is_split_number(std::size_t boundary) const {
     if (tokens_[boundary].kind != Kind::boundary || boundary == 0 || boundary + 1 >= tokens_.size())
@@ -450,8 +608,8 @@ class Finder {
         return true;
       case Kind::word:
         if (is_sign)
-          return !(is_unary(first) && token.blank_before && before.end - before.begin > 1);
-        return !token.blank_before;
+          return !(is_unary(first) && token.blank_before) || changes_what_follows(first - 1);
+        return !token.blank_before || changes_what_follows(first - 1);
       case Kind::boundary: {
         if (!is_sign) return is_split_number(first - 1);
         const char mark = text_[before.begin];
@@ -468,8 +626,9 @@ class Finder {
     const Token& behind = tokens_[past];
     if (behind.line_before) return false;
     if (behind.kind == Kind::spoiler) return true;
-    if (behind.kind == Kind::word) return !behind.blank_before;
-    return is_split_number(past);
+    if (behind.kind == Kind::word && (!behind.blank_before || is_one_of(word(past), kBehind)))
+      return true;
+    return is_split_number(past) || goes_on_behind(past);
   }
 
   // Leaves out what parentheses that do not close inside it cut off: from the left, or the right.
@@ -518,14 +677,36 @@ class Finder {
     return i == side.past;
   }
 
-  bool has_word_of(const Side& side) const {
+  bool has_sign(const Side& side, std::string_view written) const {
     for (std::size_t i = side.first; i < side.past; ++i)
-      if (tokens_[i].kind == Kind::sign && word(i) == "of") return true;
+      if (tokens_[i].kind == Kind::sign && word(i) == written) return true;
     return false;
+  }
+
+  // A number that has a name: "Option 1 = 10", "the sum of 3 and 4 = 7", "in dozens, 2 = 24".
+  bool is_named_number(const Side& side) const {
+    if (side.first == 0 || !is_lone_number(side) || tokens_[side.first].line_before) return false;
+    const Token& before = tokens_[side.first - 1];
+    return before.kind == Kind::word ||
+           (before.kind == Kind::boundary &&
+            std::string_view(",;:").find(text_[before.begin]) != std::string_view::npos);
+  }
+
+  // Signs of different kinds, words among them: people do not agree what goes first.
+  bool has_unclear_order(const Side& side) const {
+    std::set<char> signs;
+    bool words = false;
+    for (std::size_t i = side.first; i < side.past; ++i) {
+      if (tokens_[i].kind != Kind::sign) continue;
+      signs.insert(tokens_[i].sign);
+      words = words || (is_letter(text_[tokens_[i].begin]) && word(i) != "of");
+    }
+    return words && signs.size() > 1;
   }
 
   std::optional<Side> evaluated(Side side) const {
     if (side.first >= side.past || side.past - side.first > kMostTokens) return std::nullopt;
+    if (has_unclear_order(side)) return std::nullopt;
     Evaluator evaluator(
         std::span<const Token>(tokens_.data() + side.first, side.past - side.first));
     side.value = evaluator.value();
@@ -556,8 +737,9 @@ class Finder {
       return std::nullopt;
     if (!at_cut && side.first == reached && reached > 0 &&
         tokens_[reached - 1].kind == Kind::word && word(reached - 1) == "of" &&
-        (is_lone_number(side) || has_word_of(side)))
+        (is_lone_number(side) || has_sign(side, "of")))
       return std::nullopt;
+    if (is_named_number(side)) return std::nullopt;
     return evaluated(side);
   }
 
@@ -575,6 +757,8 @@ class Finder {
     if (tokens_[reached - 1].kind == Kind::sign) return std::nullopt;
     cut_unbalanced(side, false);
     if (side.first >= side.past || juxtaposed(side)) return std::nullopt;
+    // "17 = 2 mod 5" says what 17 is modulo 5.
+    if (has_sign(side, "mod") || has_sign(side, "modulo")) return std::nullopt;
     // "7 (seven)" is 7; "2(x + 3)" and "2 (x + 3)" are not 2.
     if (side.past < reached && tokens_[side.past].kind == Kind::open &&
         (!tokens_[side.past].blank_before || !opens || is_variable(reached)))

@@ -1,9 +1,9 @@
 // Checks the arithmetic that a text states: every chain `A = B = C` of expressions in it.
 //
 // Expressions are parsed, never run as a program: numbers (thousands commas, a percent sign
-// behind),
-// + - * / ^ and parentheses, evaluated exactly as fractions. What a letter, an unknown LaTeX
-// command or any other sign is joined to is left alone: no pair is better than a wrong one.
+// behind), + - * / ^, the words for them, mod, and parentheses, evaluated exactly as fractions.
+// What a letter, an unknown LaTeX command or any other sign is joined to is left alone, and so is
+// what a word beside it may mean otherwise: no pair is better than a wrong one.
 #pragma once
 
 #include <string>

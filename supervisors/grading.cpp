@@ -6,31 +6,12 @@
 #include <set>
 
 #include "env/gold.h"
+#include "policies/answer.h"
 #include "runtime/core/text.h"
 #include "runtime/core/unicode.h"
 
 namespace proctor {
 namespace {
-
-// What stands between the brace at `open` and its partner.
-std::optional<std::string> braced(const std::string& text, std::size_t open) {
-  int depth = 0;
-  for (std::size_t i = open; i < text.size(); ++i) {
-    if (text[i] == '{') ++depth;
-    if (text[i] == '}' && --depth == 0) return text.substr(open + 1, i - open - 1);
-  }
-  return std::nullopt;
-}
-
-std::optional<std::string> boxed(const std::string& text) {
-  const std::string mark = "\\boxed{";
-  for (std::size_t at = text.rfind(mark); at != std::string::npos;) {
-    if (auto inside = braced(text, at + mark.size() - 1)) return inside;
-    if (at == 0) break;
-    at = text.rfind(mark, at - 1);
-  }
-  return std::nullopt;
-}
 
 std::optional<std::string> tagged(const std::string& text) {
   const std::size_t open = text.rfind("<answer>");
@@ -38,20 +19,6 @@ std::optional<std::string> tagged(const std::string& text) {
   const std::size_t from = open + 8;
   const std::size_t close = text.find("</answer>", from);
   return text.substr(from, close == std::string::npos ? close : close - from);
-}
-
-std::optional<std::string> behind_answer_is(const std::string& text) {
-  const std::string lower = lower_ascii(text);
-  const std::size_t at = lower.rfind("answer is");
-  if (at == std::string::npos) return std::nullopt;
-  const std::size_t from = at + 9;
-  const std::size_t end = text.find('\n', from);
-  std::string_view rest =
-      std::string_view(text).substr(from, end == std::string::npos ? end : end - from);
-  rest = trimmed(rest);
-  if (rest.starts_with(':')) rest = trimmed(rest.substr(1));
-  if (rest.ends_with('.')) rest = trimmed(rest.substr(0, rest.size() - 1));
-  return std::string(rest);
 }
 
 // A decimal number, thousands commas allowed, all of the text; finite.
@@ -84,6 +51,44 @@ std::optional<double> as_number(std::string_view text) {
   if (code != std::errc() || end != last || first == last || !std::isfinite(number))
     return std::nullopt;
   return number;
+}
+
+// "**8**.", "$8$", "`8`" mean 8.
+std::string_view undecorated(std::string_view text) {
+  constexpr std::pair<std::string_view, std::string_view> kAround[] = {
+      {"**", "**"}, {"*", "*"}, {"$", "$"}, {"`", "`"}, {"\\(", "\\)"}};
+  text = trimmed(text);
+  if (text.ends_with('.')) text = trimmed(text.substr(0, text.size() - 1));
+  for (const auto& [open, close] : kAround) {
+    if (text.size() <= open.size() + close.size()) continue;
+    if (!text.starts_with(open) || !text.ends_with(close)) continue;
+    const std::string_view inside =
+        text.substr(open.size(), text.size() - open.size() - close.size());
+    if (inside.find(open) == std::string_view::npos) return undecorated(inside);
+  }
+  return text;
+}
+
+std::optional<StatedAnswer> behind_answer_is(const std::string& text) {
+  const std::string lower = lower_ascii(text);
+  const std::size_t at = lower.rfind("answer is");
+  if (at == std::string::npos) return std::nullopt;
+  const std::size_t from = at + 9;
+  std::string_view rest =
+      trimmed(std::string_view(text).substr(from, text.find('\n', from) - from));
+  if (rest.starts_with(':')) rest.remove_prefix(1);
+  return StatedAnswer{from, std::string(undecorated(rest))};
+}
+
+// A last line that is marked, or a number: "#### 8", "$8$".
+std::optional<StatedAnswer> last_line(const std::string& text) {
+  const std::string_view all = trimmed(text);
+  const std::size_t from = all.rfind('\n') + 1;  // 0 behind npos
+  std::string_view line = trimmed(all.substr(from));
+  const bool marked = line.starts_with("#### ");
+  line = undecorated(marked ? line.substr(5) : line);
+  if (!marked && !as_number(line)) return std::nullopt;
+  return StatedAnswer{static_cast<std::size_t>(line.data() - text.data()), std::string(line)};
 }
 
 // Words for set_f1, in lower case.
@@ -128,9 +133,13 @@ std::vector<std::string> gold_answers(const Trajectory& trajectory) {
 }
 
 std::optional<std::string> answer_in(const std::string& text) {
-  for (auto* find : {boxed, tagged, behind_answer_is})
-    if (auto found = find(text)) return std::string(trimmed(*found));
-  return std::nullopt;
+  if (auto boxed = boxed_answer(text)) return boxed;
+  if (auto inside = tagged(text)) return std::string(trimmed(*inside));
+  std::optional<StatedAnswer> last;
+  for (auto& found : {behind_answer_is(text), stated_answer(text), last_line(text)})
+    if (found && (!last || found->at > last->at)) last = found;
+  if (last) return std::string(undecorated(last->text));
+  return fenced_answer(text);
 }
 
 bool same_answer(const std::string& a, const std::string& b) {

@@ -25,8 +25,10 @@ Label not_judged(const std::string& name, const Outcome& outcome);
 // `task.gold.answers` as texts, without empty ones; empty when there are none.
 std::vector<std::string> gold_answers(const Trajectory& trajectory);
 
-// The last \boxed{...}, else the last <answer>...</answer>, else what follows the last "answer is"
-// on its line (a colon behind it and the final full stop dropped); nothing when there is none.
+// The last \boxed{...}, else the last <answer>...</answer>; else the last of: what follows "answer
+// is" on its line, what follows a line start "Answer:" or "Final Answer:", and a last line that
+// begins with "#### " or is a number (a colon before, and emphasis, dollars and a full stop around
+// them dropped); else the last closed code fence. Nothing when there is none.
 std::optional<std::string> answer_in(const std::string& text);
 
 // Equal after trimming and case folding, or equal as numbers (`1,000` = 1000); never by substring.

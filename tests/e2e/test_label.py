@@ -343,6 +343,17 @@ def conversations():
     write("twice.jsonl", [{"messages": answers_twice}])
     expect(0, "label", "twice.jsonl", "--from", "openai-messages", "--supervise", "groundedprm:check=tool", "--out", "once.jsonl")
     expect(0, "lint", "once.jsonl")
+    # Calls as they were at first, and an answer as GSM8K marks it.
+    older = [{"role": "user", "content": "Sum?"},
+             {"role": "assistant", "content": None, "function_call": {"name": "calc", "arguments": "{\"e\": \"2+2\"}"}},
+             {"role": "function", "name": "calc", "content": "4"}, {"role": "assistant", "content": "2 + 2 = 4\n#### 4"}]
+    write("older.jsonl", [{"messages": older, "gold": {"answers": [4]}}])
+    expect(0, "label", "older.jsonl", "--from", "openai-messages", "--supervise", "groundedprm:check=tool", "--out", "newer.jsonl")
+    newer = read("newer.jsonl")[0]
+    assert newer["turns"][0]["assistant"]["tool_calls"][0]["arguments"] == {"e": "2+2"}
+    assert newer["turns"][0]["observations"][0]["name"] == "calc"
+    assert newer["outcome"]["answer"] == "4" and values(newer, "step") == [0.5, 1.5]
+    expect(0, "lint", "newer.jsonl")
     write("none.jsonl", [{"messages": said, "outcome": {"status": "answered"}}])
     expect(2, "label", "none.jsonl", "--from", "openai-messages", "--supervise", "groundedprm:check=tool",
            says="none.jsonl:1: outcome.answer: is missing")

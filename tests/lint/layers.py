@@ -16,7 +16,7 @@ ROWS = [["runtime/core"], ["sandbox", "policies"], ["tools"], ["env"], ["supervi
 # one house; tests look into every room.
 FRONT_DOORS = {
     "sandbox": {"sandbox.h", "base64.h"},
-    "policies": {"model.h", "format.h", "judge.h"},
+    "policies": {"model.h", "format.h", "judge.h", "answer.h"},
     "tools": {"tool.h", "index.h"},
     "env": {"suite.h", "gold.h", "program_tests.h"},
     "supervisors": {"supervisor.h", "steps.h", "grading.h"},

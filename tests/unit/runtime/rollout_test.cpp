@@ -573,6 +573,38 @@ TEST_F(RolloutTest, AJournalledRolloutGoesOnAndRebuildsItsSessions) {
   EXPECT_EQ(model->started, asked);
 }
 
+TEST_F(RolloutTest, TheTasksOwnSystemMessageLeadsInsteadOfTheSuites) {
+  Suite suite;
+  suite.prompt = {{.role = "system", .content = "of the suite"},
+                  {.role = "user", .content = "example"},
+                  {.role = "assistant", .content = "shown"}};
+  services_.suites["sums"] = suite;
+  auto model = says({"<answer>4</answer>"});
+  auto task = std::make_shared<Task>(*task_);
+  task->suite = "sums";
+  task_ = task;
+  play();
+  EXPECT_EQ(model->prompts.back()[0].text(), "of the suite");
+  config_.system = "of the run";
+  task = std::make_shared<Task>(*task_);
+  task->id = "second";
+  task_ = task;
+  play();
+  EXPECT_EQ(model->prompts.back()[0].text(), "of the run");
+  task = std::make_shared<Task>(*task_);
+  task->id = "third";
+  task->prompt.reset();
+  task->messages = std::vector<Message>{{.role = "system", .content = "of the task"},
+                                        {.role = "user", .content = "count"}};
+  task_ = task;
+  play();
+  const auto& prompt = model->prompts.back();
+  ASSERT_EQ(prompt.size(), 4u);
+  EXPECT_EQ(prompt[0].text(), "of the task");
+  EXPECT_EQ(prompt[1].text(), "example");
+  EXPECT_EQ(prompt[3].text(), "count");
+}
+
 // igpo stands for whoever asks a model about the policy's own context.
 TEST_F(RolloutTest, AScorerIsShownWhatThePolicySaw) {
   with_tool(false);

@@ -54,6 +54,81 @@ TEST(Arithmetic, AgreesWithWhatIsRight) {
     EXPECT_EQ(verdict(text), 1) << text;
 }
 
+TEST(Arithmetic, ComputesWhatWordsSayForCertain) {
+  for (const char* text : {
+           "17 mod 5 = 2",
+           "3 times 4 = 12",
+           "12 = 3 times 4",
+           "3 plus 4 plus 5 = 12",
+           "3 multiplied by 4 = 12",
+           "20 divided by 4 = 5",
+           "10 minus 4 = 6",
+           "3/4 = 75 percent",
+           "20 percent of 50 = 10",
+           "1/2 of 50 = 25",
+           "1 - 20% = 80%",
+           "3 + 4 = 7 apples",
+       })
+    EXPECT_EQ(verdict(text), 1) << text;
+  for (const char* text : {
+           "17 mod 5 = 3",
+           "3 times 4 = 13",
+           "20 divided by 4 = 6",
+           "10 minus 4 = 7",
+           "3/4 = 90 percent",
+           "3 + 4 = 8 apples",
+           "so 2 + 2 = 5",
+           "a total of 3 + 4 = 8",
+       })
+    EXPECT_EQ(verdict(text), -1) << text;
+  EXPECT_EQ(verdict("-7 mod 5 = 3"), 0);
+}
+
+TEST(Arithmetic, LeavesAloneWhatWordsMayMeanOtherwise) {
+  for (const char* text : {
+           "3 plus 4 times 2 = 14",
+           "17 = 2 mod 5",
+           "17 = 2 (mod 5)",
+           "Modulo 5, 3 + 4 = 2",
+           "The sum of 3 and 4 = 7",
+           "the sum of 3 and 4 + 5 = 12",
+           "LCM of 4 and 6 = 12",
+           "the mean of 2, 4, 6 = 4",
+           "5 choose 2 = 10",
+           "5 choose 2 + 1 = 11",
+           "20% off 50 = 40",
+           "100 - 20% = 80",
+           "100 + 10% = 110",
+           "log base 2 of 8 = 3",
+           "3 of 4 = 0.75",
+           "Option 1 = 10",
+           "Day 1 = 5",
+           "chapter 3 = 40 pages",
+           "hex 10 = 16",
+           "In binary, 101 = 5",
+           "In binary, 101 + 1 = 110",
+           "in base 2 we have 1 + 1 = 10",
+           "$5 = 500 cents",
+           "60 = 1 hour",
+           "45 + 15 = 1 hour",
+           "3 * 4 = 1 dozen",
+           "500 * 2000 = 1 million",
+           "sqrt (9 + 16) = 5",
+           "the square root of 9 + 16 = 5",
+           "f (3) = 9",
+           "twice 3 + 4 = 14",
+           "three plus 1 + 1 = 5",
+           "three +4 = 7",
+           "5 * 5 = 5 squared",
+           "7 = 3 plus four",
+           "5 / 2 = 2 and a half",
+           "5 / 2 = 2 and 1/2",
+           "17 / 5 = 3 remainder 2",
+           "17 / 5 = 3, with a remainder of 2",
+       })
+    EXPECT_EQ(pairs(text), 0u) << text;
+}
+
 TEST(Arithmetic, FindsWhatIsWrong) {
   for (const char* text : {
            "3 + 4 = 8",

@@ -337,6 +337,18 @@ TEST(Grading, ReadsAnswersAsTheyAreWritten) {
   EXPECT_EQ(answer_in("<answer> x </answer> the answer is y"), "x");
   EXPECT_EQ(answer_in("The answer is: 12.\nbye"), "12");
   EXPECT_FALSE(answer_in("nothing"));
+  for (const char* text :
+       {"3 + 5 = 8\n\nAnswer: 8", "Final Answer: 8", "**Answer:** 8", "**Final answer: 8**",
+        "so\n#### 8", "The answer is **8**.", "The answer is $8$.", "The answer is \\(8\\)",
+        "3 + 5:\n8", "5\n\n**8.**\n", "The answer is not clear.\nAnswer: 8",
+        "Answer: 7\nNo: the answer is 8.", "Like this:\n```\n8\n```"})
+    EXPECT_EQ(answer_in(text), "8") << text;
+  EXPECT_EQ(answer_in("the answer is 1,000 m."), "1,000 m");
+  EXPECT_EQ(answer_in("the answer is __init__"), "__init__");
+  EXPECT_EQ(answer_in("the answer is $2$ and $3$."), "$2$ and $3$");
+  EXPECT_EQ(answer_in("Answer: Paris\nas every child knows"), "Paris\nas every child knows");
+  EXPECT_EQ(answer_in("\\boxed{7} and \\boxed{8"), "7");
+  EXPECT_FALSE(answer_in("# Heading\nno number 8"));
   EXPECT_TRUE(same_answer("1,000", "1000.0"));
   EXPECT_TRUE(same_answer(" Paris ", "paris"));
   EXPECT_FALSE(same_answer("Paris, France", "Paris"));
