@@ -5,9 +5,29 @@
 // program does.
 #include "env/program_tests.h"
 #include "env/suite.h"
+#include "runtime/core/text.h"
+#include "runtime/core/unicode.h"
 
 namespace proctor {
 namespace {
+
+constexpr std::size_t kMostShown = 300;  // bytes of a value or message
+
+std::string shown(std::string_view text) {
+  text = trimmed(text);
+  if (text.size() <= kMostShown) return std::string(text);
+  return std::string(text.substr(0, character_start(text, kMostShown))) + "...";
+}
+
+std::string failure_of(const ProgramTest& test, const ProgramRun& run) {
+  if (run.ending == RunEnding::timeout)
+    return run.detail.empty() ? "timeout" : "ended by the sandbox: " + run.detail;
+  if (run.ending == RunEnding::exception)
+    return shown(run.detail.empty() ? run.error : run.error + ": " + run.detail);
+  const bool prints = !test.given.args;
+  return (prints ? "printed " : "returned ") + shown(run.value) + ", expected " +
+         shown(prints ? test.output : canonical_value(test.expect));
+}
 
 class UnitTests final : public Checker {
  public:
@@ -32,7 +52,10 @@ class UnitTests final : public Checker {
     grade.correct = false;
     grade.metrics = {
         {"passed", 0}, {"total", task->tests.size()}, {"pass_rate", 0.0}, {"compiled", 0}};
-    if (answer.find_first_not_of(" \t\r\n") == std::string::npos) co_return grade;
+    if (trimmed(answer).empty()) {
+      grade.metrics["failure"] = "no answer";
+      co_return grade;
+    }
 
     ProgramJob job;
     job.language = task->language;
@@ -53,8 +76,13 @@ class UnitTests final : public Checker {
  private:
   static void fill(Grade& grade, const ProgramTask& task, const ProgramReport& report) {
     std::size_t passed = 0;
-    for (std::size_t i = 0; i < report.runs.size(); ++i)
-      passed += passes(task.tests[i], report.runs[i]);
+    std::string failure = report.compiled ? "" : shown(report.compile_error);
+    for (std::size_t i = 0; i < report.runs.size(); ++i) {
+      if (passes(task.tests[i], report.runs[i]))
+        ++passed;
+      else if (failure.empty())
+        failure = "test " + std::to_string(i) + ": " + failure_of(task.tests[i], report.runs[i]);
+    }
     const bool all = passed == task.tests.size();
     grade.reward = all ? 1 : 0;
     grade.correct = all;
@@ -62,6 +90,7 @@ class UnitTests final : public Checker {
     grade.metrics["pass_rate"] =
         static_cast<double>(passed) / static_cast<double>(task.tests.size());
     grade.metrics["compiled"] = report.compiled ? 1 : 0;
+    if (!all) grade.metrics["failure"] = failure;
   }
 
   SandboxPool* sandbox_;

@@ -150,9 +150,15 @@ void check_turn(const Turn& turn, std::size_t place, bool last, Complaints& wron
     wrong.add("{}.chosen is {}, but there are no candidates", path, *turn.chosen);
   if (!turn.candidates) return;
   const auto count = turn.candidates->size();
-  if (turn.chosen && (*turn.chosen < 0 || *turn.chosen >= static_cast<int>(count)))
+  const auto ids_of = [](const Assistant& said) {
+    return said.tokens ? said.tokens->ids : std::vector<std::int32_t>();
+  };
+  if (!turn.chosen)
+    wrong.add("{}.chosen is null, but there are candidates", path);
+  else if (*turn.chosen < 0 || *turn.chosen >= static_cast<int>(count))
     wrong.add("{}.chosen is {}, out of the {} candidates", path, *turn.chosen, count);
-  else if (turn.chosen && !same_action((*turn.candidates)[*turn.chosen], turn.assistant))
+  else if (const Assistant& chosen = (*turn.candidates)[*turn.chosen];
+           !same_action(chosen, turn.assistant) || ids_of(chosen) != ids_of(turn.assistant))
     wrong.add("{}.assistant is not candidates[{}], which was chosen", path, *turn.chosen);
   for (std::size_t i = 0; i < count; ++i)
     if (const auto& tokens = (*turn.candidates)[i].tokens)
@@ -261,6 +267,9 @@ void check_usage(const Trajectory& whole, Complaints& wrong) {
     const auto* value = usage.if_contains(key);
     return value && value->is_int64() ? std::optional(value->get_int64()) : std::nullopt;
   };
+  const auto cached = counted("cached_tokens"), prompted = counted("prompt_tokens");
+  if (cached && prompted && *cached > *prompted)
+    wrong.add("usage.cached_tokens is {}, more than the {} of the prompts", *cached, *prompted);
   const auto turns = static_cast<std::int64_t>(whole.turns.size());
   if (const auto count = counted("turns"); count && *count != turns)
     wrong.add("usage.turns is {}, but the record has {}", *count, plural(turns, "turn"));

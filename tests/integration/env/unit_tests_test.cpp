@@ -1,5 +1,6 @@
 // Hidden tests in the real sandbox: every solution of the code suite passes, an empty and a wrong
 // program fail, and programs that try to fake success get no credit.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "env/program_tests.h"
@@ -112,6 +113,22 @@ TEST(UnitTests, GiveNoCreditForFakedResults) {
   EXPECT_EQ(
       grade(square(), fenced("def square(n):\n    print('noise')\n    return n * n\n")).correct,
       true);
+}
+
+TEST(UnitTests, SayWhatTheFirstFailedTestDid) {
+  const auto failure = [](const std::string& program) {
+    const Grade graded = grade(square(), program.empty() ? "" : fenced(program));
+    const auto* said = graded.metrics.if_contains("failure");
+    return said ? std::string(said->as_string()) : "none";
+  };
+  EXPECT_EQ(failure("def square(n):\n    return n * n\n"), "none");
+  EXPECT_EQ(failure(""), "no answer");
+  EXPECT_EQ(failure("def square(n):\n    return n + n\n"), "test 1: returned 2, expected 1");
+  EXPECT_EQ(failure("def square(n):\n    return n * n if n < 2 else 1 / 0\n"),
+            "test 2: ZeroDivisionError: division by zero");
+  EXPECT_EQ(failure("def square(n):\n    while n: pass\n    return 0\n"), "test 1: timeout");
+  EXPECT_THAT(failure("def square(n:\n"), testing::HasSubstr("SyntaxError"));
+  EXPECT_LT(failure("def square(n):\n    return 'x' * 10000\n").size(), 400u);
 }
 
 TEST(UnitTests, OutliveHostilePrograms) {

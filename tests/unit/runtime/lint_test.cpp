@@ -179,6 +179,20 @@ TEST(Lint, ChecksTheChosenCandidate) {
               });
             }),
             "turns[0].assistant is not candidates[1], which was chosen");
+  EXPECT_EQ(complaint([](Trajectory& whole) {
+              edit_turn(whole, 0, [](Turn& turn) {
+                turn.candidates = std::vector<Assistant>(2, turn.assistant);
+              });
+            }),
+            "turns[0].chosen is null, but there are candidates");
+  EXPECT_EQ(complaint([](Trajectory& whole) {
+              edit_turn(whole, 0, [](Turn& turn) {
+                turn.candidates = std::vector<Assistant>(2, turn.assistant);
+                turn.candidates->at(0).tokens->ids[0] += 1;
+                turn.chosen = 0;
+              });
+            }),
+            "turns[0].assistant is not candidates[0], which was chosen");
 }
 
 TEST(Lint, ChecksLabels) {
@@ -217,6 +231,8 @@ TEST(Lint, HoldsTheCountsOfUsageAgainstTheIds) {
   EXPECT_EQ(spent({{"cost", 1}}), "nothing");
   EXPECT_EQ(spent({{"prompt_tokens", 8}}),
             "usage.prompt_tokens is 8, but the turns' prompts have 9 ids");
+  EXPECT_EQ(spent({{"prompt_tokens", 9}, {"cached_tokens", 10}}),
+            "usage.cached_tokens is 10, more than the 9 of the prompts");
   EXPECT_EQ(spent({{"completion_tokens", 2}}),
             "usage.completion_tokens is 2, but the turns have 3 sampled ids");
   EXPECT_EQ(spent({{"completion_tokens", 9}, {"wasted_tokens", 5}}),
