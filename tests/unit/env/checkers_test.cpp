@@ -1,6 +1,9 @@
 // The checkers that need no sandbox, with the traps that answers of real models set.
 #include <gtest/gtest.h>
 
+#include <array>
+#include <random>
+
 #include "env/suite.h"
 #include "tests/support/await.h"
 
@@ -117,6 +120,55 @@ TEST(Numeric, ComparesExactlyWithoutATolerance) {
   EXPECT_TRUE(numeric("0.3", "0.30000000000000004"));
   EXPECT_TRUE(numeric("\\sqrt{2}", "1.4142135623730951"));
   EXPECT_TRUE(numeric("0", "\\sin(\\pi)"));
+}
+
+// The same fraction in all the ways that people write it; another one in none of them.
+std::vector<std::string> spellings(long top, long bottom) {
+  const auto text = [](long number) { return std::to_string(number); };
+  const std::string sign = top < 0 ? "-" : "";
+  const long size = std::abs(top), whole = size / bottom, rest = size % bottom;
+  std::vector<std::string> all = {
+      text(top) + "/" + text(bottom),
+      text(3 * top) + "/" + text(3 * bottom),
+      sign + "\\frac{" + text(size) + "}{" + text(bottom) + "}",
+      sign + "\\dfrac{" + text(7 * size) + "}{" + text(7 * bottom) + "}",
+      "(" + text(top - 5 * bottom) + ")/" + text(bottom) + " + 5",
+      text(top) + " \\div " + text(bottom),
+  };
+  if (rest != 0 && whole != 0) {
+    all.push_back(sign + text(whole) + " " + text(rest) + "/" + text(bottom));
+    all.push_back(sign + text(whole) + "\\frac{" + text(rest) + "}{" + text(bottom) + "}");
+  }
+  if (long scale = 1'000'000; scale % bottom == 0) {
+    std::string decimals = text(scale / bottom * rest);
+    decimals.insert(0, 6 - decimals.size(), '0');
+    all.push_back(sign + text(whole) + "." + decimals);
+    all.push_back(text(scale / bottom * top) + " \\times 10^{-6}");
+    all.push_back(text(scale / bottom * top) + "e-6");
+  }
+  return all;
+}
+
+TEST(Numeric, AgreesWithExactArithmeticHoweverANumberIsWritten) {
+  std::mt19937_64 random(20260328);
+  const auto between = [&](long least, long most) {
+    return std::uniform_int_distribution<long>(least, most)(random);
+  };
+  for (int round = 0; round < 300; ++round) {
+    constexpr std::array kBottoms = {1L, 2L, 3L, 4L, 5L, 7L, 8L, 16L, 25L, 64L, 125L, 997L};
+    const long bottom = kBottoms[static_cast<std::size_t>(between(0, kBottoms.size() - 1))];
+    const long top = between(1, 99'999'999) * (between(0, 1) == 0 ? 1 : -1);
+    const auto same = spellings(top, bottom), other = spellings(top + 1, bottom);
+    const auto any = [&](const auto& list) {
+      return list[static_cast<std::size_t>(between(0, static_cast<long>(list.size()) - 1))];
+    };
+    const std::string gold = any(same), right = any(same), wrong = any(other);
+    for (const auto& [before, behind] :
+         {std::pair{"", ""}, {"**", "**"}, {"So it is $\\boxed{", "}$."}, {"Answer: ", ""}}) {
+      EXPECT_TRUE(numeric(gold, before + right + behind)) << gold << " | " << right;
+      EXPECT_FALSE(numeric(gold, before + wrong + behind)) << gold << " | " << wrong;
+    }
+  }
 }
 
 TEST(Numeric, AllowsAPartOfTheGoldValue) {
