@@ -2,7 +2,7 @@
 // memory of the slot or zygote it came from (copy-on-write), so nothing secret may ever be in
 // there.
 //
-// Compiled twice: into proctor, and into the shared object that the Python zygote loads.
+// Compiled twice: into proctor, and into the shared object that Python and bash load.
 #include "sandbox/child.h"
 
 #include <fcntl.h>
@@ -82,18 +82,6 @@ bool drop_capabilities() {
   return syscall(SYS_capset, &header, none) == 0;
 }
 
-bool apply_limits(const Message& message) {
-  for (std::uint32_t i = 0; i < message.n_limits; ++i) {
-    const auto resource = static_cast<__rlimit_resource_t>(message.limits[i].resource);
-    rlimit old{};
-    if (getrlimit(resource, &old) != 0) return false;
-    rlimit limit{message.limits[i].value, message.limits[i].value};
-    if (limit.rlim_max > old.rlim_max) limit.rlim_cur = limit.rlim_max = old.rlim_max;
-    if (setrlimit(resource, &limit) != 0) return false;
-  }
-  return true;
-}
-
 void reset_signals() {
   for (int signal = 1; signal < NSIG; ++signal) {
     struct sigaction defaults{};
@@ -106,6 +94,18 @@ void reset_signals() {
 }
 
 }  // namespace
+
+bool apply_limits(const Message& message) {
+  for (std::uint32_t i = 0; i < message.n_limits; ++i) {
+    const auto resource = static_cast<__rlimit_resource_t>(message.limits[i].resource);
+    rlimit old{};
+    if (getrlimit(resource, &old) != 0) return false;
+    rlimit limit{message.limits[i].value, message.limits[i].value};
+    if (limit.rlim_max > old.rlim_max) limit.rlim_cur = limit.rlim_max = old.rlim_max;
+    if (setrlimit(resource, &limit) != 0) return false;
+  }
+  return true;
+}
 
 void reap(int socket) {
   for (;;) {
@@ -260,15 +260,18 @@ void confine(const Packet& spawn, const Confinement& confinement, int report) {
 
 }  // namespace proctor::child
 
-// What zygote.py calls through ctypes.
+// What zygote.py calls through ctypes to fork its guests; what these call is in guest/live.cpp.
 extern "C" {
 
 static proctor::wire::Packet zygote_packet;
-static proctor::child::Confinement zygote_confinement;
+static proctor::child::Confinement zygote_confinement, session_confinement;
 
-void proctor_start(const void* filter, unsigned filter_size) {
+void proctor_start(const void* filter, unsigned filter_size, const void* session_filter,
+                   unsigned session_filter_size) {
   zygote_confinement.filter = filter;
   zygote_confinement.filter_size = filter_size;
+  session_confinement.filter = session_filter;
+  session_confinement.filter_size = session_filter_size;
   proctor::child::watch_children();
   // Nothing of the parent's death may leave a zygote behind: its socket's end says the same, but
   // only once it is read.
@@ -302,34 +305,12 @@ void proctor_forked(int socket, long pid) {
 int proctor_confine(int socket) {
   const bool session = zygote_packet.message.flags & proctor::wire::kSession;
   // The ruleset of the slot travels with the message, before the cgroups.
-  proctor::child::Confinement confinement = zygote_confinement;
+  proctor::child::Confinement confinement = session ? session_confinement : zygote_confinement;
   const int ruleset = zygote_packet.n_fds - 1 - static_cast<int>(zygote_packet.message.n_cgroups);
   if (zygote_packet.message.value == 1 && ruleset >= 0)
     confinement.landlock_ruleset = zygote_packet.fds[ruleset];
   proctor::child::confine(zygote_packet, confinement, socket);
   return session;
-}
-
-// Waits for `go`; stdin is put on 0 and the limits are applied. The program's descriptor, or -1.
-int proctor_wait(int session) {
-  for (;;) {
-    const int received = proctor::wire::receive_message(3, zygote_packet);
-    if (received <= 0) return -1;
-    if (zygote_packet.message.kind == proctor::wire::Kind::go && zygote_packet.n_fds == 2) break;
-    zygote_packet.close_fds();
-  }
-  const int input = zygote_packet.take(0), program = zygote_packet.take(1);
-  if (dup2(input, 0) < 0 || !proctor::child::apply_limits(zygote_packet.message)) return -1;
-  close(input);
-  if (!session) close(3);
-  return program;
-}
-
-void proctor_done(int raised) {
-  proctor::wire::Message message;
-  message.kind = proctor::wire::Kind::done;
-  message.value = raised;
-  (void)proctor::wire::send_message(3, message);
 }
 
 }  // extern "C"

@@ -21,6 +21,9 @@ struct Confinement {
 // stage broke on `report` and ends the process.
 void confine(const wire::Packet& spawn, const Confinement& confinement, int report);
 
+// The limits of each process that a message names.
+bool apply_limits(const wire::Message& message);
+
 // What `serve_one` gives back.
 enum class Turn : int {
   parent = 0,  // nothing to do for the caller: call again

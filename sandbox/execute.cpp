@@ -39,13 +39,13 @@ Result<OwnedFd> input_descriptor(std::string_view input) {
 
 // What the kernel holds each process to. The tree's limits are the cgroup's or the watcher's; these
 // are the backstop, a little above where those count exactly.
-void Core::add_limits(wire::Message& message, const Limits& limits, bool with_cpu) const {
+void Core::add_limits(wire::Message& message, const Limits& limits, bool session) const {
   const bool tree_is_counted = cgroups_ && cgroups_->usable();
   const auto add = [&](int resource, std::uint64_t value) {
     message.limits[message.n_limits++] = {resource, value};
   };
   const auto cpu_seconds = (limits.cpu.count() + 999) / 1000 + 1;
-  if (with_cpu) add(RLIMIT_CPU, static_cast<std::uint64_t>(cpu_seconds));
+  if (!session) add(RLIMIT_CPU, static_cast<std::uint64_t>(cpu_seconds));
   add(RLIMIT_FSIZE, static_cast<std::uint64_t>(count(limits.file)));
   add(RLIMIT_NOFILE, static_cast<std::uint64_t>(limits.open_files));
   add(RLIMIT_CORE, 0);
@@ -58,6 +58,7 @@ void Core::add_limits(wire::Message& message, const Limits& limits, bool with_cp
   // so does everything else that we run.
   int others = tree_is_counted ? 16 : 1;
   if (world_ == World::reduced && geteuid() != 0) others = tasks_of(geteuid());
+  if (session) others += kMostForks;  // all of a session's count here together
   add(RLIMIT_NPROC,
       static_cast<std::uint64_t>(limits.processes) + static_cast<std::uint64_t>(others));
   if (!tree_is_counted) add(RLIMIT_DATA, static_cast<std::uint64_t>(count(limits.memory)) * 4);
@@ -261,9 +262,11 @@ Async<Result<Execution>> Core::run_program(Program program, std::string* fetched
   GuestRef guest;
   if (python) {
     park_ahead_ = true;
+    const Profile profile = profile_of(program.code);
+    if (slot->profile != profile) co_await unpark(slot);
     guest = std::exchange(slot->parked, nullptr);
     if (!guest || guest->failed || guest->exited) {
-      auto parked = co_await park(slot, nullptr);
+      auto parked = co_await park(slot, profile, nullptr);
       if (!parked) co_return std::move(parked).error();
       guest = *parked;
     }

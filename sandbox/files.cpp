@@ -13,6 +13,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -203,6 +204,88 @@ void remove_below(const std::string& directory) {
 
 int open_directory(int directory, const std::string& name) {
   return open_beneath(directory, name, O_RDONLY | O_DIRECTORY);
+}
+
+namespace {
+
+Status copy_file(int from, const std::string& name, int to, const struct stat& found,
+                 std::uint32_t owner) {
+  const OwnedFd source(open_beneath(from, name, O_RDONLY));
+  const OwnedFd target(open_beneath(to, name, O_WRONLY | O_CREAT | O_EXCL, 0600));
+  const auto fail = [&] { return internal_error("file " + why(name, "cannot copy")); };
+  if (!source || !target) return fail();
+  static char buffer[1 << 16];
+  // A hole stays one.
+  for (off_t at = 0; (at = lseek(source.get(), at, SEEK_DATA)) >= 0;) {
+    const off_t end = lseek(source.get(), at, SEEK_HOLE);
+    while (at < end) {
+      const auto most = std::min<off_t>(sizeof buffer, end - at);
+      const ssize_t n = pread(source.get(), buffer, static_cast<std::size_t>(most), at);
+      if (n <= 0) break;
+      if (pwrite(target.get(), buffer, static_cast<std::size_t>(n), at) != n) return fail();
+      at += n;
+    }
+    if (at < end) break;
+  }
+  if (ftruncate(target.get(), found.st_size) != 0) return fail();
+  if (owner != 0 && fchown(target.get(), owner, owner) != 0) return fail();
+  const timespec times[2] = {found.st_atim, found.st_mtim};
+  (void)futimens(target.get(), times);
+  return fchmod(target.get(), found.st_mode & 0777) == 0 ? Status() : fail();
+}
+
+// One entry of a folder that is no folder itself. Sockets and devices have no copy.
+Status copy_entry(int from, const std::string& name, int to, const struct stat& found,
+                  std::uint32_t owner) {
+  if (S_ISREG(found.st_mode)) return copy_file(from, name, to, found, owner);
+  bool made = true;
+  if (S_ISLNK(found.st_mode)) {
+    char link[4096];
+    const ssize_t size = readlinkat(from, name.c_str(), link, sizeof link - 1);
+    if (size >= 0) link[size] = 0;
+    made = size >= 0 && symlinkat(link, to, name.c_str()) == 0;
+  } else if (S_ISFIFO(found.st_mode)) {
+    made = mkfifoat(to, name.c_str(), found.st_mode & 0777) == 0;
+  } else {
+    return {};
+  }
+  if (made && owner != 0) made = fchownat(to, name.c_str(), owner, owner, AT_SYMLINK_NOFOLLOW) == 0;
+  return made ? Status() : internal_error(why(name, "cannot copy"));
+}
+
+}  // namespace
+
+Status copy_below(int from, int to, std::uint32_t owner) {
+  std::vector<std::pair<std::string, mode_t>> folders = {{".", 0755}};
+  for (std::size_t i = 0; i < folders.size(); ++i) {
+    const std::string folder = folders[i].first;
+    const OwnedFd source(open_directory(from, folder)), target(open_directory(to, folder));
+    if (!source || !target) return internal_error("folder " + why(folder, "cannot copy"));
+    const int copy = openat(source.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR* entries = copy < 0 ? nullptr : fdopendir(copy);
+    if (!entries) return internal_error("folder " + why(folder, "cannot copy"));
+    const std::unique_ptr<DIR, int (*)(DIR*)> closing(entries, closedir);
+    while (const dirent* entry = readdir(entries)) {
+      const std::string name = entry->d_name;
+      if (name == "." || name == "..") continue;
+      struct stat found{};
+      if (fstatat(source.get(), name.c_str(), &found, AT_SYMLINK_NOFOLLOW) != 0) continue;
+      if (!S_ISDIR(found.st_mode)) {
+        if (auto copied = copy_entry(source.get(), name, target.get(), found, owner); !copied)
+          return copied;
+        continue;
+      }
+      if (mkdirat(target.get(), name.c_str(), 0700) != 0 && errno != EEXIST)
+        return internal_error("folder " + why(name, "cannot copy"));
+      if (owner != 0) (void)fchownat(target.get(), name.c_str(), owner, owner, AT_SYMLINK_NOFOLLOW);
+      folders.emplace_back(folder == "." ? name : folder + "/" + name, found.st_mode & 0777);
+    }
+  }
+  // At last, lest one that cannot be written is in its own way.
+  for (auto folder = folders.rbegin(); folder + 1 != folders.rend(); ++folder)
+    if (const OwnedFd target(open_directory(to, folder->first)); target)
+      (void)fchmod(target.get(), folder->second);
+  return {};
 }
 
 std::vector<pid_t> processes() {

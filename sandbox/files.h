@@ -40,6 +40,10 @@ class ActAs {
 // A file in memory that holds the bytes and can never be changed, to be read from its beginning.
 Result<OwnedFd> sealed_memory(std::string_view bytes, const char* name);
 
+// Copies everything below `from` to below `to`, through no link, for `owner` (0: us). What is hard
+// linked becomes files of their own.
+Status copy_below(int from, int to, std::uint32_t owner);
+
 // Removes everything below the directory, whatever its modes, without following links.
 void remove_below(const std::string& directory);
 

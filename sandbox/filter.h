@@ -1,6 +1,9 @@
 // The system call filter of guests, as the kernel loads it.
 #pragma once
 
+#include <sched.h>
+
+#include <csignal>
 #include <string>
 
 #include "runtime/core/result.h"
@@ -17,7 +20,14 @@ struct FilterOptions {
   // Something else keeps guests from cutting files short that they may only read. Without, a file
   // is cut through a descriptor for writing only.
   bool truncation_held = true;
+  // A live session's: it may fork into namespaces of the fork's own, where the slot lets it.
+  bool session = false;
 };
+
+// What a session's fork is cloned with: what the slot needs to give it files of its own, and to end
+// it alone. A child of its parent's parent, who reaps it.
+inline constexpr unsigned long kForkFlags =
+    CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_PARENT;
 
 // The program's bytes (struct sock_filter[]).
 Result<std::string> build_filter(const FilterOptions& options);

@@ -72,7 +72,8 @@ void remove_tree(const std::string& directory) {
 }
 
 void start(Packet& packet) {
-  const int socket = packet.take(0), filter = packet.take(1);
+  const int socket = packet.take(0);
+  const FilterFds filters{packet.take(1), packet.take(2)};
   const pid_t pid = fork();
   if (pid < 0) wire::send_failure(socket, 0, wire::Stage::fork);
   if (pid == 0) {
@@ -80,11 +81,12 @@ void start(Packet& packet) {
     if (launcher_socket >= 0) close(launcher_socket);
     if (userns_socket >= 0) close(userns_socket);
     const SlotPlan plan = read_plan({packet.text, packet.message.text_size});
-    if (packet.message.kind == Kind::make_slot) become_slot(plan, socket, filter);
-    become_zygote(plan, socket, filter);
+    if (packet.message.kind == Kind::make_slot) become_slot(plan, socket, filters);
+    become_zygote(plan, socket, filters);
   }
   close(socket);
-  close(filter);
+  close(filters.program);
+  close(filters.session);
 }
 
 [[noreturn]] void serve(int socket, bool in_user_namespace);
@@ -143,7 +145,7 @@ void serve(int socket, bool in_user_namespace) {
         to_remove.emplace_back(text.substr(begin, end - begin));
         begin = end + 1;
       }
-    } else if (packet.n_fds == 2) {
+    } else if (packet.n_fds == 3) {
       const World world = read_plan(text).world;
       if (!entered) {
         errno = why_not;
@@ -189,20 +191,20 @@ void stop_launcher() {
   close(process);
 }
 
-Result<int> ask(Kind kind, const SlotPlan& plan, int filter) {
+Result<int> ask(Kind kind, const SlotPlan& plan, FilterFds filters) {
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
     return internal_error(std::string("socketpair: ") + std::strerror(errno));
   Message message;
   message.kind = kind;
   const std::string text = write_plan(plan);
-  const int fds[2] = {pair[1], filter};
+  const int fds[3] = {pair[1], filters.program, filters.session};
   int sent;
   {
     std::lock_guard lock(launcher_mutex);
     sent = launcher_socket < 0
                ? -2
-               : wire::send_message(launcher_socket, message, text.data(), text.size(), fds, 2);
+               : wire::send_message(launcher_socket, message, text.data(), text.size(), fds, 3);
   }
   const int error = errno;
   close(pair[1]);
@@ -249,11 +251,11 @@ Status start_launcher() {
   return {};
 }
 
-Result<int> ask_for_slot(const SlotPlan& plan, int filter) {
-  return ask(Kind::make_slot, plan, filter);
+Result<int> ask_for_slot(const SlotPlan& plan, FilterFds filters) {
+  return ask(Kind::make_slot, plan, filters);
 }
-Result<int> ask_for_zygote(const SlotPlan& plan, int filter) {
-  return ask(Kind::make_zygote, plan, filter);
+Result<int> ask_for_zygote(const SlotPlan& plan, FilterFds filters) {
+  return ask(Kind::make_zygote, plan, filters);
 }
 
 void remove_when_gone(const std::vector<std::string>& directories) {

@@ -9,10 +9,14 @@
 
 namespace proctor {
 
-// Asks for a slot or the zygote; the answer (`ready` or `failed`) comes on the returned socket,
-// which the caller owns. `filter` is a descriptor that holds the program.
-Result<int> ask_for_slot(const SlotPlan& plan, int filter);
-Result<int> ask_for_zygote(const SlotPlan& plan, int filter);
+// Descriptors that hold the system call filters of guests.
+struct FilterFds {
+  int program = -1, session = -1;
+};
+// Asks for a slot or a zygote; the answer (`ready` or `failed`) comes on the returned socket, which
+// the caller owns.
+Result<int> ask_for_slot(const SlotPlan& plan, FilterFds filters);
+Result<int> ask_for_zygote(const SlotPlan& plan, FilterFds filters);
 // Directories (cgroups, boxes) to remove should this process die without doing so.
 void remove_when_gone(const std::vector<std::string>& directories);
 // The launcher's pid, 0 without one.

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "sandbox/embedded.h"
+#include "sandbox/owned_fd.h"
 
 namespace proctor {
 namespace {
@@ -111,7 +112,8 @@ bool write_files_of_our_own() {
       write_text(root + "/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n");
   if (!written) return false;
   return mkdir((root + "/proctor").c_str(), 0755) == 0 &&
-         write_text(root + kLibrary, zygote_library(), 0755);
+         write_text(root + kLibrary, child_library(), 0755) &&
+         write_text(root + kInit, init_program(), 0755);
 }
 
 bool make_skeleton() {
@@ -164,8 +166,12 @@ Stage enter_view(const SlotPlan& plan) {
   return Stage::none;
 }
 
+namespace {
+constexpr std::array kBoxDirectories = {"/work", "/tmp", "/shm", "/code"};
+}
+
 bool make_box_directories(const std::string& box, std::uint32_t owner) {
-  for (const char* name : {"/work", "/tmp", "/shm", "/code"}) {
+  for (const char* name : kBoxDirectories) {
     const std::string path = box + name;
     if (mkdir(path.c_str(), 0700) != 0) return false;
     if (owner != 0 && chown(path.c_str(), owner, owner) != 0) return false;
@@ -184,6 +190,27 @@ bool mount_box(std::int64_t bytes, std::int64_t inodes, std::uint32_t owner) {
   return mount("box", kBox, "tmpfs", MS_NOSUID | MS_NODEV, box_options(bytes, inodes).c_str()) ==
              0 &&
          make_box_directories(kBox, owner);
+}
+
+int cover_box(std::int64_t bytes, std::int64_t inodes, std::uint32_t owner) {
+  constexpr unsigned kClone = 1;   // OPEN_TREE_CLONE
+  constexpr unsigned kItself = 4;  // MOVE_MOUNT_F_EMPTY_PATH
+  if (!mount_box(bytes, inodes, owner)) return -1;
+  OwnedFd box(open(kBox, O_DIRECTORY | O_RDONLY | O_CLOEXEC));
+  std::array<OwnedFd, kBoxDirectories.size()> trees;
+  for (std::size_t i = 0; i < trees.size(); ++i) {
+    const std::string directory = std::string(kBox) + kBoxDirectories[i];
+    trees[i] = OwnedFd(static_cast<int>(
+        syscall(SYS_open_tree, AT_FDCWD, directory.c_str(), kClone | unsigned{O_CLOEXEC})));
+    if (!trees[i]) return -1;
+  }
+  if (!box || umount2(kBox, MNT_DETACH) != 0) return -1;
+  for (std::size_t i = 0; i < trees.size(); ++i) {
+    const std::string directory = std::string(kBox) + kBoxDirectories[i];
+    if (syscall(SYS_move_mount, trees[i].get(), "", AT_FDCWD, directory.c_str(), kItself) != 0)
+      return -1;
+  }
+  return dup(box.get());
 }
 
 bool resize_box(std::int64_t bytes, std::int64_t inodes) {

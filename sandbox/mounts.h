@@ -40,5 +40,9 @@ wire::Stage enter_view(const SlotPlan& plan);
 bool mount_box(std::int64_t bytes, std::int64_t inodes, std::uint32_t owner);
 bool resize_box(std::int64_t bytes, std::int64_t inodes);
 bool make_box_directories(const std::string& box, std::uint32_t owner);
+// The same for a fork that has inherited the /box of its session, which cannot be unmounted and
+// whose Landlock rule is tied to its root: the directories of a fresh one over those of the old.
+// The fresh one's root, which the caller owns; -1 with errno.
+int cover_box(std::int64_t bytes, std::int64_t inodes, std::uint32_t owner);
 
 }  // namespace proctor

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "runtime/core/json.h"
+#include "sandbox/places.h"
 
 namespace proctor {
 
@@ -26,6 +27,7 @@ struct SlotPlan {
   bool landlock = true;
   std::string child_object;  // where guests find what child.cpp is compiled to
   std::string python;        // zygote: the interpreter
+  std::string profile;       // zygote: what it has imported
 };
 
 inline std::string write_plan(const SlotPlan& plan) {
@@ -35,7 +37,8 @@ inline std::string write_plan(const SlotPlan& plan) {
                       {"box", plan.box},
                       {"landlock", plan.landlock},
                       {"child_object", plan.child_object},
-                      {"python", plan.python}};
+                      {"python", plan.python},
+                      {"profile", plan.profile}};
   json::array trees, hidden;
   for (const auto& tree : plan.trees) trees.emplace_back(tree);
   for (const auto& tree : plan.hidden) hidden.emplace_back(tree);
@@ -57,6 +60,7 @@ inline SlotPlan read_plan(std::string_view text) {
   plan.landlock = object.at("landlock").as_bool();
   plan.child_object = object.at("child_object").as_string();
   plan.python = object.at("python").as_string();
+  plan.profile = object.at("profile").as_string();
   return plan;
 }
 
@@ -70,9 +74,6 @@ inline constexpr std::uint32_t kNobody = 65534;
 // The devices guests have.
 inline constexpr const char* kDevices[] = {"/dev/null", "/dev/zero", "/dev/full", "/dev/random",
                                            "/dev/urandom"};
-// Where things are inside.
-inline constexpr const char* kBox = "/box";
-inline constexpr const char* kLibrary = "/proctor/child.so";
 inline constexpr std::uint32_t kGuestId = 1000;  // uid and gid inside a run's user namespace
 
 }  // namespace proctor

@@ -122,7 +122,23 @@ Slot::~Slot() { Indices::instance().give_back(index, asked, std::move(process));
 Core::Core(SandboxConfig config)
     : config_(std::move(config)),
       limiter_(config_.slots ? config_.slots : usual_slots(config_.other_files), kMostWaiting),
-      room_(slots_that_fit(config_.other_files)) {}
+      room_(slots_that_fit(config_.other_files)) {
+  for (std::size_t i = 0; i < kProfiles; ++i) {
+    const auto profile = static_cast<Profile>(i);
+    auto hear = [this](const wire::Packet& packet) { return dispatch(packet); };
+    auto lost = [this, profile] {
+      for (const auto& [id, weak] : guests_) {
+        const GuestRef guest = weak.lock();
+        if (!guest || guest->from != profile || guest->exited) continue;
+        guest->failed = true;
+        guest->stage = wire::Stage::interpreter;
+        guest->error = EPIPE;
+        guest->changed.ring();
+      }
+    };
+    zygotes_[i] = std::make_unique<Zygote>(context_, profile, std::move(hear), std::move(lost));
+  }
+}
 
 Core::~Core() {
   stop();
@@ -219,11 +235,14 @@ Status Core::try_world(World world) {
   options.namespaces = world != World::reduced;
   options.own_uid = world != World::reduced || geteuid() == 0;
   options.truncation_held = options.own_uid || landlock_abi() >= kLandlockTruncate;
-  auto filter = build_filter(options);
-  if (!filter) return std::move(filter).error();
-  auto sealed = sealed_memory(*filter, "filter");
-  if (!sealed) return std::move(sealed).error();
-  filter_ = std::move(*sealed);
+  for (OwnedFd* into : {&filter_, &session_filter_}) {
+    options.session = into == &session_filter_ && options.namespaces;
+    auto filter = build_filter(options);
+    if (!filter) return std::move(filter).error();
+    auto sealed = sealed_memory(*filter, "filter");
+    if (!sealed) return std::move(sealed).error();
+    *into = std::move(*sealed);
+  }
   if (world == World::reduced && boxes_.empty()) {
     const char* base = std::getenv("TMPDIR");
     std::string path = std::string(base && *base ? base : "/tmp") + "/proctor-XXXXXX";
@@ -231,7 +250,7 @@ Status Core::try_world(World world) {
       return internal_error("'" + path + "': " + std::strerror(errno));
     boxes_ = path;
     remove_when_gone({boxes_});
-    if (auto written = write_file(boxes_ + "/child.so", zygote_library()); !written) return written;
+    if (auto written = write_file(boxes_ + "/child.so", child_library()); !written) return written;
     (void)chmod((boxes_ + "/child.so").c_str(), 0755);
   }
   // Layers that can be gone without are dropped one by one until a program runs.
@@ -276,22 +295,29 @@ SlotPlan Core::plan_for(int index) const {
   return plan;
 }
 
-Result<SlotRef> Core::request_slot() {
-  auto slot = std::make_shared<Slot>(context_);
+Result<SlotRef> Core::new_slot() const {
+  auto slot = std::make_shared<Slot>(const_cast<asio::io_context&>(context_));
   const auto index = Indices::instance().take();
   if (!index)
     return unavailable("all " + std::to_string(kMostSlots) +
                        " slots of this process are in use; close some sessions");
   slot->index = *index;
-  const SlotPlan plan = plan_for(slot->index);
-  slot->host_uid = plan.host_uid;
-  if (!plan.box.empty() && mkdir(plan.box.c_str(), 0711) != 0 && errno != EEXIST)
-    return internal_error("'" + plan.box + "': " + std::strerror(errno));
   if (cgroups_ && cgroups_->usable()) {
     slot->cgroup = cgroups_->make(slot->index);
     if (!slot->cgroup) return internal_error(std::string("cgroup: ") + std::strerror(errno));
   }
-  auto socket = ask_for_slot(plan, filter_.get());
+  return slot;
+}
+
+Result<SlotRef> Core::request_slot() {
+  auto made = new_slot();
+  if (!made) return std::move(made).error();
+  const SlotRef slot = *made;
+  const SlotPlan plan = plan_for(slot->index);
+  slot->host_uid = plan.host_uid;
+  if (!plan.box.empty() && mkdir(plan.box.c_str(), 0711) != 0 && errno != EEXIST)
+    return internal_error("'" + plan.box + "': " + std::strerror(errno));
+  auto socket = ask_for_slot(plan, filters());
   if (!socket) return std::move(socket).error();
   slot->asked = true;
   slot->socket.assign(*socket);
@@ -407,10 +433,7 @@ void Core::stop() {
   if (!thread_.running()) return;
   asio::post(context_, [this] {
     stopping_ = true;
-    zygote_state_ = ZygoteState::unusable;
-    boost::system::error_code ignored;
-    zygote_.close(ignored);
-    zygote_changed_.ring();
+    for (const auto& each : zygotes_) each->close();
     const auto slots = slots_;
     for (const auto& slot : slots) give_up(slot);
     for (const auto& [id, weak] : guests_)
@@ -434,18 +457,14 @@ class Pool final : public SandboxPool {
   Async<Result<Execution>> run(ExecutionRequest request) override {
     return core_->run(std::move(request));
   }
-  Async<Result<std::shared_ptr<SandboxSession>>> open_session(Language language,
-                                                              Limits limits) override {
-    if (language != Language::python) return refuse();
-    return core_->open_session(limits);
+  Async<Result<std::shared_ptr<SandboxSession>>> open_session(Language language, Limits limits,
+                                                              Milliseconds idle) override {
+    return core_->open_session(language, limits, idle);
   }
   const Isolation& isolation() const override { return core_->isolation(); }
   Limiter::Usage usage() const override { return core_->limiter().usage(); }
 
  private:
-  static Async<Result<std::shared_ptr<SandboxSession>>> refuse() {
-    co_return bad_input("live sessions are there for python only");
-  }
   std::shared_ptr<Core> core_;
 };
 

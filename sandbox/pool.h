@@ -1,4 +1,4 @@
-// The inside of a SandboxPool: slots, the zygote, and executions on one thread of their own.
+// The inside of a SandboxPool: slots, zygotes, and executions on one thread of their own.
 // Other threads call `start`, `stop`, `run`, `open_session`, `isolation` and `limiter` only.
 #pragma once
 
@@ -17,6 +17,7 @@
 #include "sandbox/sandbox.h"
 #include "sandbox/waiting.h"
 #include "sandbox/wire.h"
+#include "sandbox/zygote.h"
 
 namespace proctor {
 
@@ -29,8 +30,10 @@ struct Guest {
   std::uint64_t id = 0;
   Bell changed;
   Output out, err;
-  OwnedFd channel;  // to a parked or live Python
-  int pid = 0;
+  OwnedFd channel;              // to a parked Python or a live session
+  std::optional<Profile> from;  // the zygote that forked it
+  int pid = 0, main_pid = 0;    // the former is taken by the watch of its tree
+  OwnedFd process;              // a live session's pidfd
   bool exited = false;
   int status = 0;
   std::chrono::microseconds cpu{0};
@@ -40,6 +43,7 @@ struct Guest {
   int error = 0;
   int cells_done = 0;  // live session: answers received
   bool raised = false;
+  std::optional<int> fork_error;  // live session: how its fork went
 };
 using GuestRef = std::shared_ptr<Guest>;
 
@@ -72,9 +76,21 @@ struct Slot {
   OwnedFd ruleset;  // Landlock
   std::int64_t box_bytes = 0;
   int box_inodes = 0;
-  GuestRef parked;  // a Python that waits for its program
+  GuestRef parked;                  // a Python that waits for its program
+  Profile profile = Profile::thin;  // of the last Python here
+
+  // A session's fork is a slot without a process of its own: that of the session it stems from
+  // serves it. There, how many of them live, and what is being answered.
+  std::shared_ptr<Slot> origin;
+  std::vector<std::weak_ptr<Slot>> forks;
+  std::uint64_t allowed = 0, adopted = 0;
+  OwnedFd adopted_box;
+  bool forking = false;
 };
 using SlotRef = std::shared_ptr<Slot>;
+
+inline constexpr std::size_t kMostSessions = 256;  // live at once, forks counted in
+inline constexpr int kMostForks = 1024;  // processes and threads of all forks of a session
 
 // One program to start in a slot.
 struct Program {
@@ -106,14 +122,17 @@ class Core : public std::enable_shared_from_this<Core> {
   void stop();
 
   Async<Result<Execution>> run(ExecutionRequest request);  // from any executor
-  Async<Result<std::shared_ptr<SandboxSession>>> open_session(Limits limits);
+  Async<Result<std::shared_ptr<SandboxSession>>> open_session(Language language, Limits limits,
+                                                              Milliseconds idle);
   const Isolation& isolation() const { return isolation_; }
   Limiter& limiter() { return limiter_; }
   asio::io_context& context() { return context_; }
 
  private:
-  friend class PythonSession;
-  Async<Result<std::shared_ptr<SandboxSession>>> open_here(Limits limits);
+  friend class LiveSession;
+  struct Home;
+  struct Live;
+  using LiveRef = std::shared_ptr<Live>;
   struct Lodging;
   struct Place;
 
@@ -124,6 +143,7 @@ class Core : public std::enable_shared_from_this<Core> {
   Status prove(Slot& slot);
   void describe_isolation();
   Result<SlotRef> request_slot();
+  Result<SlotRef> new_slot() const;  // a number, a cgroup, no process
   SlotPlan plan_for(int index) const;
   // slots.cpp
   std::size_t most_slots() const;
@@ -132,15 +152,19 @@ class Core : public std::enable_shared_from_this<Core> {
   Async<Status> prepare(SlotRef slot);
   Async<void> recycle(SlotRef slot);
   Async<void> read_slot(SlotRef slot);
-  Async<void> read_zygote();
-  Async<bool> zygote_ready();
-  void bound_zygote_start();
+  Zygote& zygote(Profile profile) { return *zygotes_[static_cast<std::size_t>(profile)]; }
+  Async<bool> zygote_ready(Profile profile);
   // With `session` the limits of a live one, else it is for a single program.
-  Async<Result<GuestRef>> park(SlotRef slot, const Limits* session);
+  Async<Result<GuestRef>> park(SlotRef slot, Profile profile, const Limits* session);
+  Result<GuestRef> start_waiting(const SlotRef& slot, Zygote* zygote,
+                                 const std::vector<std::string>& arguments, const Limits* session);
+  std::vector<std::string> environment_of(const Slot& slot) const;
   Async<void> unpark(SlotRef slot);
   Result<GuestRef> spawn(const SlotRef& slot, const Program& program);
   Result<GuestRef> new_guest(std::array<int, 2>& theirs, std::size_t most);
-  void dispatch(const wire::Packet& packet);
+  // A socket to the guest, whose other end is `theirs`.
+  static Status open_channel(Guest& guest, OwnedFd& theirs);
+  bool dispatch(const wire::Packet& packet);
   void give_up(SlotRef slot);
   void kill_tree(Slot& slot);
   Async<Status> all_dead(SlotRef slot);
@@ -148,6 +172,19 @@ class Core : public std::enable_shared_from_this<Core> {
   static void accept_prepared(Slot& slot, wire::Packet& packet);
   wire::Message spawn_message(const Slot& slot) const;
   std::string work_directory(const Slot& slot) const;
+  // session.cpp
+  Async<Result<LiveRef>> open_here(Language language, Limits limits, Milliseconds idle);
+  Async<Result<LiveRef>> live_in(SlotRef slot, Language language, Limits limits, Milliseconds idle);
+  Async<void> read_channel(LiveRef live);
+  Async<void> watch_between_cells(LiveRef live);
+  Async<Result<Execution>> run_cell(LiveRef live, std::string code, Limits limits);
+  void let_go(Live& live);
+  // fork.cpp
+  Async<Result<LiveRef>> fork_live(LiveRef live);
+  Async<Result<LiveRef>> fork_now(LiveRef live);
+  Async<Status> ask_origin(SlotRef origin, wire::Message message);
+  Async<Result<int>> next_sender(Guest& guest, SteadyTime deadline);
+  Async<void> bury(SlotRef fork);
   // execute.cpp
   Async<Result<Execution>> execute(ExecutionRequest request);
   Async<Result<Execution>> compile_and_run(ExecutionRequest request);
@@ -162,8 +199,9 @@ class Core : public std::enable_shared_from_this<Core> {
   Status send_program(Guest& guest, const Program& program, bool with_limits);
   // Whose orphans a run's are: its init's, or in the reduced world the slot's.
   int holder_of(const Slot& slot) const;
-  // The limits of each process, for a spawn, park or go message.
-  void add_limits(wire::Message& message, const Limits& limits, bool with_cpu = true) const;
+  // The limits of each process, for a spawn, park or go message. Of a session's processor time its
+  // watcher takes care, cell by cell.
+  void add_limits(wire::Message& message, const Limits& limits, bool session = false) const;
   // Kills the tree, takes what it still wrote, and judges.
   Async<Execution> end_guest(SlotRef slot, GuestRef guest, Limits limits,
                              std::shared_ptr<TreeWatch> tree, std::optional<Ending> forced,
@@ -185,26 +223,22 @@ class Core : public std::enable_shared_from_this<Core> {
   std::vector<MissingLayer> missing_;
   Isolation isolation_;
   std::unique_ptr<Cgroups> cgroups_;
-  OwnedFd filter_;
+  OwnedFd filter_, session_filter_;
+  FilterFds filters() const { return {filter_.get(), session_filter_.get()}; }
   std::string python_;
   std::string boxes_;                        // reduced: the directory of the slots' boxes
   std::vector<std::string> trees_, hidden_;  // shown beside the system's own; never shown
 
   std::vector<SlotRef> slots_;
   std::vector<SlotRef> idle_;
-  std::size_t sessions_ = 0;
+  std::size_t sessions_ = 0;  // with a slot of their own
+  std::size_t forks_ = 0;
   Bell slot_ready_{context_};
   std::map<std::uint64_t, std::weak_ptr<Guest>> guests_;
   std::uint64_t last_id_ = 0;
   bool park_ahead_ = false;  // once somebody has run Python
 
-  enum class ZygoteState { none, starting, ready, unusable };
-  ZygoteState zygote_state_ = ZygoteState::none;
-  WatchedFd zygote_{context_};
-  OwnedFd zygote_process_;
-  Bell zygote_changed_{context_};
-  asio::steady_timer zygote_deadline_{context_};
-  int zygote_deaths_ = 0;
+  std::array<std::unique_ptr<Zygote>, kProfiles> zygotes_;
 
   struct Compiled;
   std::deque<std::shared_ptr<const Compiled>> compiled_;  // most recent first

@@ -108,16 +108,27 @@ struct Execution {
 // The Execution record of the contract.
 json::object to_json(const Execution& execution);
 
-// A live interpreter across executions. Ends with the object.
+// A live Python or bash across executions. Ends with the object. All calls are safe from any
+// thread; one cell runs at a time.
 class SandboxSession {
  public:
   virtual ~SandboxSession() = default;
-  // One cell; the value of a last expression is shown as a notebook shows it. What was printed
-  // since the last cell comes with it. A cell that had to be ended, or that ended the interpreter,
-  // takes the session along, and `error` says so; one that only was refused a process, or lost a
-  // child for its memory, does not.
+  // One cell; in Python the value of a last expression is shown as a notebook shows it. What was
+  // printed since the last cell comes with it. A cell that had to be ended, or that ended the
+  // interpreter, takes the session along, and `error` says so; one that only was refused a process,
+  // or lost a child for its memory, does not.
   virtual Async<Result<Execution>> run(std::string code, Limits limits,
                                        std::function<void()> started = {}) = 0;
+  // A copy of the live process, copy-on-write, and of its files, between two cells; it ends on its
+  // own. What it sees of the clock, the network of its session and the descriptors it was started
+  // with are the same; all else that either does is unseen by the other. `unavailable` while a cell
+  // runs, or where it has other processes or threads, which no fork would have; `missing` where
+  // namespaces are refused.
+  virtual Async<Result<std::shared_ptr<SandboxSession>>> fork() = 0;
+  // Interrupts the running cell, as ^C would: a Python raises KeyboardInterrupt. Nothing otherwise.
+  virtual void interrupt() = 0;
+  // A fresh interpreter in a fresh workspace in place of this one, whether that lives or not.
+  virtual Async<Status> reset() = 0;
   virtual bool alive() const = 0;
 };
 
@@ -141,8 +152,9 @@ class SandboxPool {
   // Safe from any thread and executor; waits for a slot in order. `unavailable` when too many wait.
   // Cancelling kills the execution's whole tree.
   virtual Async<Result<Execution>> run(ExecutionRequest request) = 0;
-  virtual Async<Result<std::shared_ptr<SandboxSession>>> open_session(Language language,
-                                                                      Limits limits) = 0;
+  // Python or bash. One that nobody uses for `idle` ends; 0: it waits for ever.
+  virtual Async<Result<std::shared_ptr<SandboxSession>>> open_session(
+      Language language, Limits limits, Milliseconds idle = Milliseconds(0)) = 0;
   virtual const Isolation& isolation() const = 0;
   virtual Limiter::Usage usage() const = 0;
 };

@@ -342,9 +342,13 @@ Result<std::string> build_filter(const FilterOptions& options) {
                                           CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC |
                                           CLONE_NEWUTS | CLONE_NEWCGROUP;
   filter.allow("clone", SCMP_A0_64(SCMP_CMP_MASKED_EQ, kRefusedFlags, 0));
-  for (std::uint64_t bit = 1; bit <= kRefusedFlags; bit <<= 1)
-    if (bit & kRefusedFlags)
-      filter.rule(SCMP_ACT_ERRNO(EPERM), "clone", SCMP_A0_64(SCMP_CMP_MASKED_EQ, bit, bit));
+  if (options.session) {
+    filter.allow("clone", SCMP_A0_64(SCMP_CMP_EQ, kForkFlags | SIGCHLD));
+  } else {
+    for (std::uint64_t bit = 1; bit <= kRefusedFlags; bit <<= 1)
+      if (bit & kRefusedFlags)
+        filter.rule(SCMP_ACT_ERRNO(EPERM), "clone", SCMP_A0_64(SCMP_CMP_MASKED_EQ, bit, bit));
+  }
   // 0xffffffff only asks; ADDR_NO_RANDOMIZE and the like weaken the guest itself, and are refused.
   filter.allow("personality", SCMP_A0_32(SCMP_CMP_EQ, 0));
   filter.allow("personality", SCMP_A0_32(SCMP_CMP_EQ, 0xffffffff));

@@ -1,81 +1,134 @@
-// A live Python: one guest that takes program after program over its channel. It has a slot of its
-// own for as long as it lives, and counts against the executions at once only while a cell runs.
+// Live sessions: one guest that takes cell after cell over its channel. It has a slot of its own
+// for as long as it lives, and counts against the executions at once only while a cell runs.
 #include <fcntl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+
+#include <csignal>
 
 #include "sandbox/crossing.h"
 #include "sandbox/files.h"
-#include "sandbox/pool.h"
+#include "sandbox/live.h"
 
 namespace proctor {
+namespace {
 
-class PythonSession final : public SandboxSession {
- public:
-  PythonSession(std::shared_ptr<Core> core, SlotRef slot, GuestRef guest, WatchedFd channel,
-                const Limits& limits)
-      : core_(std::move(core)),
-        live_(std::make_shared<Live>(std::move(slot), std::move(guest), std::move(channel))) {
-    live_->tree = std::make_shared<TreeWatch>(core_->holder_of(*live_->slot), std::vector<int>{},
-                                              live_->slot->host_uid);
-    core_->set_going(watch_between_cells(core_.get(), live_, limits));
+// The loop that bash runs; the builtin is guest/live.cpp's.
+constexpr const char* kBashLoop =
+    "enable -f \"$0\" proctor && while proctor wait PROCTOR_CELL; do "
+    "eval \"$PROCTOR_CELL\"; proctor done $?; done";
+
+}  // namespace
+
+Core::Home::~Home() {
+  if (core->stopping_) return;
+  --(slot->origin ? core->forks_ : core->sessions_);
+  core->put_back(slot);
+}
+
+// The interpreter may be nobody's child that the tree is known by.
+TreeUsage Core::Live::usage() {
+  if (slot->cgroup) return {.cpu = slot->cgroup->cpu()};
+  if (guest->pid) tree->add_root(std::exchange(guest->pid, 0));
+  return tree->look();
+}
+
+void Core::let_go(Live& live) {
+  live.alive = false;
+  if (std::exchange(live.closed, true)) return;
+  boost::system::error_code ignored;
+  live.channel.close(ignored);
+  live.guest->out.fd.close(ignored);
+  live.guest->err.fd.close(ignored);
+  // Its forks live on in namespaces below its own, whose init stays until the last of them is gone.
+  if (!stopping_ && live.home.use_count() > 1) {
+    if (live.slot->cgroup) live.slot->cgroup->kill();
+    if (live.guest->process)
+      (void)syscall(SYS_pidfd_send_signal, live.guest->process.get(), SIGKILL, nullptr, 0);
   }
+  live.guest->process.reset();  // it would keep its namespaces
+  live.home.reset();
+}
 
-  ~PythonSession() override { close(); }
-
-  Async<Result<Execution>> run(std::string code, Limits limits,
-                               std::function<void()> started) override {
-    auto lease = co_await core_->limiter().acquire();
-    if (!lease) co_return std::move(lease).error();
-    if (started) started();
-    auto work = run_cell(core_, live_, std::move(code), limits);
-    auto there = run_on(&core_->context(), std::move(work));
-    co_return co_await std::move(there);
-  }
-  bool alive() const override { return live_->alive; }
-
- private:
-  // What the cell's coroutine and the reader share; it may outlive the session by a moment.
-  struct Live {
-    Live(SlotRef its_slot, GuestRef its_guest, WatchedFd its_channel)
-        : slot(std::move(its_slot)), guest(std::move(its_guest)), channel(std::move(its_channel)) {}
-    // The interpreter may be nobody's child that the tree is known by.
-    TreeUsage usage() {
-      if (slot->cgroup) return {.cpu = slot->cgroup->cpu()};
-      if (guest->pid) tree->add_root(std::exchange(guest->pid, 0));
-      return tree->look();
+Async<void> Core::read_channel(LiveRef live) {
+  auto packet = std::make_unique<wire::Packet>();
+  boost::system::error_code error;
+  const GuestRef guest = live->guest;
+  for (;;) {
+    co_await live->channel.async_wait(WatchedFd::wait_read,
+                                      asio::redirect_error(asio::use_awaitable, error));
+    if (error) co_return;
+    const int received =
+        wire::receive_message(live->channel.native_handle(), *packet, MSG_DONTWAIT);
+    if (received < 0 && (errno == EAGAIN || errno == EPROTO)) continue;
+    if (received <= 0) break;
+    packet->close_fds();
+    // The guest's word counts while a cell runs: in between it would only ask for a new account.
+    if (packet->message.kind == wire::Kind::done && live->in_cell) {
+      guest->raised = packet->message.value != 0;
+      ++guest->cells_done;
+    } else if (packet->message.kind == wire::Kind::forked && live->forking) {
+      guest->fork_error = static_cast<int>(packet->message.value);
+    } else if (packet->message.kind == wire::Kind::exited && live->slot->origin) {
+      guest->status = static_cast<int>(packet->message.value);
+      guest->exited = true;
     }
-    SlotRef slot;
-    GuestRef guest;
-    WatchedFd channel;
-    std::shared_ptr<TreeWatch> tree;
-    std::atomic<bool> alive = true;
-    // What ended it while nobody waited for it, if that was a limit.
-    Ending ended_by = Ending::sandbox_error;
-    bool began = false;
-    bool in_cell = false;
-    int cells_begun = 0;
-    bool closed = false;
-  };
-  using LiveRef = std::shared_ptr<Live>;
-
-  void close() {
-    if (core_->stopping_) return;
-    asio::post(core_->context(), [core = core_, live = live_] { let_go(*core, *live); });
+    guest->changed.ring();
   }
+  // Of a fork nobody else tells that it has ended.
+  if (!live->slot->origin || guest->exited) co_return;
+  guest->status = SIGKILL;
+  guest->exited = true;
+  guest->changed.ring();
+}
 
-  static void let_go(Core& core, Live& live) {
-    live.alive = false;
-    if (std::exchange(live.closed, true)) return;
+// Between cells nobody waits for the interpreter, but its threads and children go on. They may use
+// what one cell may; then the session is over. So it is when nobody has used it for too long.
+Async<void> Core::watch_between_cells(LiveRef live) {
+  asio::steady_timer timer(context_);
+  int last_cell = -1;
+  std::chrono::microseconds before{0};
+  while (!live->closed && !live->slot->gone && !stopping_) {
+    timer.expires_after(100ms + 10ms * static_cast<int>(sessions_ + forks_));
     boost::system::error_code ignored;
-    live.channel.close(ignored);
-    live.guest->out.fd.close(ignored);
-    live.guest->err.fd.close(ignored);
-    if (core.stopping_) return;
-    --core.sessions_;
-    core.put_back(live.slot);
+    co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+    if (live->closed || live->in_cell || live->forking) continue;
+    if (live->idle > 0ms && std::chrono::steady_clock::now() - live->last_used >= live->idle) {
+      live->why_ended = "the session was idle for " + std::to_string(live->idle.count()) + " ms";
+      let_go(*live);
+      continue;
+    }
+    const TreeUsage usage = live->usage();
+    if (std::exchange(last_cell, live->cells_begun) != live->cells_begun) {
+      before = usage.cpu;
+      continue;
+    }
+    // With a cgroup the kernel refuses what is too much.
+    const bool counted = live->slot->cgroup != nullptr;
+    if (usage.cpu - before >= live->limits.cpu)
+      live->ended_by = Ending::time_limit;
+    else if (!counted && usage.tasks > live->limits.processes)
+      live->ended_by = Ending::process_limit;
+    else if (!counted && usage.memory > count(live->limits.memory))
+      live->ended_by = Ending::memory_limit;
+    else
+      continue;
+    let_go(*live);
   }
+}
 
-  // Kills the interpreter when a cell is called off half-way.
+Async<Result<Execution>> Core::run_cell(LiveRef live, std::string code, Limits limits) {
+  if (live->in_cell || live->forking)
+    co_return unavailable(live->forking ? "the session is being forked"
+                                        : "a cell of this session is running");
+  if (!live->alive) {
+    Execution dead;
+    dead.ending = live->ended_by;
+    dead.error = live->why_ended;
+    dead.isolation = isolation_;
+    co_return dead;
+  }
+  // Kills the interpreter when the cell is called off half-way.
   struct Guard {
     Core* core;
     LiveRef live;
@@ -83,127 +136,120 @@ class PythonSession final : public SandboxSession {
     Guard(const Guard&) = delete;
     Guard& operator=(const Guard&) = delete;
     ~Guard() {
-      if (live) let_go(*core, *live);
+      if (live) core->let_go(*live);
     }
   };
-
-  static Async<void> read_channel(LiveRef live) {
-    auto packet = std::make_unique<wire::Packet>();
-    boost::system::error_code error;
-    for (;;) {
-      co_await live->channel.async_wait(WatchedFd::wait_read,
-                                        asio::redirect_error(asio::use_awaitable, error));
-      if (error) co_return;
-      const int received =
-          wire::receive_message(live->channel.native_handle(), *packet, MSG_DONTWAIT);
-      if (received < 0 && (errno == EAGAIN || errno == EPROTO)) continue;
-      if (received <= 0) co_return;
-      packet->close_fds();
-      // The guest's word counts while a cell runs: in between it would only ask for a new account.
-      if (packet->message.kind != wire::Kind::done || !live->in_cell) continue;
-      live->guest->raised = packet->message.value != 0;
-      ++live->guest->cells_done;
-      live->guest->changed.ring();
-    }
-  }
-
-  // Between cells nobody waits for the interpreter, but its threads and children go on. They may
-  // use what one cell may; then the session is over.
-  static Async<void> watch_between_cells(Core* core, LiveRef live, Limits limits) {
-    asio::steady_timer timer(core->context());
-    int last_cell = -1;
-    std::chrono::microseconds before{0};
-    while (!live->closed && !live->slot->gone && !core->stopping_) {
-      timer.expires_after(100ms + 10ms * static_cast<int>(core->sessions_));
-      boost::system::error_code ignored;
-      co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
-      if (live->closed || live->in_cell) continue;
-      const TreeUsage usage = live->usage();
-      if (std::exchange(last_cell, live->cells_begun) != live->cells_begun) {
-        before = usage.cpu;
-        continue;
-      }
-      const bool counted =
-          live->slot->cgroup != nullptr;  // then the kernel refuses what is too much
-      if (usage.cpu - before >= limits.cpu)
-        live->ended_by = Ending::time_limit;
-      else if (!counted && usage.tasks > limits.processes)
-        live->ended_by = Ending::process_limit;
-      else if (!counted && usage.memory > count(limits.memory))
-        live->ended_by = Ending::memory_limit;
-      else
-        continue;
-      let_go(*core, *live);
-    }
-  }
-
-  static Async<Result<Execution>> run_cell(std::shared_ptr<Core> core, LiveRef live,
-                                           std::string code, Limits limits) {
-    if (!live->alive) {
-      Execution dead;
-      dead.ending = live->ended_by;
-      dead.error = "the session is over";
-      dead.isolation = core->isolation();
-      co_return dead;
-    }
-    const SlotRef slot = live->slot;
-    const GuestRef guest = live->guest;
-    Guard guard(core.get(), live);
-    Program program;
-    program.code = std::move(code);
-    program.limits = limits;
-    // What was written since the last cell comes with this one.
-    for (Output* output : {&guest->out, &guest->err})
-      output->keep(static_cast<std::size_t>(count(limits.output)));
-    if (slot->cgroup && !slot->cgroup->begin(count(limits.memory), limits.processes))
-      co_return internal_error("sandbox: cgroup limits: " + std::string(std::strerror(errno)));
-    live->in_cell = true;
-    ++live->cells_begun;
-    (void)live->usage();
-    live->tree->begin();
-    const SteadyTime begin = std::chrono::steady_clock::now();
-    const int cell = guest->cells_done;
-    if (!live->began) {
-      live->began = true;
-      core->set_going(read_channel(live));
-      core->set_going(core->read_output(guest, false));
-      core->set_going(core->read_output(guest, true));
-    }
-    if (auto sent = core->send_program(*guest, program, false); !sent)
-      co_return std::move(sent).error();
-    const auto tree = live->tree;
-    const std::optional<Ending> forced =
-        co_await core->watch(slot, guest, limits, tree, begin, cell);
-    live->in_cell = false;
-    const bool goes_on = !forced && guest->cells_done > cell;
-    Execution execution;
-    if (!goes_on) {
-      execution = co_await core->end_guest(slot, guest, limits, tree, forced, begin);
-      execution.error += std::string(execution.error.empty() ? "" : "; ") + "the session is over";
-    } else {
-      // The cell flushed before it answered: what it wrote is in the pipes by now.
-      guest->out.drain();
-      guest->err.drain();
-      (void)live->usage();
-      execution = core->judge(*slot, *guest, limits, *tree, forced, begin);
-      if (execution.ending != Ending::memory_limit && execution.ending != Ending::process_limit &&
-          execution.ending != Ending::output_limit && execution.ending != Ending::time_limit)
-        execution.ending = guest->raised ? Ending::nonzero_exit : Ending::ok;
-      execution.exit_code = guest->raised ? 1 : 0;
-      guard.live = nullptr;
-    }
+  const SlotRef slot = live->slot;
+  const GuestRef guest = live->guest;
+  Guard guard(this, live);
+  Program program;
+  program.code = std::move(code);
+  program.limits = limits;
+  // What was written since the last cell comes with this one.
+  for (Output* output : {&guest->out, &guest->err})
+    output->keep(static_cast<std::size_t>(count(limits.output)));
+  if (slot->cgroup && !slot->cgroup->begin(count(limits.memory), limits.processes))
+    co_return internal_error("sandbox: cgroup limits: " + std::string(std::strerror(errno)));
+  live->in_cell = true;
+  ++live->cells_begun;
+  (void)live->usage();
+  live->tree->begin();
+  const SteadyTime begin = std::chrono::steady_clock::now();
+  const int cell = guest->cells_done;
+  if (auto sent = send_program(*guest, program, false); !sent) co_return std::move(sent).error();
+  const auto tree = live->tree;
+  const std::optional<Ending> forced = co_await watch(slot, guest, limits, tree, begin, cell);
+  live->in_cell = false;
+  live->last_used = std::chrono::steady_clock::now();
+  const bool goes_on = !forced && guest->cells_done > cell;
+  if (!goes_on) {
+    Execution execution = co_await end_guest(slot, guest, limits, tree, forced, begin);
+    execution.error += std::string(execution.error.empty() ? "" : "; ") + "the session is over";
     co_return execution;
   }
+  // The cell flushed before it answered: what it wrote is in the pipes by now.
+  guest->out.drain();
+  guest->err.drain();
+  (void)live->usage();
+  Execution execution = judge(*slot, *guest, limits, *tree, forced, begin);
+  if (execution.ending != Ending::memory_limit && execution.ending != Ending::process_limit &&
+      execution.ending != Ending::output_limit && execution.ending != Ending::time_limit)
+    execution.ending = guest->raised ? Ending::nonzero_exit : Ending::ok;
+  execution.exit_code = guest->raised ? 1 : 0;
+  guard.live = nullptr;
+  co_return execution;
+}
 
-  friend class Core;
-  std::shared_ptr<Core> core_;
-  LiveRef live_;
+class LiveSession final : public SandboxSession {
+ public:
+  LiveSession(std::shared_ptr<Core> core, Core::LiveRef live)
+      : core_(std::move(core)), live_(std::move(live)) {}
+  ~LiveSession() override { close(live()); }
+
+  Async<Result<Execution>> run(std::string code, Limits limits,
+                               std::function<void()> started) override {
+    auto lease = co_await core_->limiter().acquire();
+    if (!lease) co_return std::move(lease).error();
+    if (started) started();
+    auto work = core_->run_cell(live(), std::move(code), limits);
+    auto there = run_on(&core_->context(), std::move(work));
+    co_return co_await std::move(there);
+  }
+
+  Async<Result<std::shared_ptr<SandboxSession>>> fork() override {
+    auto work = core_->fork_live(live());
+    auto there = run_on(&core_->context(), std::move(work));
+    auto forked = co_await std::move(there);
+    if (!forked) co_return std::move(forked).error();
+    std::shared_ptr<SandboxSession> session = std::make_shared<LiveSession>(core_, *forked);
+    co_return session;
+  }
+
+  void interrupt() override {
+    asio::post(core_->context(), [live = live()] {
+      if (live->in_cell && live->guest->process)
+        (void)syscall(SYS_pidfd_send_signal, live->guest->process.get(), SIGINT, nullptr, 0);
+    });
+  }
+
+  Async<Status> reset() override {
+    const Core::LiveRef old = live();
+    close(old);
+    auto work = core_->open_here(old->language, old->limits, old->idle);
+    auto there = run_on(&core_->context(), std::move(work));
+    auto opened = co_await std::move(there);
+    if (!opened) co_return std::move(opened).error();
+    const std::lock_guard lock(mutex_);
+    live_ = std::move(*opened);
+    co_return Status();
+  }
+
+  bool alive() const override { return live()->alive; }
+
+ private:
+  Core::LiveRef live() const {
+    const std::lock_guard lock(mutex_);
+    return live_;
+  }
+  void close(const Core::LiveRef& live) {
+    if (core_->stopping_) return;
+    asio::post(core_->context(), [core = core_, live] { core->let_go(*live); });
+  }
+
+  const std::shared_ptr<Core> core_;
+  mutable std::mutex mutex_;
+  Core::LiveRef live_;
 };
 
-Async<Result<std::shared_ptr<SandboxSession>>> Core::open_session(Limits limits) {
-  auto work = open_here(limits);
+Async<Result<std::shared_ptr<SandboxSession>>> Core::open_session(Language language, Limits limits,
+                                                                  Milliseconds idle) {
+  auto work = open_here(language, limits, idle);
   auto there = run_on(&context_, std::move(work));
-  co_return co_await std::move(there);
+  auto live = co_await std::move(there);
+  if (!live) co_return std::move(live).error();
+  std::shared_ptr<SandboxSession> session =
+      std::make_shared<LiveSession>(shared_from_this(), *live);
+  co_return session;
 }
 
 // One of the sessions there may be, until the session itself counts.
@@ -217,31 +263,65 @@ struct Core::Place {
   }
 };
 
-Async<Result<std::shared_ptr<SandboxSession>>> Core::open_here(Limits limits) {
-  constexpr std::size_t kMostSessions = 256;  // live at once; each keeps a slot of its own
-  if (sessions_ >= kMostSessions)
-    co_return unavailable("there are " + std::to_string(sessions_) + " live sessions already");
+Async<Result<Core::LiveRef>> Core::open_here(Language language, Limits limits, Milliseconds idle) {
+  if (language != Language::python && language != Language::bash)
+    co_return bad_input("live sessions are there for python and bash");
+  if (sessions_ + forks_ >= kMostSessions)
+    co_return unavailable("there are " + std::to_string(sessions_ + forks_) +
+                          " live sessions already");
+  if (language == Language::bash)
+    if (auto installed = check_installed(info_of(language)); !installed)
+      co_return std::move(installed).error();
   Place place(this);
   auto taken = co_await take_slot();
   if (!taken) co_return std::move(taken).error();
-  const SlotRef slot = *taken;
-  Lodging lodging(this, slot);
+  Lodging lodging(this, *taken);
+  auto live = co_await live_in(*taken, language, limits, idle);
+  if (!live) co_return std::move(live).error();
+  lodging.slot = nullptr;
+  place.core = nullptr;
+  co_return live;
+}
+
+Async<Result<Core::LiveRef>> Core::live_in(SlotRef slot, Language language, Limits limits,
+                                           Milliseconds idle) {
   co_await unpark(slot);
   Program program;
   program.limits = limits;
-  Status furnished = co_await furnish(slot, &program);
-  if (furnished && slot->cgroup && !slot->cgroup->begin(count(limits.memory), limits.processes))
-    furnished = internal_error("sandbox: cgroup limits: " + std::string(std::strerror(errno)));
-  if (!furnished) co_return std::move(furnished).error();
-  auto parked = co_await park(slot, &limits);
-  if (!parked) co_return std::move(parked).error();
-  const GuestRef guest = *parked;
-  WatchedFd channel(context_, dup(guest->channel.get()));
-  std::shared_ptr<SandboxSession> session =
-      std::make_shared<PythonSession>(shared_from_this(), slot, guest, std::move(channel), limits);
-  lodging.slot = nullptr;
-  place.core = nullptr;
-  co_return session;
+  if (Status furnished = co_await furnish(slot, &program); !furnished)
+    co_return std::move(furnished).error();
+  if (slot->cgroup && !slot->cgroup->begin(count(limits.memory), limits.processes))
+    co_return internal_error("sandbox: cgroup limits: " + std::string(std::strerror(errno)));
+  if (world_ != World::reduced) {
+    // It may fork when it is asked to, and only then.
+    wire::Message none;
+    none.kind = wire::Kind::allow_forks;
+    if (Status closed = co_await ask_origin(slot, none); !closed)
+      co_return std::move(closed).error();
+  }
+  Result<GuestRef> started = internal_error("");
+  if (language == Language::bash) {
+    const std::vector<std::string> arguments = {
+        info_of(language).program,         "--norc", "--noprofile", "-c", kBashLoop,
+        plan_for(slot->index).child_object};
+    started = start_waiting(slot, nullptr, arguments, &limits);
+  } else {
+    started = co_await park(slot, Profile::thin, &limits);
+  }
+  if (!started) co_return std::move(started).error();
+  const GuestRef guest = *started;
+  auto live = std::make_shared<Live>(std::make_shared<Home>(this, slot, nullptr), guest,
+                                     WatchedFd(context_, dup(guest->channel.get())));
+  guest->out.most = guest->err.most = static_cast<std::size_t>(count(limits.output));
+  live->language = language;
+  live->limits = limits;
+  live->idle = idle;
+  live->tree = std::make_shared<TreeWatch>(holder_of(*slot), std::vector<int>{}, slot->host_uid);
+  set_going(read_channel(live));
+  set_going(read_output(guest, false));
+  set_going(read_output(guest, true));
+  set_going(watch_between_cells(live));
+  co_return live;
 }
 
 }  // namespace proctor

@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/nsfs.h>
 #include <net/if.h>
 #include <poll.h>
 #include <sched.h>
@@ -32,6 +33,7 @@
 #include "sandbox/files.h"
 #include "sandbox/landlock.h"
 #include "sandbox/mounts.h"
+#include "sandbox/owned_fd.h"
 
 namespace proctor {
 namespace {
@@ -147,8 +149,12 @@ std::vector<std::string> readable(const SlotPlan& plan) {
 
 class SlotProcess {
  public:
-  SlotProcess(const SlotPlan& plan, int socket, std::string filter)
-      : plan_(plan), socket_(socket), filter_(std::move(filter)), readable_(readable(plan)) {}
+  SlotProcess(const SlotPlan& plan, int socket, std::string filter, std::string session_filter)
+      : plan_(plan),
+        socket_(socket),
+        filter_(std::move(filter)),
+        session_filter_(std::move(session_filter)),
+        readable_(readable(plan)) {}
 
   [[noreturn]] void serve();
 
@@ -157,14 +163,18 @@ class SlotProcess {
   void send_answer(Kind kind, std::uint64_t id);
   void prepare(const Message& request);
   Stage start_init();
-  bool write_maps(pid_t pid) const;
+  bool write_maps(pid_t pid, std::uint32_t outside) const;
   bool end_run();
   bool hunt_down();
   void spawn(Packet& packet);
+  bool write_fork_limit(std::int64_t most) const;
+  OwnedFd namespace_above_fork(pid_t pid) const;
+  void adopt(const Message& request);
+  [[noreturn]] void give_view(const Message& request, int mounts, int processes) const;
 
   const SlotPlan plan_;
   const int socket_;
-  const std::string filter_;
+  const std::string filter_, session_filter_;
   const std::vector<std::string> readable_;  // for Landlock
   int host_proc_ = -1;
   pid_t init_ = -1;
@@ -181,7 +191,7 @@ void SlotProcess::send_answer(Kind kind, std::uint64_t id) {
   (void)wire::send_message(socket_, answer);
 }
 
-bool SlotProcess::write_maps(pid_t pid) const {
+bool SlotProcess::write_maps(pid_t pid, std::uint32_t outside) const {
   const std::string directory = std::to_string(pid) + "/";
   const auto write_file = [&](const char* name, const std::string& text) {
     const int fd = openat(host_proc_, (directory + name).c_str(), O_WRONLY | O_CLOEXEC);
@@ -190,7 +200,7 @@ bool SlotProcess::write_maps(pid_t pid) const {
     close(fd);
     return written;
   };
-  const std::string map = std::to_string(kGuestId) + " " + std::to_string(plan_.host_uid) + " 1\n";
+  const std::string map = std::to_string(kGuestId) + " " + std::to_string(outside) + " 1\n";
   if (plan_.world == World::userns && !write_file("setgroups", "deny")) return false;
   return write_file("uid_map", map) && write_file("gid_map", map);
 }
@@ -221,7 +231,7 @@ Stage SlotProcess::start_init() {
       proc_mounted_ = true;
     stage = static_cast<Stage>(answer[0]);
     errno = answer[1];
-    if (stage == Stage::none && !write_maps(init_)) stage = Stage::user_namespace;
+    if (stage == Stage::none && !write_maps(init_, plan_.host_uid)) stage = Stage::user_namespace;
   }
   const int error = errno;
   if (stage == Stage::none && write(mapped[1], "g", 1) != 1) stage = Stage::pid_namespace;
@@ -348,13 +358,101 @@ void SlotProcess::spawn(Packet& packet) {
   const pid_t pid = fork();
   if (pid == 0) {
     child::Confinement confinement;
-    confinement.filter = filter_.data();
-    confinement.filter_size = static_cast<std::uint32_t>(filter_.size() / 8);
+    const bool session = packet.message.flags & wire::kSession;
+    const std::string& filter = session ? session_filter_ : filter_;
+    confinement.filter = filter.data();
+    confinement.filter_size = static_cast<std::uint32_t>(filter.size() / 8);
     confinement.landlock_ruleset = ruleset_;
     child::confine(packet, confinement, socket_);
     _exit(127);
   }
   child::after_fork(socket_, packet, pid);
+}
+
+// Work that changes the caller's namespaces, in a process of its own; true when it says so.
+template <class Work>
+bool in_a_process_of_its_own(Work work) {
+  const pid_t pid = fork();
+  if (pid == 0) _exit(work() ? 0 : 1);
+  int status = 1;
+  return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+// A session can fork when it may make one user namespace more below its own: the kernel counts.
+bool SlotProcess::write_fork_limit(std::int64_t most) const {
+  return in_a_process_of_its_own([&] {
+    if (setns(init_pidfd_, CLONE_NEWUSER) != 0) return false;
+    const int fd = open("/proc/sys/user/max_user_namespaces", O_WRONLY | O_CLOEXEC);
+    const std::string text = std::to_string(most);
+    return fd >= 0 && write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size());
+  });
+}
+
+// The user namespace above that of `pid`, where that is the first process of its pid namespace and
+// its user namespace lies below the run's; else nothing.
+OwnedFd SlotProcess::namespace_above_fork(pid_t pid) const {
+  const auto open_below = [&](pid_t of, const char* name) {
+    return openat(host_proc_, (std::to_string(of) + name).c_str(), O_RDONLY | O_CLOEXEC);
+  };
+  const OwnedFd status(open_below(pid, "/status")), run(open_below(init_, "/ns/user"));
+  const OwnedFd own(open_below(pid, "/ns/user"));
+  char text[4096];
+  const ssize_t size = status ? read(status.get(), text, sizeof text - 1) : -1;
+  if (size <= 0 || !run || !own) return {};
+  text[size] = 0;
+  const char* line = std::strstr(text, "\nNSpid:");
+  const char* end = line ? std::strchr(line + 1, '\n') : nullptr;
+  if (!end || end[-1] != '1' || end[-2] != '\t') return {};
+  struct stat wanted{}, found{};
+  if (fstat(run.get(), &wanted) != 0) return {};
+  OwnedFd above(ioctl(own.get(), NS_GET_PARENT)), at(dup(above.get()));
+  while (at && fstat(at.get(), &found) == 0) {
+    if (found.st_ino == wanted.st_ino && found.st_dev == wanted.st_dev) return above;
+    at = OwnedFd(ioctl(at.get(), NS_GET_PARENT));
+  }
+  return {};
+}
+
+// A workspace and a /proc of its own, over those of the session that it was forked from.
+void SlotProcess::give_view(const Message& request, int mounts, int processes) const {
+  const auto fail = [&](Stage stage) {
+    send_failure(socket_, request.id, stage);
+    _exit(1);
+  };
+  if (setns(mounts, CLONE_NEWNS) != 0) fail(Stage::mount_namespace);
+  const int box = cover_box(request.box_bytes, request.box_inodes, plan_.host_uid);
+  if (box < 0) fail(Stage::box);
+  if (setns(processes, CLONE_NEWPID) != 0) fail(Stage::pid_namespace);
+  const bool mounted = in_a_process_of_its_own([] {
+    return mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) == 0;
+  });
+  if (!mounted) fail(Stage::proc);
+  Message answer;
+  answer.kind = Kind::adopted;
+  answer.id = request.id;
+  _exit(wire::send_message(socket_, answer, nullptr, 0, &box, 1) == 0 ? 0 : 1);
+}
+
+void SlotProcess::adopt(const Message& request) {
+  const auto pid = static_cast<pid_t>(request.value);
+  const OwnedFd above = reduced() || init_ <= 0 ? OwnedFd() : namespace_above_fork(pid);
+  if (!above) {
+    errno = ESRCH;
+    return send_failure(socket_, request.id, Stage::protocol);
+  }
+  // Only from there its maps can be written: the guest's user is itself.
+  const bool mapped = in_a_process_of_its_own(
+      [&] { return setns(above.get(), CLONE_NEWUSER) == 0 && write_maps(pid, kGuestId); });
+  if (!mapped) return send_failure(socket_, request.id, Stage::user_namespace);
+  const auto open_namespace = [&](const char* name) {
+    return openat(host_proc_, (std::to_string(pid) + name).c_str(), O_RDONLY | O_CLOEXEC);
+  };
+  const OwnedFd mounts(open_namespace("/ns/mnt")), processes(open_namespace("/ns/pid"));
+  if (!mounts || !processes) return send_failure(socket_, request.id, Stage::mount_namespace);
+  const pid_t helper = fork();
+  if (helper == 0) give_view(request, mounts.get(), processes.get());
+  if (helper < 0) return send_failure(socket_, request.id, Stage::fork);
+  (void)waitpid(helper, nullptr, 0);
 }
 
 void SlotProcess::serve() {
@@ -386,6 +484,13 @@ void SlotProcess::serve() {
             send_failure(socket_, message.id, Stage::box);
           else
             send_answer(Kind::resized, message.id);
+        } else if (message.kind == Kind::allow_forks) {
+          if (!reduced() && init_ > 0 && write_fork_limit(message.value))
+            send_answer(Kind::allowed, message.id);
+          else
+            send_failure(socket_, message.id, Stage::user_namespace);
+        } else if (message.kind == Kind::adopt) {
+          adopt(message);
         } else if (message.kind == Kind::kill) {
           if (end_run())
             send_answer(Kind::killed, message.id);
@@ -417,20 +522,21 @@ int keep_away(int fd) {
 
 }  // namespace
 
-void become_slot(const SlotPlan& plan, int socket, int filter) {
+void become_slot(const SlotPlan& plan, int socket, FilterFds filters) {
   socket = keep_away(socket);
-  std::string program = read_whole(filter);
-  close(filter);
+  std::string filter = read_whole(filters.program), session = read_whole(filters.session);
+  close(filters.program);
+  close(filters.session);
   (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   (void)prctl(PR_SET_NAME, "proctor-slot", 0, 0, 0);
   if (plan.world == World::reduced) (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-  SlotProcess slot(plan, socket, std::move(program));
+  SlotProcess slot(plan, socket, std::move(filter), std::move(session));
   slot.serve();
 }
 
-void become_zygote(const SlotPlan& plan, int socket, int filter) {
+void become_zygote(const SlotPlan& plan, int socket, FilterFds filters) {
   socket = keep_away(socket);
-  filter = keep_away(filter);
+  filters = {keep_away(filters.program), keep_away(filters.session)};
   (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   // Where no init of theirs reaps them, its guests' orphans count as processes until somebody does.
   if (plan.world == World::reduced) (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
@@ -441,8 +547,10 @@ void become_zygote(const SlotPlan& plan, int socket, int filter) {
   }
   announce(socket, Kind::started);
   (void)fcntl(socket, F_SETFD, 0);
-  (void)fcntl(filter, F_SETFD, 0);
-  const std::string socket_text = std::to_string(socket), filter_text = std::to_string(filter);
+  for (const int filter : {filters.program, filters.session}) (void)fcntl(filter, F_SETFD, 0);
+  const std::string socket_text = std::to_string(socket);
+  const std::string filter_text = std::to_string(filters.program);
+  const std::string session_text = std::to_string(filters.session);
   const std::string source(zygote_source());
   const char* arguments[] = {plan.python.c_str(),
                              "-s",
@@ -451,6 +559,8 @@ void become_zygote(const SlotPlan& plan, int socket, int filter) {
                              socket_text.c_str(),
                              plan.child_object.c_str(),
                              filter_text.c_str(),
+                             session_text.c_str(),
+                             plan.profile.c_str(),
                              nullptr};
   const char* environment[] = {"PATH=/usr/local/bin:/usr/bin:/bin",
                                "HOME=/box/work",

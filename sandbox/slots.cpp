@@ -23,13 +23,6 @@ using wire::Packet;
 constexpr Milliseconds kPatience = 10s;  // with our own processes
 constexpr std::size_t kSpareSlots = 2;   // being made ready while all others run
 
-bool send(const WatchedFd& socket, Message message, std::string_view text = {},
-          const std::vector<int>& fds = {}) {
-  return socket.is_open() && wire::send_message(const_cast<WatchedFd&>(socket).native_handle(),
-                                                message, text.data(), text.size(), fds.data(),
-                                                static_cast<int>(fds.size()), MSG_DONTWAIT) == 0;
-}
-
 // Killed from outside, maybe a moment ago: the end of its socket may not be read yet.
 bool has_ended(const Slot& slot) {
   pollfd ended{slot.process.get(), POLLIN, 0};
@@ -78,14 +71,17 @@ void Core::accept_prepared(Slot& slot, Packet& packet) {
   slot.prepared = packet.message.id;
 }
 
-// A message about a guest, from its slot or from the zygote.
-void Core::dispatch(const Packet& packet) {
+// A message about a guest, from its slot or from a zygote; false where it is not about one.
+bool Core::dispatch(const Packet& packet) {
   auto found = guests_.find(packet.message.id);
-  const GuestRef guest = found == guests_.end() ? nullptr : found->second.lock();
-  if (!guest) return;
+  if (found == guests_.end()) return false;
+  const GuestRef guest = found->second.lock();
+  if (!guest) return true;
   switch (packet.message.kind) {
     case Kind::spawned:
-      guest->pid = static_cast<int>(packet.message.value);
+      guest->pid = guest->main_pid = static_cast<int>(packet.message.value);
+      if (guest->channel)
+        guest->process = OwnedFd(static_cast<int>(syscall(SYS_pidfd_open, guest->pid, 0)));
       break;
     case Kind::exited:
       guest->exited = true;
@@ -99,9 +95,10 @@ void Core::dispatch(const Packet& packet) {
       guest->error = packet.message.error;
       break;
     default:
-      return;
+      return true;
   }
   guest->changed.ring();
+  return true;
 }
 
 Async<void> Core::read_slot(SlotRef slot) {
@@ -128,6 +125,13 @@ Async<void> Core::read_slot(SlotRef slot) {
         break;
       case Kind::killed:
         slot->killed = message.id;
+        break;
+      case Kind::allowed:
+        slot->allowed = message.id;
+        break;
+      case Kind::adopted:
+        slot->adopted = message.id;
+        slot->adopted_box = OwnedFd(packet->take(0));
         break;
       case Kind::failed:
         if (!guests_.count(message.id)) {
@@ -161,6 +165,8 @@ void Core::give_up(SlotRef slot) {  // NOLINT(performance-unnecessary-value-para
   std::erase(slots_, slot);
   std::erase(idle_, slot);
   slot->parked.reset();
+  for (const auto& each : slot->forks)
+    if (const SlotRef fork = each.lock()) fork->gone = true;
   slot->changed.ring();
   slot_ready_.ring();
 }
@@ -240,8 +246,8 @@ Async<void> Core::recycle(SlotRef slot) {
     give_up(slot);
     co_return;
   }
-  if (park_ahead_ && zygote_state_ == ZygoteState::ready) {
-    auto parked = co_await park(slot, nullptr);
+  if (park_ahead_ && zygote(slot->profile).is_ready()) {
+    auto parked = co_await park(slot, slot->profile, nullptr);
     if (parked) slot->parked = *parked;
   }
   if (slot->gone) co_return;
@@ -257,7 +263,7 @@ void Core::put_back(const SlotRef& slot) {
   if (slot->gone) return;
   kill_tree(*slot);
   slot->parked.reset();
-  set_going(recycle(slot));
+  set_going(slot->origin ? bury(slot) : recycle(slot));
 }
 
 // Each session has one of its own for as long as it lives.
@@ -292,83 +298,13 @@ Async<Result<SlotRef>> Core::take_slot() {
   co_return std::move(prepared).error().in("sandbox");
 }
 
-// The zygote -----------------------------------------------------------------------------------
-
-Async<void> Core::read_zygote() {
-  auto packet = std::make_unique<Packet>();
-  boost::system::error_code error;
-  for (;;) {
-    co_await zygote_.async_wait(WatchedFd::wait_read,
-                                asio::redirect_error(asio::use_awaitable, error));
-    if (error) break;
-    const int received = wire::receive_message(zygote_.native_handle(), *packet, MSG_DONTWAIT);
-    if (received < 0 && (errno == EAGAIN || errno == EPROTO)) continue;
-    if (received <= 0) break;
-    if (packet->message.kind == Kind::started) {
-      zygote_process_ = OwnedFd(packet->take(0));
-    } else if (packet->message.kind == Kind::ready) {
-      zygote_state_ = ZygoteState::ready;
-      zygote_deadline_.cancel();
-    } else if (packet->message.kind == Kind::failed && !guests_.count(packet->message.id)) {
-      break;
-    } else {
-      dispatch(*packet);
-    }
-    packet->close_fds();
-    zygote_changed_.ring();
-  }
-  // Its guests are told as failed; they die with their runs. It is started again a few times.
-  boost::system::error_code ignored;
-  zygote_.close(ignored);
-  zygote_deadline_.cancel();
-  if (zygote_process_)
-    (void)syscall(SYS_pidfd_send_signal, zygote_process_.get(), SIGKILL, nullptr, 0);
-  zygote_process_.reset();
-  const bool again = zygote_state_ != ZygoteState::unusable && ++zygote_deaths_ < 5 && !stopping_;
-  zygote_state_ = again ? ZygoteState::none : ZygoteState::unusable;
-  for (const auto& [id, weak] : guests_) {
-    const GuestRef guest = weak.lock();
-    if (!guest || !guest->channel || guest->exited) continue;
-    guest->failed = true;
-    guest->stage = wire::Stage::interpreter;
-    guest->error = EPIPE;
-    guest->changed.ring();
-  }
-  zygote_changed_.ring();
-}
-
-// Starts it when there is none. False where guests must start their own interpreter: that is so in
-// the reduced world without a uid for each slot, where only a slot's own children can be hunted
-// down.
-Async<bool> Core::zygote_ready() {
+// Where guests must start their own interpreter in any case: that is so in the reduced world
+// without a uid for each slot, where only a slot's own children can be hunted down.
+Async<bool> Core::zygote_ready(Profile profile) {
   if (world_ == World::reduced && geteuid() != 0) co_return false;
-  if (zygote_state_ == ZygoteState::none) {
-    zygote_state_ = ZygoteState::starting;
-    SlotPlan plan = plan_for(-1);
-    auto socket = ask_for_zygote(plan, filter_.get());
-    if (!socket) {
-      zygote_state_ = ZygoteState::unusable;
-      co_return false;
-    }
-    (void)fcntl(*socket, F_SETFL, O_NONBLOCK);
-    zygote_.assign(*socket);
-    set_going(read_zygote());
-    bound_zygote_start();
-  }
-  while (zygote_state_ == ZygoteState::starting) co_await zygote_changed_.wait();
-  co_return zygote_state_ == ZygoteState::ready;
-}
-
-// One that does not get ready is killed, by the end of its reader, and not tried again: runs then
-// start an interpreter of their own.
-void Core::bound_zygote_start() {
-  zygote_deadline_.expires_after(kPatience);
-  zygote_deadline_.async_wait([this](boost::system::error_code cancelled) {
-    if (cancelled || zygote_state_ != ZygoteState::starting) return;
-    zygote_state_ = ZygoteState::unusable;
-    boost::system::error_code ignored;
-    zygote_.cancel(ignored);
-  });
+  SlotPlan plan = plan_for(-1);
+  auto starting = zygote(profile).ready(std::move(plan), filters());
+  co_return co_await std::move(starting);
 }
 
 // A guest with pipes of its own; `theirs` are the ends it writes to.
@@ -393,29 +329,35 @@ Result<GuestRef> Core::new_guest(std::array<int, 2>& theirs, std::size_t most) {
   return guest;
 }
 
-// A Python in the prepared run, confined, waiting for its program.
-Async<Result<GuestRef>> Core::park(SlotRef slot, const Limits* session) {
-  if (python_.empty())
-    co_return missing("no python3 for the sandbox was found: install python3, or name one");
-  const bool warm = co_await zygote_ready();
-  std::array<int, 2> theirs{};
-  auto made = new_guest(theirs, 0);
-  if (!made) co_return std::move(made).error();
-  const GuestRef guest = *made;
-  const OwnedFd out(theirs[0]), err(theirs[1]);
+Status Core::open_channel(Guest& guest, OwnedFd& theirs) {
   int channel[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) != 0)
-    co_return internal_error(std::string("sandbox: socketpair: ") + std::strerror(errno));
-  guest->channel = OwnedFd(channel[0]);
-  const OwnedFd inner(channel[1]);
+    return internal_error(std::string("sandbox: socketpair: ") + std::strerror(errno));
+  guest.channel = OwnedFd(channel[0]);
+  theirs = OwnedFd(channel[1]);
+  return {};
+}
+
+// An interpreter in the prepared run, confined, that waits at its channel: forked by the zygote, or
+// started with these arguments.
+Result<GuestRef> Core::start_waiting(const SlotRef& slot, Zygote* zygote,
+                                     const std::vector<std::string>& arguments,
+                                     const Limits* session) {
+  std::array<int, 2> theirs{};
+  auto made = new_guest(theirs, 0);
+  if (!made) return std::move(made).error();
+  const GuestRef guest = *made;
+  const OwnedFd out(theirs[0]), err(theirs[1]);
+  OwnedFd inner;
+  if (auto opened = open_channel(*guest, inner); !opened) return std::move(opened).error();
   const OwnedFd nothing(open("/dev/null", O_RDWR | O_CLOEXEC));
 
   Message message = spawn_message(*slot);
   message.id = guest->id;
   message.flags |= wire::kPark | (session ? std::uint32_t{wire::kSession} : 0U);
-  if (warm && world_ != World::reduced) message.flags |= wire::kJoinSlot;
+  if (zygote && world_ != World::reduced) message.flags |= wire::kJoinSlot;
   if (session) {
-    add_limits(message, *session, false);  // of its cells' processor time the watcher takes care
+    add_limits(message, *session, true);
   } else {
     message.limits[message.n_limits++] = {RLIMIT_CORE, 0};
     message.limits[message.n_limits++] = {RLIMIT_MEMLOCK, 1 << 20};
@@ -424,30 +366,41 @@ Async<Result<GuestRef>> Core::park(SlotRef slot, const Limits* session) {
   append(text, work_directory(*slot));
   std::vector<int> fds = {nothing.get(), out.get(), err.get(),
                           slot->init ? slot->init.get() : nothing.get(), inner.get()};
-  if (warm) {
-    if (slot->ruleset) {
-      message.value = 1;
-      fds.push_back(slot->ruleset.get());
-    }
-  } else {
-    message.n_arguments = 6;
-    const SlotPlan plan = plan_for(slot->index);
-    for (const std::string_view part :
-         {std::string_view(plan.python), std::string_view("-s"), std::string_view("-c"),
-          zygote_source(), std::string_view(session ? "session" : "once"),
-          std::string_view(plan.child_object)})
-      append(text, part);
-    message.n_environment = 5;
-    for (const char* part : {"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8",
-                             "PYTHONHASHSEED=0", "OMP_NUM_THREADS=1", "OPENBLAS_NUM_THREADS=1"})
-      append(text, part);
+  if (zygote && slot->ruleset) {
+    message.value = 1;
+    fds.push_back(slot->ruleset.get());
+  }
+  if (!zygote) {
+    message.n_arguments = static_cast<std::uint32_t>(arguments.size());
+    for (const auto& argument : arguments) append(text, argument);
+    const auto environment = environment_of(*slot);
+    message.n_environment = static_cast<std::uint32_t>(environment.size());
+    for (const auto& variable : environment) append(text, variable);
   }
   if (slot->cgroup)
     fds.insert(fds.end(), slot->cgroup->entrances().begin(), slot->cgroup->entrances().end());
-  if (!send(warm ? zygote_ : slot->socket, message, text, fds))
-    co_return internal_error(std::string("sandbox: cannot start a Python: ") +
-                             std::strerror(errno));
-  co_return guest;
+  if (!send(zygote ? zygote->socket() : slot->socket, message, text, fds))
+    return internal_error(std::string("sandbox: cannot start an interpreter: ") +
+                          std::strerror(errno));
+  return guest;
+}
+
+// A Python in the prepared run, waiting for its program.
+Async<Result<GuestRef>> Core::park(SlotRef slot, Profile profile, const Limits* session) {
+  if (python_.empty())
+    co_return missing("no python3 for the sandbox was found: install python3, or name one");
+  const bool warm = co_await zygote_ready(profile);
+  slot->profile = profile;
+  std::vector<std::string> arguments;
+  if (!warm) {
+    const SlotPlan plan = plan_for(slot->index);
+    arguments = {
+        plan.python,      "-s", "-c", std::string(zygote_source()), session ? "session" : "once",
+        plan.child_object};
+  }
+  auto started = start_waiting(slot, warm ? &zygote(profile) : nullptr, arguments, session);
+  if (started && warm) (*started)->from = profile;
+  co_return started;
 }
 
 // A run that is not Python's must not find one beside it.
@@ -459,6 +412,21 @@ Async<void> Core::unpark(SlotRef slot) {
   const auto deadline = std::chrono::steady_clock::now() + 5s;
   while (!guest->exited && !guest->failed && std::chrono::steady_clock::now() < deadline)
     co_await guest->changed.wait(deadline);
+}
+
+std::vector<std::string> Core::environment_of(const Slot& slot) const {
+  const std::string work = work_directory(slot);
+  const std::string box = work.substr(0, work.size() - 5);
+  return {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+          "HOME=" + work,
+          "TMPDIR=" + box + "/tmp",
+          "LANG=C.UTF-8",
+          "USER=guest",
+          "NODE_PATH=" + work,
+          "PYTHONHASHSEED=0",
+          "MPLBACKEND=Agg",
+          "OMP_NUM_THREADS=1",
+          "OPENBLAS_NUM_THREADS=1"};
 }
 
 // A program of the system's or the guest's own, started by the slot.
@@ -479,16 +447,7 @@ Result<GuestRef> Core::spawn(const SlotRef& slot, const Program& program) {
   append(text, work);
   message.n_arguments = static_cast<std::uint32_t>(program.arguments.size());
   for (const auto& argument : program.arguments) append(text, argument);
-  const std::string box = work.substr(0, work.size() - 5);
-  const std::vector<std::string> environment = {
-      "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-      "HOME=" + work,
-      "TMPDIR=" + box + "/tmp",
-      "LANG=C.UTF-8",
-      "USER=guest",
-      "NODE_PATH=" + work,
-      "OMP_NUM_THREADS=1",
-      "OPENBLAS_NUM_THREADS=1"};
+  const auto environment = environment_of(*slot);
   message.n_environment = static_cast<std::uint32_t>(environment.size());
   for (const auto& variable : environment) append(text, variable);
   if (text.size() > wire::kMostBytes) return bad_input("the arguments are longer than 64 KiB");

@@ -21,6 +21,13 @@ Async<void> Bell::wait() {
     throw boost::system::system_error(asio::error::operation_aborted);
 }
 
+bool send(WatchedFd& socket, const wire::Message& message, std::string_view text,
+          const std::vector<int>& fds) {
+  return socket.is_open() &&
+         wire::send_message(socket.native_handle(), message, text.data(), text.size(), fds.data(),
+                            static_cast<int>(fds.size()), MSG_DONTWAIT) == 0;
+}
+
 void Output::keep(std::size_t bytes) {
   most = bytes;
   if (text.size() <= most) return;

@@ -5,8 +5,11 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <chrono>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "runtime/core/async.h"
+#include "sandbox/wire.h"
 
 namespace proctor {
 
@@ -27,6 +30,10 @@ class Bell {
 
 // Waits until the descriptor is readable: a pidfd when its process is dead.
 using WatchedFd = asio::posix::stream_descriptor;
+
+// Whether the message could be sent, without waiting.
+bool send(WatchedFd& socket, const wire::Message& message, std::string_view text = {},
+          const std::vector<int>& fds = {});
 
 // One stream of a guest, kept up to a cap; the rest is not read.
 struct Output {

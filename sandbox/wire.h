@@ -38,6 +38,12 @@ enum class Kind : std::uint32_t {
   failed,         // back, instead of the answer: stage and error number
   go,             // parent ─▶ parked Python: limits; fds: stdin, program
   done,           // live session ─▶ parent: one cell is through; value = 0 or 1 (it raised)
+  allow_forks,    // parent ─▶ slot: value = how many forks of the run's session there may be
+  allowed,        // back
+  fork,           // parent ─▶ live session: fork; fds: the fork's channel, stdout, stderr
+  forked,         // live session ─▶ parent: value = errno; its fork ─▶ parent, by its own channel
+  adopt,          // parent ─▶ slot: value = pid of a session's fork, to get a view of its own
+  adopted,        // back; fds: the box directory
 };
 
 // Which step of setting up went wrong; errno alone never tells.
@@ -119,6 +125,7 @@ struct Packet {
   Message message;
   int fds[kMostFds];
   int n_fds = 0;
+  int sender = 0;  // pid, where the socket asks for credentials
   char text[kMostBytes];
 
   void close_fds() {
@@ -185,8 +192,9 @@ inline bool well_formed(const Message& message, std::size_t size) {
 // descriptors are closed).
 inline int receive_message(int socket, Packet& packet, int flags = 0) {
   packet.n_fds = 0;
+  packet.sender = 0;
   iovec parts[2] = {{&packet.message, sizeof packet.message}, {packet.text, sizeof packet.text}};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMostFds)];
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMostFds) + CMSG_SPACE(sizeof(ucred))];
   msghdr header{};
   header.msg_iov = parts;
   header.msg_iovlen = 2;
@@ -197,6 +205,11 @@ inline int receive_message(int socket, Packet& packet, int flags = 0) {
   while (size < 0 && errno == EINTR);
   if (size < 0) return -1;
   for (cmsghdr* part = CMSG_FIRSTHDR(&header); part; part = CMSG_NXTHDR(&header, part)) {
+    if (part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_CREDENTIALS) {
+      ucred credentials;
+      std::memcpy(&credentials, CMSG_DATA(part), sizeof credentials);
+      packet.sender = credentials.pid;
+    }
     if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
     const int count = static_cast<int>((part->cmsg_len - CMSG_LEN(0)) / sizeof(int));
     for (int i = 0; i < count; ++i) {

@@ -198,6 +198,25 @@ int bench(double seconds) {
       auto ran = await((*session)->run("x = 1", Limits{}));
       if (!ran || ran->ending != Ending::ok) std::exit(1);
     }));
+  // Until the copy has answered its first cell. What it holds while it only reads is its own
+  // memory, beside the session's.
+  for (const int mib : {0, 64}) {
+    auto heap = await((*pool)->open_session(Language::python, Limits{}));
+    if (!heap || !await((*heap)->run(fmt::format("x = b'x' * ({} << 20)", mib), Limits{}))) break;
+    std::int64_t held = 0;
+    print(measure(fmt::format("fork of a python session, {} MiB heap", mib), seconds, [&] {
+      auto fork = await((*heap)->fork());
+      if (!fork) {
+        fmt::print(stderr, "sandbox_bench: {}\n", fork.error().message);
+        std::exit(1);
+      }
+      auto ran = await((*fork)->run("len(x)", Limits{}));
+      if (!ran || ran->ending != Ending::ok) std::exit(1);
+      held = std::max(held, ran->usage.peak_memory_bytes);
+    }));
+    fmt::print("{:<44} {:>9.2f}\n", "  MiB a fork holds at most",
+               static_cast<double>(held) / (1 << 20));
+  }
   return 0;
 }
 

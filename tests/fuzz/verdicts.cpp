@@ -31,7 +31,8 @@ class Echo final : public SandboxPool {
     execution.out = request.code;
     co_return execution;
   }
-  Async<Result<std::shared_ptr<SandboxSession>>> open_session(Language, Limits) override {
+  Async<Result<std::shared_ptr<SandboxSession>>> open_session(Language, Limits,
+                                                              Milliseconds) override {
     co_return missing("none");
   }
   const Isolation& isolation() const override { return isolation_; }

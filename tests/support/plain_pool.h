@@ -34,7 +34,8 @@ class PlainPool final : public SandboxPool {
     std::filesystem::remove_all(folder);
     co_return execution;
   }
-  Async<Result<std::shared_ptr<SandboxSession>>> open_session(Language, Limits) override {
+  Async<Result<std::shared_ptr<SandboxSession>>> open_session(Language, Limits,
+                                                              Milliseconds) override {
     co_return missing("the plain pool has no sessions");
   }
   const Isolation& isolation() const override { return isolation_; }

@@ -96,7 +96,8 @@ class Listening final : public SandboxPool {
     limits = request.limits;
     co_return missing("nothing runs here");
   }
-  Async<Result<std::shared_ptr<SandboxSession>>> open_session(Language, Limits) override {
+  Async<Result<std::shared_ptr<SandboxSession>>> open_session(Language, Limits,
+                                                              Milliseconds) override {
     co_return missing("nothing runs here");
   }
   const Isolation& isolation() const override { return isolation_; }

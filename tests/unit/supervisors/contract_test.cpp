@@ -23,7 +23,8 @@ class QuietSandbox final : public SandboxPool {
     execution.exit_code = 0;
     co_return execution;
   }
-  Async<Result<std::shared_ptr<SandboxSession>>> open_session(Language, Limits) override {
+  Async<Result<std::shared_ptr<SandboxSession>>> open_session(Language, Limits,
+                                                              Milliseconds) override {
     co_return missing("no sessions here");
   }
   const Isolation& isolation() const override { return isolation_; }

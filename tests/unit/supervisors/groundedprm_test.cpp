@@ -128,7 +128,8 @@ class FakeSandbox final : public SandboxPool {
       if (request.code.find(part) != std::string::npos) co_return execution;
     co_return internal_error("no such query");
   }
-  Async<Result<std::shared_ptr<SandboxSession>>> open_session(Language, Limits) override {
+  Async<Result<std::shared_ptr<SandboxSession>>> open_session(Language, Limits,
+                                                              Milliseconds) override {
     co_return missing("none");
   }
   const Isolation& isolation() const override { return isolation_; }

@@ -276,9 +276,9 @@ class BusyPool final : public SandboxPool {
     auto execution = co_await plain.run(std::move(request));
     co_return execution;
   }
-  Async<Result<std::shared_ptr<SandboxSession>>> open_session(Language language,
-                                                              Limits limits) override {
-    return plain.open_session(language, limits);
+  Async<Result<std::shared_ptr<SandboxSession>>> open_session(Language language, Limits limits,
+                                                              Milliseconds idle) override {
+    return plain.open_session(language, limits, idle);
   }
   const Isolation& isolation() const override { return plain.isolation(); }
   Limiter::Usage usage() const override { return {}; }

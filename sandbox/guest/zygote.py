@@ -1,5 +1,6 @@
 # The warm Python: forks a confined child ahead of every request. It never runs foreign code itself.
-# argv: socket, shared object, filter descriptor. All that is dangerous is done in child.cpp.
+# argv: socket, shared object, filter descriptors (of programs, of live sessions), profile. All that is
+# dangerous is done in child.cpp and live.cpp.
 # Started with "once" or "session" instead of a socket it is itself the guest, confined already, where
 # no zygote can be had.
 def main():
@@ -21,16 +22,26 @@ def main():
     import ast
     import collections, datetime, functools, itertools, json, math, re, string  # noqa: E401,F401
 
-    lib = ctypes.CDLL(sys.argv[2])
+    library = sys.argv[2]
+    lib = ctypes.CDLL(library)
     cold = sys.argv[1] in ("once", "session")
-    socket, filter_fd = (0, 0) if cold else (int(sys.argv[1]), int(sys.argv[3]))
-    program = b"" if cold else os.pread(filter_fd, 1 << 20, 0)
-    if not cold:
-        os.close(filter_fd)
-    keep = ctypes.create_string_buffer(program, len(program))
+    socket = 0 if cold else int(sys.argv[1])
     lib.proctor_forked.argtypes = [ctypes.c_int, ctypes.c_long]
+    filters = []
+
+    def read_filter(fd):
+        text = os.pread(fd, 1 << 20, 0)
+        os.close(fd)
+        return [ctypes.create_string_buffer(text, len(text)), len(text) // 8]
+
     if not cold:
-        lib.proctor_start(keep, len(program) // 8)
+        filters = read_filter(int(sys.argv[3])) + read_filter(int(sys.argv[4]))
+        lib.proctor_start(*filters)
+        for name in {"numpy": ["numpy"], "sympy": ["numpy", "sympy"]}.get(sys.argv[5], []):
+            try:
+                __import__(name)
+            except ImportError:
+                pass  # its guests say so themselves
 
     def read_program(fd):
         # "SIZE SIZE ...\n", then the arguments and, last, the code.
@@ -154,11 +165,26 @@ def main():
                 names["_"] = value
                 print(repr(value))
 
+    def fork_session():
+        # As os.fork() goes about it, around a clone of our own. With the interpreter's lock held: no other
+        # thread may run meanwhile.
+        flush()
+        python = ctypes.pythonapi
+        python.PyOS_BeforeFork()
+        if ctypes.PyDLL(library).proctor_fork():
+            python.PyOS_AfterFork_Child()
+        else:
+            python.PyOS_AfterFork_Parent()
+
     def run_session(lib):
         names = None
         cell = 0
+        on_interrupt = signal.default_int_handler
         while True:
             fd = lib.proctor_wait(1)
+            while fd == -2:
+                fork_session()
+                fd = lib.proctor_wait(1)
             if fd < 0:
                 os._exit(0)
             arguments, code = read_program(fd)
@@ -169,11 +195,15 @@ def main():
             cell += 1
             raised = 0
             try:
+                signal.signal(signal.SIGINT, on_interrupt)
                 run_cell(code, "cell %d" % cell, names)
+                # Between cells there is nothing to interrupt.
+                on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
             except SystemExit as exit:
                 flush()
                 os._exit(exit_code_of(exit))
             except BaseException:
+                on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
                 report_exception()
                 raised = 1
             flush()

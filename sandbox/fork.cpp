@@ -1,0 +1,253 @@
+// A fork of a live session: the parent's part.
+//
+// The session clones itself on demand into user, pid, mount and ipc namespaces below its own, which
+// the kernel lets it do once, while we ask for it. The slot gives the clone a workspace and a /proc
+// of its own, we copy the files, and then it may go on. What its user namespace allowed it is given
+// up before; that is checked. Costs a copy of the page tables twice, and one of the files. Blind
+// spot: namespaces nest at most 32 deep, and so do forks of forks.
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <csignal>
+
+#include "sandbox/files.h"
+#include "sandbox/live.h"
+
+namespace proctor {
+namespace {
+
+using wire::Kind;
+using wire::Message;
+
+constexpr Milliseconds kPatience = 10s;  // with the session and the slot
+constexpr int kMostTries = 20;           // while the kernel still counts a fork that has ended
+
+std::string words(int error) {
+  switch (error) {
+    case ENOSPC:
+    case EUSERS:
+      return "namespaces cannot be nested any deeper";
+    default:
+      return std::strerror(error);
+  }
+}
+
+// Whether the process has no rights over any namespace.
+bool has_no_capabilities(int pid) {
+  auto status = read_file("/proc/" + std::to_string(pid) + "/status");
+  if (!status) return false;
+  for (const char* name : {"\nCapPrm:\t", "\nCapEff:\t", "\nCapInh:\t", "\nCapAmb:\t"}) {
+    const std::size_t at = status->find(name);
+    if (at == std::string::npos) return false;
+    const std::size_t from = at + std::strlen(name);
+    const std::string value = status->substr(from, status->find('\n', from) - from);
+    if (value.find_first_not_of('0') != std::string::npos) return false;
+  }
+  return true;
+}
+
+Status enter(const Cgroup& cgroup, int pid) {
+  const std::string text = std::to_string(pid);
+  for (const int entrance : cgroup.entrances())
+    if (write(entrance, text.data(), text.size()) != static_cast<ssize_t>(text.size()))
+      return internal_error(std::string("cgroup: ") + std::strerror(errno));
+  return {};
+}
+
+}  // namespace
+
+// Waits until its processes are gone, and with them its namespaces and files.
+Async<void> Core::bury(SlotRef fork) {
+  (void)co_await all_dead(fork);
+  fork->init.reset();
+  std::erase_if(fork->origin->forks, [&](const auto& each) {
+    const SlotRef other = each.lock();
+    return !other || other == fork;
+  });
+  fork->origin->changed.ring();
+}
+
+Async<Status> Core::ask_origin(SlotRef origin, Message message) {
+  message.id = ++last_id_;
+  if (!send(origin->socket, message)) co_return internal_error("the slot is gone");
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  const auto answered = [&] {
+    return origin->allowed == message.id || origin->adopted == message.id;
+  };
+  while (!answered() && origin->failed != message.id && !origin->gone &&
+         std::chrono::steady_clock::now() < deadline)
+    co_await origin->changed.wait(deadline);
+  if (answered()) co_return Status();
+  if (origin->failed == message.id)
+    co_return internal_error(std::string(to_string(origin->stage)) + ": " + words(origin->error));
+  co_return internal_error("the slot does not answer");
+}
+
+// Who sent the next message on the fork's channel: the kernel's word.
+Async<Result<int>> Core::next_sender(Guest& guest, SteadyTime deadline) {
+  auto packet = std::make_unique<wire::Packet>();
+  while (std::chrono::steady_clock::now() < deadline) {
+    const int received = wire::receive_message(guest.channel.get(), *packet, MSG_DONTWAIT);
+    if (received > 0) {
+      packet->close_fds();
+      co_return packet->sender;
+    }
+    if (received == 0 || errno != EAGAIN) break;
+    WatchedFd channel(context_, dup(guest.channel.get()));
+    asio::steady_timer timer(context_, deadline);
+    timer.async_wait([&](boost::system::error_code cancelled) {
+      boost::system::error_code ignored;
+      if (!cancelled) channel.cancel(ignored);
+    });
+    boost::system::error_code error;
+    co_await channel.async_wait(WatchedFd::wait_read,
+                                asio::redirect_error(asio::use_awaitable, error));
+    timer.cancel();
+    // Lets a timer handler that is queued already run while its captures are alive.
+    co_await asio::post(context_, asio::use_awaitable);
+  }
+  co_return internal_error("the fork ended, or did not answer");
+}
+
+Async<Result<Core::LiveRef>> Core::fork_live(LiveRef live) {
+  if (!live->alive) co_return unavailable(live->why_ended);
+  if (world_ == World::reduced)
+    co_return missing("a live session cannot be forked here, where namespaces are refused");
+  if (sessions_ + forks_ >= kMostSessions)
+    co_return unavailable("there are " + std::to_string(sessions_ + forks_) +
+                          " live sessions already");
+  if (live->in_cell || live->forking)
+    co_return unavailable(live->forking ? "the session is being forked"
+                                        : "a cell of this session is running");
+  const SlotRef origin = live->slot->origin ? live->slot->origin : live->slot;
+  while (origin->forking && !origin->gone) co_await origin->changed.wait();
+  struct Busy {
+    LiveRef live;
+    SlotRef origin;
+    Busy(LiveRef of, SlotRef slot) : live(std::move(of)), origin(std::move(slot)) {
+      live->forking = origin->forking = true;
+    }
+    Busy(const Busy&) = delete;
+    Busy& operator=(const Busy&) = delete;
+    ~Busy() {
+      live->forking = origin->forking = false;
+      live->last_used = std::chrono::steady_clock::now();
+      origin->changed.ring();
+    }
+  };
+  if (!live->alive || live->in_cell) co_return unavailable("a cell of this session is running");
+  const Busy busy(live, origin);
+  for (int attempt = 0;; ++attempt) {
+    auto forked = co_await fork_now(live);
+    const bool again = !forked && live->guest->fork_error == ENOSPC && attempt < kMostTries;
+    if (!again) {
+      if (!forked) co_return std::move(forked).error().in("fork of a session");
+      co_return forked;
+    }
+    asio::steady_timer moment(context_, 5ms);
+    co_await moment.async_wait(asio::use_awaitable);
+  }
+}
+
+Async<Result<Core::LiveRef>> Core::fork_now(LiveRef live) {
+  const SlotRef origin = live->slot->origin ? live->slot->origin : live->slot;
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  while (live->guest->main_pid == 0 && !live->guest->failed && !origin->gone &&
+         std::chrono::steady_clock::now() < deadline)
+    co_await live->guest->changed.wait(deadline);
+  if (live->guest->main_pid == 0) co_return internal_error("the session did not start");
+  TreeWatch below(-1, {live->guest->main_pid}, 0);
+  if (const int others = below.look().tasks - 1; others > 0)
+    co_return unavailable("it has " + std::to_string(others) +
+                          " other processes or threads, which a fork would not have");
+  auto made = new_slot();
+  if (!made) co_return std::move(made).error();
+  const SlotRef slot = *made;
+  slot->origin = origin;
+  slot->host_uid = origin->host_uid;
+  slot->box_bytes = live->slot->box_bytes;
+  slot->box_inodes = live->slot->box_inodes;
+  if (slot->cgroup && !slot->cgroup->begin(count(live->limits.memory), live->limits.processes))
+    co_return internal_error("sandbox: cgroup limits: " + std::string(std::strerror(errno)));
+  origin->forks.push_back(slot);
+  ++forks_;
+  auto home = std::make_shared<Home>(this, slot, live->home);  // ends what follows when it fails
+
+  std::array<int, 2> theirs{};
+  auto guest_made = new_guest(theirs, static_cast<std::size_t>(count(live->limits.output)));
+  if (!guest_made) co_return std::move(guest_made).error();
+  const GuestRef guest = *guest_made;
+  const OwnedFd out(theirs[0]), err(theirs[1]);
+  OwnedFd inner;
+  if (auto opened = open_channel(*guest, inner); !opened) co_return std::move(opened).error();
+  const int yes = 1;
+  (void)setsockopt(guest->channel.get(), SOL_SOCKET, SO_PASSCRED, &yes, sizeof yes);
+
+  // The gate is open from here until the session has answered.
+  Message allow;
+  allow.kind = Kind::allow_forks;
+  allow.value = static_cast<std::int64_t>(origin->forks.size());
+  if (auto opened = co_await ask_origin(origin, allow); !opened)
+    co_return std::move(opened).error();
+  Message fork;
+  fork.kind = Kind::fork;
+  live->guest->fork_error.reset();
+  const std::vector<int> fds = {inner.get(), out.get(), err.get()};
+  if (!send(live->channel, fork, {}, fds)) co_return internal_error("the session does not answer");
+  while (!live->guest->fork_error && !live->guest->exited && !live->guest->failed &&
+         !origin->gone && std::chrono::steady_clock::now() < deadline)
+    co_await live->guest->changed.wait(deadline);
+  const int error = live->guest->fork_error.value_or(ETIMEDOUT);
+  allow.value -= error == 0 ? 0 : 1;
+  if (auto closed = co_await ask_origin(origin, allow); !closed)
+    co_return std::move(closed).error();
+  if (error != 0) co_return unavailable(words(error));
+
+  inner.reset();  // its end is then that of the fork
+  auto first = co_await next_sender(*guest, deadline);
+  if (!first) co_return std::move(first).error();
+  slot->init_pid = *first;
+  slot->init = OwnedFd(static_cast<int>(syscall(SYS_pidfd_open, *first, 0)));
+  if (!slot->init) co_return internal_error(std::string("its process: ") + std::strerror(errno));
+  if (slot->cgroup)
+    if (auto entered = enter(*slot->cgroup, *first); !entered) co_return std::move(entered).error();
+  Message adopt;
+  adopt.kind = Kind::adopt;
+  adopt.value = *first;
+  adopt.box_bytes = slot->box_bytes;
+  adopt.box_inodes = slot->box_inodes;
+  if (auto adopted = co_await ask_origin(origin, adopt); !adopted)
+    co_return std::move(adopted).error();
+  slot->box = std::move(origin->adopted_box);
+  {
+    const ActAs as(file_uid());
+    if (auto copied = copy_below(live->slot->box.get(), slot->box.get(), slot->host_uid); !copied)
+      co_return std::move(copied).error();
+  }
+  Message go;
+  go.kind = Kind::go;
+  if (wire::send_message(guest->channel.get(), go, nullptr, 0, nullptr, 0, MSG_DONTWAIT) != 0)
+    co_return internal_error("the fork has ended");
+  auto session = co_await next_sender(*guest, deadline);
+  if (!session) co_return std::move(session).error();
+  if (!has_no_capabilities(*session) || !has_no_capabilities(*first))
+    co_return internal_error("it did not give up its privileges");
+  guest->pid = guest->main_pid = *session;
+  guest->process = OwnedFd(static_cast<int>(syscall(SYS_pidfd_open, *session, 0)));
+
+  auto forked = std::make_shared<Live>(std::move(home), guest,
+                                       WatchedFd(context_, dup(guest->channel.get())));
+  forked->language = live->language;
+  forked->limits = live->limits;
+  forked->idle = live->idle;
+  forked->tree = std::make_shared<TreeWatch>(slot->init_pid, std::vector<int>{}, 0);
+  set_going(read_channel(forked));
+  set_going(read_output(guest, false));
+  set_going(read_output(guest, true));
+  set_going(watch_between_cells(forked));
+  co_return forked;
+}
+
+}  // namespace proctor
