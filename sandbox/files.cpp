@@ -255,6 +255,20 @@ Status copy_entry(int from, const std::string& name, int to, const struct stat& 
 
 }  // namespace
 
+std::vector<std::string> names_in(int directory) {
+  constexpr std::size_t kMost = 4096;
+  std::vector<std::string> names;
+  const int copy = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR* entries = copy < 0 ? nullptr : fdopendir(copy);
+  if (!entries) return names;
+  while (const dirent* entry = names.size() < kMost ? readdir(entries) : nullptr) {
+    const std::string name = entry->d_name;
+    if (name != "." && name != "..") names.push_back(name);
+  }
+  closedir(entries);
+  return names;
+}
+
 Status copy_below(int from, int to, std::uint32_t owner) {
   std::vector<std::pair<std::string, mode_t>> folders = {{".", 0755}};
   for (std::size_t i = 0; i < folders.size(); ++i) {

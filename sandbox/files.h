@@ -40,6 +40,9 @@ class ActAs {
 // A file in memory that holds the bytes and can never be changed, to be read from its beginning.
 Result<OwnedFd> sealed_memory(std::string_view bytes, const char* name);
 
+// The names in a folder, at most some thousands.
+std::vector<std::string> names_in(int directory);
+
 // Copies everything below `from` to below `to`, through no link, for `owner` (0: us). What is hard
 // linked becomes files of their own.
 Status copy_below(int from, int to, std::uint32_t owner);

@@ -42,7 +42,7 @@ struct Guest {
   wire::Stage stage{};
   int error = 0;
   int cells_done = 0;  // live session: answers received
-  bool raised = false;
+  bool raised = false, drew = false;
   std::optional<int> fork_error;  // live session: how its fork went
 };
 using GuestRef = std::shared_ptr<Guest>;

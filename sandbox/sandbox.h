@@ -116,7 +116,8 @@ class SandboxSession {
   // One cell; in Python the value of a last expression is shown as a notebook shows it. What was
   // printed since the last cell comes with it. A cell that had to be ended, or that ended the
   // interpreter, takes the session along, and `error` says so; one that only was refused a process,
-  // or lost a child for its memory, does not.
+  // or lost a child for its memory, does not. What a Python cell has drawn with matplotlib is in
+  // `files` (figure-1.png and so on).
   virtual Async<Result<Execution>> run(std::string code, Limits limits,
                                        std::function<void()> started = {}) = 0;
   // A copy of the live process, copy-on-write, and of its files, between two cells; it ends on its

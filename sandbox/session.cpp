@@ -18,6 +18,21 @@ constexpr const char* kBashLoop =
     "enable -f \"$0\" proctor && while proctor wait PROCTOR_CELL; do "
     "eval \"$PROCTOR_CELL\"; proctor done $?; done";
 
+// The guest is alive, and may have put anything in their place.
+std::map<std::string, std::string> take_figures(int box) {
+  constexpr std::size_t kMostFigures = 16;
+  constexpr std::int64_t kMostBytes = 4 << 20;  // each
+  std::map<std::string, std::string> figures;
+  const OwnedFd folder(open_directory(box, "code"));
+  for (const auto& name : folder ? names_in(folder.get()) : std::vector<std::string>()) {
+    if (!name.starts_with("figure-") || !name.ends_with(".png")) continue;
+    if (figures.size() < kMostFigures)
+      if (auto bytes = get_file(folder.get(), name, kMostBytes)) figures[name] = std::move(*bytes);
+    (void)unlinkat(folder.get(), name.c_str(), 0);
+  }
+  return figures;
+}
+
 }  // namespace
 
 Core::Home::~Home() {
@@ -65,7 +80,8 @@ Async<void> Core::read_channel(LiveRef live) {
     packet->close_fds();
     // The guest's word counts while a cell runs: in between it would only ask for a new account.
     if (packet->message.kind == wire::Kind::done && live->in_cell) {
-      guest->raised = packet->message.value != 0;
+      guest->raised = packet->message.value & 1;
+      guest->drew = packet->message.value & 2;
       ++guest->cells_done;
     } else if (packet->message.kind == wire::Kind::forked && live->forking) {
       guest->fork_error = static_cast<int>(packet->message.value);
@@ -176,6 +192,10 @@ Async<Result<Execution>> Core::run_cell(LiveRef live, std::string code, Limits l
       execution.ending != Ending::output_limit && execution.ending != Ending::time_limit)
     execution.ending = guest->raised ? Ending::nonzero_exit : Ending::ok;
   execution.exit_code = guest->raised ? 1 : 0;
+  if (guest->drew) {
+    const ActAs as(file_uid());
+    execution.files = take_figures(slot->box.get());
+  }
   guard.live = nullptr;
   co_return execution;
 }

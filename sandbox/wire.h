@@ -37,7 +37,7 @@ enum class Kind : std::uint32_t {
   killed,         // back
   failed,         // back, instead of the answer: stage and error number
   go,             // parent ─▶ parked Python: limits; fds: stdin, program
-  done,           // live session ─▶ parent: one cell is through; value = 0 or 1 (it raised)
+  done,           // live session ─▶ parent: one cell is through; value = 1: it raised, + 2: figures
   allow_forks,    // parent ─▶ slot: value = how many forks of the run's session there may be
   allowed,        // back
   fork,           // parent ─▶ live session: fork; fds: the fork's channel, stdout, stderr

@@ -103,13 +103,17 @@ Result<Observation> observe(const Execution& execution, const Limits& limits,
   return observation;
 }
 
+bool has_sessions(Language language) {
+  return language == Language::python || language == Language::bash;
+}
+
 class Execute final : public Tool {
  public:
   Execute(Language language, const Limits& limits, const Options& options, SandboxPool& pool)
       : language_(language),
         limits_(limits),
         max_bytes_(static_cast<std::size_t>(options.integer("max_bytes"))),
-        sessions_(language == Language::python && options.boolean("sessions")),
+        sessions_(has_sessions(language) && options.boolean("sessions")),
         pool_(pool) {}
 
   ToolDefinition definition() const override {
@@ -117,10 +121,11 @@ class Execute final : public Tool {
     std::string description =
         fmt::format("Runs a {} program and returns what it prints.", info_of(language_).title);
     if (sessions_) {
-      description =
-          "Runs Python code in a live interpreter that remembers earlier calls, and returns what "
-          "it "
-          "prints and the value of the last expression.";
+      description = fmt::format(
+          "Runs {} code in a live interpreter that remembers earlier calls, and returns what it "
+          "prints{}.",
+          info_of(language_).title,
+          language_ == Language::python ? " and the value of the last expression" : "");
       properties["code"].as_object()["description"] = "the code to run next";
       properties["session"] = {{"type", "string"},
                                {"description", "name of the interpreter, when there are several"}};
@@ -181,14 +186,16 @@ class Execute final : public Tool {
         co_return refused;
       }
       auto opened = co_await pool_.open_session(language_, limits_);
-      if (!opened) co_return std::move(opened).error().in("python session");
+      if (!opened)
+        co_return std::move(opened).error().in(std::string(to_string(language_)) + " session");
       session = *opened;
       (*sessions)[name] = session;
     }
     auto ran = co_await session->run(std::move(code), limits_, context->started);
-    if (!ran) co_return std::move(ran).error().in("python session");
+    if (!ran) co_return std::move(ran).error().in(std::string(to_string(language_)) + " session");
     auto observation = observe(*ran, limits_, max_bytes_);
-    if (!observation) co_return std::move(observation).error().in("python session");
+    if (!observation)
+      co_return std::move(observation).error().in(std::string(to_string(language_)) + " session");
     if (lost)
       observation->content =
           "[the interpreter had ended; this is a new one]\n" + observation->content;
@@ -226,7 +233,7 @@ std::vector<OptionInfo> options_of(Language language) {
   max_bytes.meaning = "of output shown to the policy; the middle is left out beyond";
   max_bytes.least = 100, max_bytes.most = 1e7;
   options.push_back(max_bytes);
-  if (language == Language::python) {
+  if (has_sessions(language)) {
     OptionInfo sessions{.name = "sessions", .type = OptionType::boolean, .fallback = false};
     sessions.meaning = "keep a live interpreter across the calls of a rollout";
     options.push_back(sessions);

@@ -196,7 +196,7 @@ static int run_builtin(WordList* words) {
   if (!words || !words->next || !bind_variable) return 2;
   const char* argument = words->next->word->word;
   if (std::strcmp(words->word->word, "done") == 0) {
-    tell(Kind::done, std::atoi(argument));
+    tell(Kind::done, std::atoi(argument) != 0);
     return 0;
   }
   int program;

@@ -151,6 +151,16 @@ def main():
         flush()
         os._exit(status)
 
+    def save_figures(count):
+        # What is drawn and not yet shown, as a notebook shows it behind its cell.
+        pyplot = sys.modules.get("matplotlib.pyplot")
+        numbers = pyplot.get_fignums() if pyplot is not None else []
+        for number in numbers:
+            count += 1
+            pyplot.figure(number).savefig(os.path.join(figures, "figure-%d.png" % count))
+            pyplot.close(number)
+        return count
+
     def run_cell(code, name, names):
         remember_lines(name, code)
         tree = ast.parse(code, name)
@@ -176,9 +186,12 @@ def main():
         else:
             python.PyOS_AfterFork_Parent()
 
+    figures = ""
+
     def run_session(lib):
+        nonlocal figures
         names = None
-        cell = 0
+        cell = drawn = 0
         on_interrupt = signal.default_int_handler
         while True:
             fd = lib.proctor_wait(1)
@@ -190,13 +203,17 @@ def main():
             arguments, code = read_program(fd)
             if names is None:
                 settle()
+                # Beside the workspace, where they are not mixed with the program's own files.
+                figures = os.path.join(os.path.dirname(os.getcwd()), "code")
                 sys.argv = ["session.py"]
                 names = fresh_main()
             cell += 1
             raised = 0
+            drawn_before = drawn
             try:
                 signal.signal(signal.SIGINT, on_interrupt)
                 run_cell(code, "cell %d" % cell, names)
+                drawn = save_figures(drawn)
                 # Between cells there is nothing to interrupt.
                 on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
             except SystemExit as exit:
@@ -207,7 +224,7 @@ def main():
                 report_exception()
                 raised = 1
             flush()
-            lib.proctor_done(raised)
+            lib.proctor_done(raised + (2 if drawn > drawn_before else 0))
 
     if sys.argv[1] == "once":
         run_program(lib)

@@ -176,6 +176,22 @@ TEST_P(Sessions, BashKeepsItsState) {
   EXPECT_FALSE(session->alive());
 }
 
+TEST_P(Sessions, ShowWhatIsDrawn) {
+  const auto session = open(Language::python);
+  Limits limits;
+  limits.cpu = limits.wall = 60s;
+  const Execution drawn = cell(session,
+                               "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.figure()\n"
+                               "plt.bar([1], [2])\nprint('ok')",
+                               limits);
+  EXPECT_EQ(drawn.out, "ok\n") << drawn.err;
+  ASSERT_EQ(drawn.files.size(), 2u) << drawn.err;
+  for (const char* name : {"figure-1.png", "figure-2.png"})
+    EXPECT_THAT(drawn.files.at(name), testing::StartsWith("\x89PNG"));
+  EXPECT_TRUE(cell(session, "1").files.empty());
+  EXPECT_EQ(cell(session, "plt.plot([3])", limits).files.count("figure-3.png"), 1u);
+}
+
 TEST_P(Sessions, AreInterrupted) {
   const auto session = open(Language::python);
   said(session, "x = 1");
