@@ -80,15 +80,20 @@ class Lines:
     def __init__(self, tree):
         self.headers = header_lines(tree)
         self.of_headers = set().union(*self.headers.values()) if self.headers else set()
-        self.seen = set()
+        self.seen, self.of_run = set(), set()
+
+    def end_run(self, ok):
+        if ok:
+            self.seen |= self.of_run
+        self.of_run = set()
 
     def __call__(self, frame, event, _):
         if frame.f_code.co_filename != "<program>":
             return None
         if event == "call":
-            self.seen |= self.headers.get(frame.f_code.co_firstlineno, set())
+            self.of_run |= self.headers.get(frame.f_code.co_firstlineno, set())
         elif event == "line" and frame.f_lineno not in self.of_headers:
-            self.seen.add(frame.f_lineno)
+            self.of_run.add(frame.f_lineno)
         return self
 
 
@@ -137,6 +142,8 @@ def function_child(source, first, send):
     except BaseException as error:
         broken = failure_name(error)
     send({"loaded": True})
+    if lines:
+        lines.end_run(True)
     for index in range(first, len(job["inputs"])):
         run = {"run": index}
         arguments = loads(job["inputs"][index]["args"])
@@ -151,6 +158,8 @@ def function_child(source, first, send):
             run["error"], run["detail"] = broken
         run["ms"] = (clock() - started) * 1000
         send(run)
+        if lines:
+            lines.end_run("error" not in run)
     sys.settrace(None)
     if lines:
         send({"lines": sorted(line - 1 for line in lines.seen)})
@@ -177,6 +186,7 @@ def script_child(source, index, send):
     except (OSError, ValueError):
         pass
     if lines:
+        lines.end_run("error" not in run)
         send({"lines": sorted(line - 1 for line in lines.seen)})
     send(run)
 

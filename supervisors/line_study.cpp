@@ -212,7 +212,9 @@ Async<Result<FindingsRef>> LineStudy::findings_of(TaskRef task, ProgramTask test
   if (baseline->passes) {
     auto trials = co_await variants_of(task, tests, baseline, std::move(asker), cost);
     if (!trials) co_return std::move(trials).error();
-    findings.lines = covered_lines(lines, baseline->lines);
+    // A probe tells what is right of the task's own program alone.
+    const bool own = reference_run && program == *tests.solution;
+    findings.lines = covered_lines(lines, own ? baseline->reached : baseline->tested);
     add_scores(findings.lines, std::move(*trials));
   } else if (near) {
     auto labelled = co_await beside_reference(tests, reference_run, program, cost);
@@ -238,7 +240,7 @@ Async<Result<std::vector<LineFinding>>> LineStudy::beside_reference(ProgramTask 
                                                                     std::shared_ptr<Cost> cost) {
   const int changed = *single_difference(tests.language, program, *tests.solution);
   const auto lines = code_lines(tests.language, program);
-  std::vector<LineFinding> findings = covered_lines(lines, reference_run->baseline.lines);
+  std::vector<LineFinding> findings = covered_lines(lines, reference_run->baseline.reached);
 
   Variant variant{program, changed, changed};
   std::string original;

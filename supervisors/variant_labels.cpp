@@ -92,8 +92,8 @@ VariantLabel by_probes(const Baseline& baseline, const Variant& variant,
     differs.passes_tests = true;
     return differs;
   }
-  const auto executed = baseline.lines.lower_bound(variant.first);
-  if (executed == baseline.lines.end() || *executed > variant.last)
+  const auto executed = baseline.reached.lower_bound(variant.first);
+  if (executed == baseline.reached.end() || *executed > variant.last)
     return dropped("uncovered", true);
   return {.label = 1, .kind = "probably-equivalent", .failing_input = {}, .passes_tests = true};
 }
@@ -101,7 +101,8 @@ VariantLabel by_probes(const Baseline& baseline, const Variant& variant,
 void read_tests(const ProgramTask& task, ProgramReport& report, Baseline& baseline) {
   baseline.compiled = report.compiled;
   baseline.forms = std::move(report.forms);
-  baseline.lines = std::move(report.lines);
+  baseline.tested = std::move(report.lines);
+  baseline.reached = baseline.tested;
   baseline.passes = report.compiled;
   if (!report.compiled) baseline.kind = "compile";
   for (std::size_t i = 0; i < task.tests.size(); ++i) {
@@ -120,7 +121,7 @@ void read_tests(const ProgramTask& task, ProgramReport& report, Baseline& baseli
 
 void read_probes(std::vector<ProgramInput> probes, const ProgramReport& report,
                  Baseline& baseline) {
-  baseline.lines.insert(report.lines.begin(), report.lines.end());
+  baseline.reached.insert(report.lines.begin(), report.lines.end());
   for (std::size_t i = 0; i < probes.size(); ++i) {
     const ProgramRun* run = run_on(report, i);
     if (!run || run->ending != RunEnding::ok || wavers(report, i)) continue;

@@ -25,7 +25,8 @@ struct Baseline {
   std::vector<ProgramRun> probe_runs;
   std::vector<Milliseconds> limits;  // of its variants, one a test
   std::vector<std::string> forms;
-  std::set<int> lines;  // executed by a test or probe
+  std::set<int> tested;   // lines executed by a test
+  std::set<int> reached;  // by a test or one of `probes`
 };
 
 // One variant of the whole program, changed on physical lines [first, last].

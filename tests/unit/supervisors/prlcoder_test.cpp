@@ -240,6 +240,32 @@ TEST(PrlCoder, CallsExecutedLinesOfAPassingProgramCorrect) {
   EXPECT_GT(labels.front().cost.executions, 0);
 }
 
+TEST(PrlCoder, CallsNoLineCorrectThatOnlyProbesReach) {
+  json::object task = {{"id", "double"},
+                       {"prompt", "double it"},
+                       {"gold",
+                        {{"language", "python"},
+                         {"entry_point", "f"},
+                         {"solution", "def f(a):\n    return a * 2\n"},
+                         {"tests", {{{"args", {1}}, {"expect", 2}}}},
+                         {"probes", {{{"args", {101}}}, {{"args", {-1}}}}}}}};
+  const auto labels = labels_of(task,
+                                "def f(a):\n    if a > 100:\n        return 7\n"
+                                "    if a < 0:\n        return [][0]\n    return a * 2\n",
+                                {{"probes", "given"}});
+  EXPECT_EQ(find(labels, "line", 1)->verdict, "correct");
+  for (const int line : {2, 4}) {
+    EXPECT_EQ(find(labels, "line", line)->verdict, "neutral");
+    EXPECT_EQ(find(labels, "line", line)->evidence.at("kind"), "uncovered");
+  }
+  EXPECT_EQ(find(labels, "mutation_score", 2)->value, 1.0);  // the probe of 101 tells its variants
+  // On the line that only a failing probe reached, nothing was compared.
+  for (const auto& variant : find(labels, "line", 4)->evidence.at("variants").as_array())
+    EXPECT_NE(variant.at("kind"), "probably-equivalent");
+  const auto own = labels_of(score_task(grid({0, 101})), kScore, {{"probes", "given"}});
+  EXPECT_EQ(find(own, "line", 9)->verdict, "correct");
+}
+
 TEST(PrlCoder, LeavesEquivalentVariantsOutOfTheMutationScore) {
   const json::object options = {
       {"probes", "none"}, {"operators", kOperators}, {"refactorings", true}};
