@@ -2,7 +2,8 @@
 //
 // Why not in the sandbox: an expression here is data for a parser with five operators and bounds on
 // size, not a program, and exact fractions know that 0.1 + 0.2 = 0.3. Costs microseconds a step.
-// Blind spot: implicit multiplication, factorials, roots and units are left alone.
+// Blind spot: implicit multiplication, factorials, roots and units are left alone, and so is what
+// stands behind a sign that is not understood, which may be an operator.
 #include "supervisors/arithmetic.h"
 
 #include <algorithm>
@@ -59,7 +60,7 @@ bool is_one_of(std::string_view word, std::span<const std::string_view> words) {
 
 // What makes another number of the expression that it stands before, `of` between them or not.
 constexpr std::string_view kBefore[] = {
-    "plus",     "minus",     "times",  "by",       "over",       "off",       "choose",  "mod",
+    "plus", "minus", "times", "by", "divided by", "multiplied by", "over",       "off",       "choose",  "mod",
     "modulo",   "base",      "log",    "ln",       "lg",         "logarithm", "sqrt",    "root",
     "square",   "cube",      "power",  "exp",      "sin",        "cos",       "tan",     "sine",
     "cosine",   "tangent",   "abs",    "absolute", "value",      "max",       "maximum", "min",
@@ -77,6 +78,11 @@ constexpr std::string_view kBetween[] = {"and", "or", "to", "from", "with"};
 // A word behind a number that is neither its unit nor its scale.
 constexpr std::string_view kGoesOn[] = {"and",  "or",      "so",    "but", "which", "then",
                                         "thus", "because", "since", "as",  "in",    "for"};
+// They say that what stands beside them is not so, or only thought of.
+constexpr std::string_view kDenied[] = {"not",   "no",        "isn",      "if",      "false",
+                                        "wrong", "incorrect", "untrue",   "suppose", "assume",
+                                        "never", "unless",    "whether"};
+constexpr std::string_view kHours[] = {"am", "pm", "a", "p", "o"};  // "a.m.", "o'clock"
 constexpr std::string_view kOtherNumerals[] = {"binary",      "octal", "hex",
                                                "hexadecimal", "mod",   "modulo"};
 
@@ -507,11 +513,14 @@ class Finder {
 
   bool is_word(std::size_t i) const { return i < tokens_.size() && tokens_[i].kind == Kind::word; }
 
+  std::size_t line_start(std::size_t i) const {
+    while (i > 0 && !tokens_[i].line_before) --i;
+    return i;
+  }
+
   // The line counts in other numerals, or around a clock: "in binary, 101 + 1 = 110".
   bool has_other_numerals(std::size_t equals) const {
-    std::size_t i = equals;
-    while (i > 0 && !tokens_[i].line_before) --i;
-    for (; i < tokens_.size() && (i <= equals || !tokens_[i].line_before); ++i) {
+    for (std::size_t i = line_start(equals); i < tokens_.size() && (i <= equals || !tokens_[i].line_before); ++i) {
       if (!is_word(i)) continue;
       const std::string word = this->word(i);
       if (is_one_of(word, kOtherNumerals)) return true;
@@ -549,10 +558,55 @@ class Finder {
     return false;
   }
 
-  // The sides differ, and may still mean the same.
+  // "15 / 60 * 100 = 25%": the sign says once more what was computed.
+  bool is_percent_twice(const Side& left, const Side& right) const {
+    const auto has_percent = [&](const Side& side) {
+      return std::any_of(tokens_.begin() + static_cast<std::ptrdiff_t>(side.first),
+                         tokens_.begin() + static_cast<std::ptrdiff_t>(side.past),
+                         [](const Token& token) { return token.kind == Kind::percent; });
+    };
+    if (!left.value || !right.value || (!has_percent(left) && !has_percent(right))) return false;
+    return *left.value == 100 * *right.value || *right.value == 100 * *left.value;
+  }
+
+  // "17 / 5 = 3 (remainder 2)", "17 / 5 = 4, rounded up": words on the line may say that a whole
+  // number is meant.
+  bool is_whole_quotient(const Side& left, const Side& right) const {
+    if (!left.value || !right.value || !is_lone_number(right)) return false;
+    const bool divides = std::any_of(
+        tokens_.begin() + static_cast<std::ptrdiff_t>(left.first),
+        tokens_.begin() + static_cast<std::ptrdiff_t>(left.past),
+        [](const Token& token) { return token.kind == Kind::sign && token.sign == '/'; });
+    const bool whole = boost::multiprecision::denominator(*right.value) == 1;
+    if (!divides || !whole || abs(Fraction(*left.value - *right.value)) >= 1) return false;
+    for (std::size_t i = line_start(left.first); i < left.first; ++i)
+      if (is_word(i) && word(i) == "quotient") return true;
+    for (std::size_t i = right.past; i < tokens_.size() && !tokens_[i].line_before; ++i)
+      if (is_word(i)) return true;
+    return false;
+  }
+
+  // "2 + 2 = 5 is wrong", "It is false that 2 + 2 = 5", "2 + 2 = 5? No.", "12 + 5 = 5 pm".
+  bool is_not_claimed(const Side& left, const Side& right) const {
+    std::size_t before = left.first;
+    if (before > 1 && is_word(before - 1) && word(before - 1) == "that") --before;
+    if (before > 0 && is_word(before - 1) && is_one_of(word(before - 1), kDenied)) return true;
+    for (std::size_t i = right.past; i < std::min(right.past + 3, tokens_.size()); ++i) {
+      if (tokens_[i].line_before) return false;
+      if (tokens_[i].kind == Kind::boundary && text_[tokens_[i].begin] == '?') return true;
+      if (!is_word(i)) continue;
+      if (is_one_of(word(i), kDenied) || (i == right.past && is_one_of(word(i), kHours)))
+        return true;
+    }
+    return false;
+  }
+
+  // The sides differ, and may still mean the same, or nobody says that they are equal.
   bool means_another(const Side& left, const Side& right) const {
     if (left.value == right.value) return false;
-    return has_loose_percent(left) || has_loose_percent(right) || is_other_unit(left, right);
+    return has_loose_percent(left) || has_loose_percent(right) || is_other_unit(left, right) ||
+           is_percent_twice(left, right) || is_whole_quotient(left, right) ||
+           is_not_claimed(left, right);
   }
 
   // Whether the word at `at` makes another number of the expression behind it.
@@ -585,14 +639,59 @@ class Finder {
     return false;
   }
 
-  // "3:4", "1,5", "1.2.3": the number is a part of something else.
-  bool is_split_number(std::size_t boundary) const {
-    if (tokens_[boundary].kind != Kind::boundary || boundary == 0 || boundary + 1 >= tokens_.size())
-      return false;
-    const char mark = text_[tokens_[boundary].begin];
-    return (mark == ',' || mark == ':' || mark == '.') && !tokens_[boundary].blank_before &&
-           !tokens_[boundary + 1].blank_before && tokens_[boundary - 1].kind == Kind::number &&
-           tokens_[boundary + 1].kind == Kind::number;
+  // Whether a mark parts what stands around it, as punctuation does. What is not known to may as
+  // well be an operator: "6 @ 5", "5 – 3".
+  bool parts(std::size_t mark) const {
+    const char32_t code = decode(text_, tokens_[mark].begin).point;
+    if (code == '|') return text_[tokens_[line_start(mark)].begin] == '|';  // a row of a table
+    if (code < 0x80)
+      return std::string_view(".,;:?!<=>[]{}\"'`*").find(static_cast<char>(code)) !=
+             std::string_view::npos;
+    const bool arrow = code >= 0x2190 && code <= 0x21FF;
+    if (arrow && mark > 0)
+      return is_behind_equals(mark - 1) || (is_word(mark - 1) && !is_variable(mark - 1));
+    return (code >= 0x2018 && code <= 0x201F) || code == 0xAB || code == 0xBB ||
+           (code >= 0x2234 && code <= 0x2235) || (code >= 0x2248 && code <= 0x2265) ||
+           (code >= 0x3000 && code <= 0x303F);
+  }
+
+  // The marks [from, past) make one thing of what stands around them: what parts nothing, and
+  // what is written without a blank between two operands: "3:4", "1,5", "1.2.3", "3{,}000".
+  bool join(std::size_t from, std::size_t past) const {
+    bool glued = from > 0 && tokens_[from - 1].is_operand_end() && tokens_[past].is_operand_start();
+    for (std::size_t i = from; i < past; ++i) {
+      if (!parts(i)) return true;
+      glued = glued && !tokens_[i].blank_before;
+    }
+    return glued && !tokens_[past].blank_before;
+  }
+
+  bool is_joined_before(std::size_t first) const {
+    const auto is_mark = [&](std::size_t i) { return tokens_[i].kind == Kind::boundary; };
+    if (first == 0 || !is_mark(first - 1)) return false;
+    const char32_t code = decode(text_, tokens_[first - 1].begin).point;
+    if (code == '}') return true;  // of a command: "5 \text{ times } 3"
+    if (code >= 0x2010 && code <= 0x2014 && !tokens_[first].blank_before) return true;  // "–3"
+    std::size_t from = first - 1;
+    while (from > 0 && is_mark(from - 1) && !tokens_[from].line_before) --from;
+    return !tokens_[from].line_before && join(from, first);
+  }
+
+  bool is_joined_behind(std::size_t past) const {
+    std::size_t to = past;
+    while (to < tokens_.size() && tokens_[to].kind == Kind::boundary && !tokens_[to].line_before)
+      ++to;
+    if (to == past || to == tokens_.size() || tokens_[to].line_before) return false;
+    const bool goes_on =
+        tokens_[to].is_operand_start() || tokens_[to].kind == Kind::sign || is_variable(to);
+    return goes_on && join(past, to);
+  }
+
+  // "1 dozen + 3": a unit in the middle of an expression.
+  bool is_unit_of_sum(std::size_t past) const {
+    return is_word(past) && past + 2 < tokens_.size() && tokens_[past + 1].kind == Kind::sign &&
+           !tokens_[past + 1].line_before && tokens_[past + 2].is_operand_start() &&
+           !is_one_of(word(past), kGoesOn);
   }
 
   // Whether what stands before the expression spoils it.
@@ -611,7 +710,8 @@ class Finder {
           return !(is_unary(first) && token.blank_before) || changes_what_follows(first - 1);
         return !token.blank_before || changes_what_follows(first - 1);
       case Kind::boundary: {
-        if (!is_sign) return is_split_number(first - 1);
+        if (is_joined_before(first)) return true;
+        if (!is_sign) return false;
         const char mark = text_[before.begin];
         const bool closes = mark == '}' || mark == ']' || mark == '|' || mark == '.';
         return !is_unary(first) || (closes && !token.blank_before);
@@ -628,7 +728,7 @@ class Finder {
     if (behind.kind == Kind::spoiler) return true;
     if (behind.kind == Kind::word && (!behind.blank_before || is_one_of(word(past), kBehind)))
       return true;
-    return is_split_number(past) || goes_on_behind(past);
+    return is_joined_behind(past) || is_unit_of_sum(past) || goes_on_behind(past);
   }
 
   // Leaves out what parentheses that do not close inside it cut off: from the left, or the right.
@@ -686,22 +786,19 @@ class Finder {
   // A number that has a name: "Option 1 = 10", "the sum of 3 and 4 = 7", "in dozens, 2 = 24".
   bool is_named_number(const Side& side) const {
     if (side.first == 0 || !is_lone_number(side) || tokens_[side.first].line_before) return false;
-    const Token& before = tokens_[side.first - 1];
-    return before.kind == Kind::word ||
-           (before.kind == Kind::boundary &&
-            std::string_view(",;:").find(text_[before.begin]) != std::string_view::npos);
+    const Kind before = tokens_[side.first - 1].kind;
+    return before == Kind::word || before == Kind::boundary;
   }
 
-  // Signs of different kinds, words among them: people do not agree what goes first.
+  // Words beside written signs, or for signs of different kinds: people do not agree what goes
+  // first.
   bool has_unclear_order(const Side& side) const {
-    std::set<char> signs;
-    bool words = false;
+    std::set<char> in_words, written;
     for (std::size_t i = side.first; i < side.past; ++i) {
-      if (tokens_[i].kind != Kind::sign) continue;
-      signs.insert(tokens_[i].sign);
-      words = words || (is_letter(text_[tokens_[i].begin]) && word(i) != "of");
+      if (tokens_[i].kind != Kind::sign || word(i) == "of") continue;
+      (is_letter(text_[tokens_[i].begin]) ? in_words : written).insert(tokens_[i].sign);
     }
-    return words && signs.size() > 1;
+    return in_words.size() > 1 || (!in_words.empty() && !written.empty());
   }
 
   std::optional<Side> evaluated(Side side) const {

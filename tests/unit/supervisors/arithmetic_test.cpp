@@ -129,6 +129,105 @@ TEST(Arithmetic, LeavesAloneWhatWordsMayMeanOtherwise) {
     EXPECT_EQ(pairs(text), 0u) << text;
 }
 
+// What stands before a number and is not understood may be an operator.
+TEST(Arithmetic, LeavesAloneWhatSignsMayMeanOtherwise) {
+  for (const char* text : {
+           "5 – 3 = 2",
+           "5 – 3 = 3",
+           "5 — 3 = 3",
+           "5 ‐ 3 = 3",
+           "5 ‒ 3 = 3",
+           "x – 3 = 2",
+           "total – 3 + 1 = 2",
+           "–3 + 5 = 2",
+           "so –3 + 5 = 2",
+           "2 = 5 – 3",
+           "12 = 5 – x",
+           "6 @ $5 = $30",
+           "$30 = 6 @ $5",
+           "3 ✕ 5 = 15",
+           "3 ✕ -5 = -15",
+           "x ✕ 3 + 1 = 16",
+           "3 ✖ 5 = 15",
+           "12 ➗ 3 = 4",
+           "4 = 12 ➗ 3",
+           "5 • 3 = 15",
+           "5 • 3 + 1 = 16",
+           "6 → 3 = 9",
+           "6 → 3 + 1 = 9",
+           "6 ~ 3 = 9",
+           "6 # 3 = 9",
+           "6 | 3 = 9",
+           "6 ☆ 3 + 1 = 9",
+           "3{,}000 + 1 = 3{,}001",
+           "3001 = 3{,}001",
+           "5 \\% \\text{ of } 100 = 5",
+       })
+    EXPECT_EQ(pairs(text), 0u) << text;
+  for (const char* text : {
+           "3 + 4 = 7, 7 * 2 = 15",
+           "3 + 4 = 7; 7 * 2 = 15",
+           "3 + 4 = 7 → 7 * 2 = 15",
+           "3 + 4 = 7 ⇒ 7 * 2 = 15",
+           "10 / 4 = 2.8 ≈ 3",
+           "– 3 + 4 = 8",
+           "• 3 + 4 = 8",
+           "✓ 3 + 4 = 8",
+           "Step 1: 3 + 4 = 8",
+           "| 1 | 3 + 4 = 8 | ok |",
+           "He says “3 + 4 = 8” again",
+           "1. **3 + 4 = 8**",
+           "the sum is 3 + 4 = 8 – so we see",
+       })
+    EXPECT_EQ(verdict(text), -1) << text;
+}
+
+TEST(Arithmetic, LeavesAloneWordsThatMixWithSignsOrLetters) {
+  for (const char* text : {
+           "10 divided by 1/2 = 20",
+           "10 divided by 1/2 = 5",
+           "3 divided by 3/4 = 4",
+           "y divided by 2 plus 4 = 10",
+           "k multiplied by 3 plus 2 = 14",
+           "x divided by 2 + 4 = 10",
+           "12 + 3 = 15 = 1 dozen + 3 is so",
+       })
+    EXPECT_NE(verdict(text), -1) << text;
+  EXPECT_EQ(pairs("10 divided by 1/2 = 5"), 0u);
+}
+
+TEST(Arithmetic, LeavesAloneQuotientsThatAreMeantAsWholeNumbers) {
+  for (const char* text : {
+           "17 ÷ 5 = 3 R2",
+           "17 ÷ 5 = 3 (remainder 2)",
+           "17 ÷ 5 = 3 rem 2",
+           "17 ÷ 5 = 3 and 2 remain",
+           "17 ÷ 5 = 3, with 2 left over",
+           "17 ÷ 5 = 3 (rounded down)",
+           "17 ÷ 5 = 4, rounding up",
+           "the quotient of 17 / 5 = 3",
+       })
+    EXPECT_EQ(pairs(text), 0u) << text;
+  EXPECT_EQ(verdict("17 / 5 = 3"), -1);
+  EXPECT_EQ(verdict("17 / 5 = 5, rounding up"), -1);
+  EXPECT_EQ(verdict("17 / 5 = 3.2 as we see"), -1);
+}
+
+TEST(Arithmetic, LeavesAloneAPercentSignThatOnlyNamesThePercent) {
+  for (const char* text :
+       {"15/60 * 100 = 25%", "(15/60) * 100 = 25 percent", "100 - 20 = 80%", "25% = 15/60 * 100"})
+    EXPECT_EQ(pairs(text), 0u) << text;
+  EXPECT_EQ(verdict("15/60 * 100 = 26%"), -1);
+}
+
+TEST(Arithmetic, LeavesAloneWhatNobodyClaims) {
+  for (const char* text :
+       {"2 + 2 = 5 is wrong", "2 + 2 = 5? No, 4.", "not 2 + 2 = 5", "If 2 + 2 = 5, then we stop",
+        "It is false that 2 + 2 = 5.", "2 + 2 = 5 is not so", "12 + 5 = 17 = 5 pm"})
+    EXPECT_NE(verdict(text), -1) << text;
+  EXPECT_EQ(verdict("We know that 2 + 2 = 5."), -1);
+}
+
 TEST(Arithmetic, FindsWhatIsWrong) {
   for (const char* text : {
            "3 + 4 = 8",
