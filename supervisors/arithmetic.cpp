@@ -60,15 +60,17 @@ bool is_one_of(std::string_view word, std::span<const std::string_view> words) {
 
 // What makes another number of the expression that it stands before, `of` between them or not.
 constexpr std::string_view kBefore[] = {
-    "plus", "minus", "times", "by", "divided by", "multiplied by", "over",       "off",       "choose",  "mod",
-    "modulo",   "base",      "log",    "ln",       "lg",         "logarithm", "sqrt",    "root",
-    "square",   "cube",      "power",  "exp",      "sin",        "cos",       "tan",     "sine",
-    "cosine",   "tangent",   "abs",    "absolute", "value",      "max",       "maximum", "min",
-    "minimum",  "gcd",       "lcm",    "hcf",      "average",    "avg",       "mean",    "median",
-    "inverse",  "factorial", "half",   "third",    "difference", "remainder", "quarter", "negative",
-    "twice",    "thrice",    "double", "triple",   "reciprocal", "one",       "two",     "three",
-    "four",     "five",      "six",    "seven",    "eight",      "nine",      "ten",     "hundred",
-    "thousand", "million"};
+    "plus",     "minus",     "times",   "by",       "divided by", "multiplied by", "over",
+    "off",      "choose",    "mod",     "modulo",   "base",       "log",           "ln",
+    "lg",       "logarithm", "sqrt",    "root",     "square",     "cube",          "power",
+    "exp",      "sin",       "cos",     "tan",      "sine",       "cosine",        "tangent",
+    "abs",      "absolute",  "value",   "max",      "maximum",    "min",           "minimum",
+    "gcd",      "lcm",       "hcf",     "average",  "avg",        "mean",          "median",
+    "inverse",  "factorial", "half",    "third",    "difference", "remainder",     "quarter",
+    "negative", "twice",     "thrice",  "double",   "triple",     "reciprocal",    "one",
+    "two",      "three",     "four",    "five",     "six",        "seven",         "eight",
+    "nine",     "ten",       "hundred", "thousand", "million",    "ceil",          "floor",
+    "round"};
 // What makes another number of the one that it stands behind.
 constexpr std::string_view kBehind[] = {"plus", "minus",     "times",  "divided", "multiplied",
                                         "over", "squared",   "cubed",  "mod",     "modulo",
@@ -79,8 +81,8 @@ constexpr std::string_view kBetween[] = {"and", "or", "to", "from", "with"};
 constexpr std::string_view kGoesOn[] = {"and",  "or",      "so",    "but", "which", "then",
                                         "thus", "because", "since", "as",  "in",    "for"};
 // They say that what stands beside them is not so, or only thought of.
-constexpr std::string_view kDenied[] = {"not",   "no",        "isn",      "if",      "false",
-                                        "wrong", "incorrect", "untrue",   "suppose", "assume",
+constexpr std::string_view kDenied[] = {"not",   "no",        "isn",    "if",      "false",
+                                        "wrong", "incorrect", "untrue", "suppose", "assume",
                                         "never", "unless",    "whether"};
 constexpr std::string_view kHours[] = {"am", "pm", "a", "p", "o"};  // "a.m.", "o'clock"
 constexpr std::string_view kOtherNumerals[] = {"binary",      "octal", "hex",
@@ -520,7 +522,8 @@ class Finder {
 
   // The line counts in other numerals, or around a clock: "in binary, 101 + 1 = 110".
   bool has_other_numerals(std::size_t equals) const {
-    for (std::size_t i = line_start(equals); i < tokens_.size() && (i <= equals || !tokens_[i].line_before); ++i) {
+    for (std::size_t i = line_start(equals);
+         i < tokens_.size() && (i <= equals || !tokens_[i].line_before); ++i) {
       if (!is_word(i)) continue;
       const std::string word = this->word(i);
       if (is_one_of(word, kOtherNumerals)) return true;
@@ -580,7 +583,7 @@ class Finder {
     const bool whole = boost::multiprecision::denominator(*right.value) == 1;
     if (!divides || !whole || abs(Fraction(*left.value - *right.value)) >= 1) return false;
     for (std::size_t i = line_start(left.first); i < left.first; ++i)
-      if (is_word(i) && word(i) == "quotient") return true;
+      if (is_word(i) && (word(i) == "quotient" || word(i) == "whole")) return true;
     for (std::size_t i = right.past; i < tokens_.size() && !tokens_[i].line_before; ++i)
       if (is_word(i)) return true;
     return false;
@@ -661,7 +664,9 @@ class Finder {
     bool glued = from > 0 && tokens_[from - 1].is_operand_end() && tokens_[past].is_operand_start();
     for (std::size_t i = from; i < past; ++i) {
       if (!parts(i)) return true;
-      glued = glued && !tokens_[i].blank_before;
+      const bool relates = std::string_view("<=>").find(text_[tokens_[i].begin]) !=
+                           std::string_view::npos;  // "<<3*4=12>>12"
+      glued = glued && !relates && !tokens_[i].blank_before;
     }
     return glued && !tokens_[past].blank_before;
   }

@@ -127,7 +127,9 @@ std::vector<Step> steps_of(const Trajectory& trajectory, Unit unit) {
       continue;
     }
     int index = 0;
-    for (const std::string& text : split_steps(said)) {
+    std::vector<std::string> texts = split_steps(said);
+    if (texts.empty() && said.tool_calls.empty()) texts.emplace_back();
+    for (const std::string& text : texts) {
       Step step{.turn = static_cast<int>(t), .step = index++, .text = std::string(trimmed(text))};
       step.empty = step.text.empty();
       steps.push_back(std::move(step));

@@ -105,6 +105,14 @@ TEST(GroundedPrm, CallsAnEmptyStepWrong) {
   EXPECT_EQ(find_label(record, "tool_verdict", 0, 1)->rationale, "empty");
 }
 
+TEST(GroundedPrm, CallsATurnWithoutAWordWrong) {
+  for (const char* said : {"", " \n\n "}) {
+    Trajectory record = labelled(Record("r").say(said), "groundedprm:check=tool");
+    expect_near(values_of(record, "tool_verdict"), {-1});
+    EXPECT_EQ(find_label(record, "tool_verdict", 0, 0)->rationale, "empty");
+  }
+}
+
 TEST(GroundedPrm, TakesTurnsAsStepsOfAnAgent) {
   Trajectory record = labelled(Record("r").call("2 + 2 = 4", "q", "seen").say("3 + 3 = 7"),
                                "groundedprm:check=tool");
