@@ -23,25 +23,46 @@ void renew_old_call(json::object& message) {
   message["tool_calls"] = json::array{json::object{{"type", "function"}, {"function", call}}};
 }
 
+// A tool call that cannot be made, as the record keeps it.
+struct BrokenCall {
+  std::string id, name, arguments;
+};
+
 // Arguments that are no JSON object are the policy's mistake, not the file's: the call is dropped
 // and the turn carries a parse_error.
-std::optional<std::string> drop_broken_calls(json::object& message) {
+std::vector<BrokenCall> drop_broken_calls(json::object& message) {
+  std::vector<BrokenCall> broken;
   auto* calls = message.if_contains("tool_calls");
-  if (!calls || !calls->is_array()) return std::nullopt;
-  std::optional<std::string> complaint;
+  if (!calls || !calls->is_array()) return broken;
   json::array kept;
   for (const auto& call : calls->get_array()) {
     if (read_tool_call(call, "")) {
       kept.push_back(call);
       continue;
     }
-    complaint = "the arguments of a tool call are no JSON object";
+    const json::value* inner =
+        call.is_object() ? call.get_object().if_contains("function") : nullptr;
+    if (!inner || !inner->is_object()) inner = &call;
+    const auto text_of = [](const json::value& of, const char* key) -> std::string {
+      const json::value* value = of.is_object() ? of.get_object().if_contains(key) : nullptr;
+      if (!value) return "";
+      return value->is_string() ? std::string(value->get_string()) : json::serialize(*value);
+    };
+    broken.push_back({text_of(call, "id"), text_of(*inner, "name"), text_of(*inner, "arguments")});
   }
   *calls = std::move(kept);
-  return complaint;
+  return broken;
 }
 
-void open_turn(std::vector<Turn>& turns, Message message, std::optional<std::string> complaint) {
+// What a model said instead of an answer stands beside it in OpenAI's form.
+void take_refusal(Assistant& said) {
+  const auto* refusal = said.extra.if_contains("refusal");
+  if (!refusal || !refusal->is_string() || refusal->get_string().empty()) return;
+  said.content += std::string_view(refusal->get_string());
+  said.extra["refusal"] = true;
+}
+
+void open_turn(std::vector<Turn>& turns, Message message, const std::vector<BrokenCall>& broken) {
   Turn turn{.index = static_cast<int>(turns.size())};
   turn.assistant.content = message.text();
   turn.assistant.reasoning = std::move(message.reasoning);
@@ -50,9 +71,16 @@ void open_turn(std::vector<Turn>& turns, Message message, std::optional<std::str
     if (call.id.empty())
       call.id = "call-" + std::to_string(turn.index) + "-" +
                 std::to_string(&call - turn.assistant.tool_calls.data());
-  turn.assistant.parse_error = std::move(complaint);
   turn.assistant.finish_reason = turn.assistant.tool_calls.empty() ? "stop" : "tool_calls";
   turn.assistant.extra = std::move(message.extra);
+  take_refusal(turn.assistant);
+  json::array kept;
+  for (const BrokenCall& call : broken) {
+    turn.assistant.parse_error = "the arguments of the call to '" + call.name +
+                                 "' are no JSON object; they were: " + call.arguments;
+    kept.push_back({{"id", call.id}, {"name", call.name}, {"arguments", call.arguments}});
+  }
+  if (!kept.empty()) turn.assistant.extra["broken_calls"] = std::move(kept);
   // Other servers write the reasoning under a name of their own.
   if (const auto* reasoning = turn.assistant.extra.if_contains("reasoning_content");
       reasoning && reasoning->is_string() && !turn.assistant.reasoning)
@@ -60,14 +88,21 @@ void open_turn(std::vector<Turn>& turns, Message message, std::optional<std::str
   turns.push_back(std::move(turn));
 }
 
-void observe(Turn& turn, Message message) {
+void observe(Turn& turn, Message message, const std::vector<BrokenCall>& broken) {
   Observation observation;
   observation.name = message.name;
   observation.content = message.text();
   if (message.role == "user" || message.role == "system") observation.name = message.role;
   // What answers no call of the turn (one was dropped, or has its answer) says so by having no id.
-  // An answer that names none is that of the next call of its name.
+  // An answer that names none, or one that is not there, is that of the next call of its name.
   const auto& seen = turn.observations;
+  const auto is_named = [&](const auto& call) { return call.id == message.tool_call_id; };
+  const auto dropped = std::find_if(broken.begin(), broken.end(), is_named);
+  const auto& calls = turn.assistant.tool_calls;
+  if (dropped != broken.end() && !dropped->id.empty())
+    observation.name = dropped->name;
+  else if (std::none_of(calls.begin(), calls.end(), is_named))
+    message.tool_call_id.clear();
   for (const ToolCall& call : turn.assistant.tool_calls) {
     const bool answered = std::any_of(seen.begin(), seen.end(), [&](const Observation& before) {
       return before.tool_call_id == call.id;
@@ -130,22 +165,23 @@ Result<Trajectory> read_conversation(const json::value& value, const std::string
   Trajectory trajectory;
   auto prefix = std::make_shared<std::vector<Message>>();
   std::vector<Turn> turns;
+  std::vector<BrokenCall> broken;  // of the last of them
   for (std::size_t i = 0; i < messages->size(); ++i) {
     const std::string path = "messages[" + std::to_string(i) + "]";
     json::value given = (*messages)[i];
-    std::optional<std::string> complaint;
-    if (given.is_object()) {
-      renew_old_call(given.get_object());
-      complaint = drop_broken_calls(given.get_object());
-    }
+    if (given.is_object()) renew_old_call(given.get_object());
+    std::vector<BrokenCall> unread;
+    if (given.is_object()) unread = drop_broken_calls(given.get_object());
     auto message = read_message(given, path);
     if (!message) return std::move(message).error();
-    if (message->role == "assistant")
-      open_turn(turns, std::move(*message), std::move(complaint));
-    else if (turns.empty())
+    if (message->role == "assistant") {
+      broken = std::move(unread);
+      open_turn(turns, std::move(*message), broken);
+    } else if (turns.empty()) {
       prefix->push_back(std::move(*message));
-    else
-      observe(turns.back(), std::move(*message));
+    } else {
+      observe(turns.back(), std::move(*message), broken);
+    }
   }
   trajectory.id = fields.text_or("id", fallback_id);
   trajectory.group_id = fields.text_or("group_id", "");

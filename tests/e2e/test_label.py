@@ -327,7 +327,8 @@ def conversations():
     assert first["turns"][0]["observations"][0]["name"] == "calc"
     assert first["outcome"]["answer"] == "5" and first["outcome"]["status"] == "answered"
     assert values(first, "tool_verdict") == [0, -1]
-    assert second["turns"][0]["assistant"]["parse_error"] and second["outcome"]["status"] == "max_turns"
+    assert second["turns"][0]["assistant"]["parse_error"].endswith("call to 'calc' are no JSON object; they were: {broken")
+    assert second["outcome"]["status"] == "max_turns"
     expect(2, "label", "chat.jsonl", "--supervise", "groundedprm", says="chat.jsonl:1")
     # What comes out is what lint passes: an answer to no call has no id, and no key is taken for one of ours.
     said = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "3 + 4 = 7"},
@@ -343,6 +344,27 @@ def conversations():
     write("twice.jsonl", [{"messages": answers_twice}])
     expect(0, "label", "twice.jsonl", "--from", "openai-messages", "--supervise", "groundedprm:check=tool", "--out", "once.jsonl")
     expect(0, "lint", "once.jsonl")
+    # An answer to a call that is not there is that of the next call; one to a call that could not be read keeps its name.
+    def called(given, *answers):
+        calls = [{"id": f"c{i}", "type": "function", "function": {"name": "calc", "arguments": text}} for i, text in enumerate(given)]
+        return {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": None, "tool_calls": calls},
+                             *[{"role": "tool", "tool_call_id": name, "content": name} for name in answers],
+                             {"role": "assistant", "content": "Done."}]}
+    write("lost.jsonl", [called(["{}"], "zzz"), called(["7", "{}"], "c0", "c1")])
+    expect(0, "label", "lost.jsonl", "--from", "openai-messages", "--supervise", "groundedprm:check=tool", "--out", "found.jsonl")
+    other, unread = [record["turns"][0] for record in read("found.jsonl")]
+    assert [(seen["tool_call_id"], seen["name"]) for seen in other["observations"]] == [("c0", "calc")]
+    assert [(seen["tool_call_id"], seen["name"]) for seen in unread["observations"]] == [("", "calc"), ("c1", "calc")]
+    assert unread["assistant"]["broken_calls"] == [{"id": "c0", "name": "calc", "arguments": "7"}]
+    expect(0, "lint", "found.jsonl")
+    # A refusal is what was said, and a turn without a word is wrong.
+    write("mute.jsonl", [{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": None, **more}]}
+                         for more in ({"refusal": "I can't."}, {"refusal": None}, {})])
+    expect(0, "label", "mute.jsonl", "--from", "openai-messages", "--supervise", "groundedprm:check=tool", "--out", "told.jsonl")
+    refused, *mute = read("told.jsonl")
+    assert refused["turns"][0]["assistant"]["content"] == refused["outcome"]["answer"] == "I can't."
+    assert refused["turns"][0]["assistant"]["refusal"] is True and values(refused, "tool_verdict") == [0]
+    assert [values(record, "tool_verdict") for record in mute] == [[-1], [-1]]
     # Calls as they were at first, and an answer as GSM8K marks it.
     older = [{"role": "user", "content": "Sum?"},
              {"role": "assistant", "content": None, "function_call": {"name": "calc", "arguments": "{\"e\": \"2+2\"}"}},
