@@ -260,10 +260,15 @@ void AnswerReader::take_calls(const json::array& calls, bool delta) {
     Call& call = *place;
     if (!id.empty()) call.id = id;
     if (!function) continue;
-    call.name += find_text(*function, "name");
+    // Some servers say the whole name again with each piece.
+    if (const auto name = find_text(*function, "name"); name != call.name) call.name += name;
     if (const auto* arguments = find(*function, "arguments")) {
-      if (const auto* text = arguments->if_string()) call.arguments += std::string_view(*text);
-      if (const auto* given = arguments->if_object()) call.object = json::object(*given, {});
+      if (const auto* text = arguments->if_string())
+        call.arguments += std::string_view(*text);
+      else if (const auto* given = arguments->if_object())
+        call.object = json::object(*given, {});
+      else
+        call.arguments += json::serialize(*arguments);  // is told that it is no object
     }
   }
 }
@@ -364,7 +369,10 @@ Status AnswerReader::take(const json::object& root, bool delta) {
   if (!choices || choices->empty()) return {};  // the chunk with usage alone
   const auto* choice = first_of(*choices);
   if (!choice) return unavailable("the answer's choices are no objects");
-  if (delta && index_of(*choice) != choice_.value_or(index_of(*choice))) return {};
+  if (delta && choice_ && index_of(*choice) != *choice_) {
+    if (index_of(*choice) > *choice_) return {};
+    drop_choice();
+  }
   choice_ = index_of(*choice);
   const auto* message = find_object(*choice, delta ? "delta" : "message");
   if (!message && delta) message = find_object(*choice, "message");
@@ -398,6 +406,22 @@ Status AnswerReader::take(const json::object& root, bool delta) {
   return {};
 }
 
+// A stream that began with another choice than the one of the lowest index. What was told of it
+// stays told.
+void AnswerReader::drop_choice() {
+  generation_.content.clear();
+  generation_.reasoning.reset();
+  generation_.finish_reason.clear();
+  generation_.extra.clear();
+  calls_.clear();
+  malformed_calls_.clear();
+  too_many_calls_ = false;
+  ids_.clear();
+  logprobs_.clear();
+  sampled_.clear();
+  ends_.clear();
+}
+
 Status AnswerReader::take_whole(std::string_view body) {
   Parsed parsed;
   auto root = parse_object(body, parsed);
@@ -407,6 +431,7 @@ Status AnswerReader::take_whole(std::string_view body) {
 
 Status AnswerReader::take_event(std::string_view data, std::string_view name) {
   streamed_ = true;
+  if (done_) return {};
   if (name == "error") return unavailable("the server reports: " + error_message(data));
   if (data == "[DONE]") {
     done_ = true;

@@ -81,13 +81,14 @@ class AnswerReader {
   void take_logprobs(const json::object& logprobs);
   void take_usage(const json::object& usage);
   void take_completion(const json::object& root);
+  void drop_choice();
   void add_text(std::string_view piece);
   void close_calls();
   void place_tokens();
 
   std::function<void(std::string_view)> on_text_;
   bool told_ = false;
-  std::optional<std::int64_t> choice_;  // the index of the one that is read: a stream's first
+  std::optional<std::int64_t> choice_;  // the index of the one that is read: the lowest so far
   bool any_message_ = false;
   bool streamed_ = false;
   bool done_ = false;

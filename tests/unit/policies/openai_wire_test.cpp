@@ -144,6 +144,50 @@ TEST(Answer, IsTheFirstChoiceOfAStreamWhateverItsIndex) {
   EXPECT_EQ(turn->content, "42");
 }
 
+TEST(Answer, IsTheChoiceOfTheLowestIndexOfAStreamToo) {
+  AnswerReader reader;
+  for (
+      const char* data :
+      {R"({"choices":[{"index":1,"delta":{"content":"wrong","reasoning":"no"},"finish_reason":"length"}]})",
+       R"({"choices":[{"index":1,"delta":{"tool_calls":[{"id":"a","function":{"name":"f"}}]}}]})",
+       R"({"choices":[{"index":0,"delta":{"content":"right"}}]})",
+       R"({"choices":[{"index":1,"delta":{"content":"wrong"}}]})",
+       R"({"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]})", "[DONE]"})
+    ASSERT_TRUE(reader.take_event(data)) << data;
+  auto turn = reader.finish();
+  ASSERT_TRUE(turn) << turn.error().message;
+  EXPECT_EQ(turn->content, "right");
+  EXPECT_FALSE(turn->reasoning);
+  EXPECT_TRUE(turn->tool_calls.empty());
+  EXPECT_EQ(turn->finish_reason, "stop");
+}
+
+TEST(Answer, EndsWhereTheStreamSaysSo) {
+  AnswerReader reader;
+  for (const char* data : {R"({"choices":[{"delta":{"content":"7"}}]})", "[DONE]",
+                           R"({"choices":[{"delta":{"content":" and more"}}]})", "no JSON"})
+    ASSERT_TRUE(reader.take_event(data)) << data;
+  EXPECT_EQ(reader.finish()->content, "7");
+}
+
+TEST(Answer, TakesANameOnceThatIsSaidWithEachPiece) {
+  AnswerReader reader;
+  for (
+      const char* data :
+      {R"({"choices":[{"delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"python","arguments":"{\"k"}}]}}]})",
+       R"({"choices":[{"delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"python","arguments":"\":1}"}}]}}]})",
+       R"({"choices":[{"delta":{"tool_calls":[{"index":1,"id":"b","function":{"name":"get_"}}]}}]})",
+       R"({"choices":[{"delta":{"tool_calls":[{"index":1,"function":{"name":"time","arguments":"{}"}}]}}]})",
+       "[DONE]"})
+    ASSERT_TRUE(reader.take_event(data)) << data;
+  auto turn = reader.finish();
+  ASSERT_TRUE(turn);
+  ASSERT_EQ(turn->tool_calls.size(), 2U);
+  EXPECT_EQ(turn->tool_calls[0].name, "python");
+  EXPECT_EQ(turn->tool_calls[0].arguments.at("k"), 1);
+  EXPECT_EQ(turn->tool_calls[1].name, "get_time");
+}
+
 TEST(Answer, JoinsACallThatCameInPieces) {
   AnswerReader reader;
   for (
@@ -237,6 +281,21 @@ TEST(Answer, ShowsArgumentsThatCannotBeRead) {
   ASSERT_TRUE(turn);
   EXPECT_THAT(turn->parse_error.value_or(""), HasSubstr("they were: {\"code\": print"));
   EXPECT_EQ(turn->extra.at("broken_calls").at_pointer("/0/arguments"), "{\"code\": print");
+}
+
+TEST(Answer, TakesNoNumberOrListForArguments) {
+  for (const std::string arguments : {"5", "[1]", "true", "\"5\""}) {
+    auto turn = read(R"({"choices":[{"message":{"tool_calls":[{"id":"x","function":
+      {"name":"python","arguments":)" +
+                     arguments + "}}]}}]}");
+    ASSERT_TRUE(turn);
+    EXPECT_TRUE(turn->tool_calls.empty());
+    EXPECT_THAT(turn->parse_error.value_or(""), HasSubstr("are no JSON object; they were: "));
+  }
+  auto none = read(
+      R"({"choices":[{"message":{"tool_calls":[{"id":"x","function":{"name":"f","arguments":null}}]}}]})");
+  ASSERT_TRUE(none);
+  EXPECT_EQ(none->tool_calls.size(), 1U) << "null is none";
 }
 
 TEST(Answer, ShowsToolCallsThatAreNone) {
