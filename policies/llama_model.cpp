@@ -64,6 +64,7 @@ class LlamaModel final : public Model {
     job->most_tokens = static_cast<std::size_t>(std::max(request.sampling.max_tokens, 1));
     job->stop = request.stop;
     job->limit = request.limit;
+    job->taken_up = request.taken_up;
     auto grammar = grammar_for(request.grammar);
     if (!grammar) co_return std::move(grammar).error();
     job->sampler = std::make_unique<LlamaSampler>(request.sampling, std::move(*grammar),

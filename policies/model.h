@@ -2,6 +2,7 @@
 // which of these it can.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -56,6 +57,9 @@ struct GenerateRequest {
   // How long one answer may take, from when the model takes the request up: waiting for a place,
   // or because a server asked to be left alone, does not count. 0: no such limit.
   Milliseconds limit{0};
+  // Becomes true when the model takes the request up, for a caller whose own time ends before the
+  // answer comes; may be null.
+  std::shared_ptr<std::atomic<bool>> taken_up;
   // Called with each piece of text as it arrives, on the caller's executor; may be empty.
   std::function<void(std::string_view piece)> on_text;
 };

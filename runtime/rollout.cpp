@@ -2,6 +2,8 @@
 // judged, but nothing of it that leaves a trace runs before the decision on t is in.
 #include "runtime/rollout.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <set>
@@ -107,8 +109,9 @@ class Rollout {
   std::vector<Message> conversation_;
   TokenRecord tokens_;
   std::size_t seen_messages_ = 0, asked_messages_ = 0;
-  json::array cut_;           // for the turn to come, as it is journalled
-  std::set<int> cut_before_;  // turns that something was cut for
+  bool never_taken_up_ = false;  // the last request, in all the time that was left
+  json::array cut_;              // for the turn to come, as it is journalled
+  std::set<int> cut_before_;     // turns that something was cut for
   Nursery journal_;
   Status journal_status_;
   StopAlarm alarm_;
@@ -293,7 +296,8 @@ std::optional<Outcome> Rollout::why_useless(const Result<Generations>& generatio
     const Error& error = generations.error();
     if (error.message.find(kContextFull) != std::string::npos)
       return ended(OutcomeStatus::context_full, error.message);
-    return ended(OutcomeStatus::error, error.message);
+    // A place that did not become free is a matter of the budget: no model owes anything yet.
+    return ended(never_taken_up_ ? OutcomeStatus::stopped : OutcomeStatus::error, error.message);
   }
   const auto is_finite = [](const Generation& generation) {
     if (!generation.tokens) return true;
@@ -407,14 +411,25 @@ Async<Result<Generations>> Rollout::generate() {
 // model.
 Async<Result<std::vector<Result<Generation>>>> Rollout::generate_once() {
   const Milliseconds limit = budget_.wall_left();
+  const auto taken_up = std::make_shared<std::atomic<bool>>(false);
   std::vector<Async<Result<Generation>>> calls;
-  for (int candidate = 0; candidate < config_.candidates; ++candidate)
-    calls.push_back(sample(request(candidate)));
+  for (int candidate = 0; candidate < config_.candidates; ++candidate) {
+    GenerateRequest one = request(candidate);
+    one.taken_up = taken_up;
+    calls.push_back(sample(std::move(one)));
+  }
   auto work = gather(std::move(calls));
   StopAlarm::Wait wait(alarm_, strand_, Steady::now() + limit);
   auto both = race(std::move(work), wait.timer());
   auto ended = co_await std::move(both);
   if (supervision_.stopped()) co_return Error{ErrorKind::cancelled, "stopped"};
+  if (ended.rang && ended.in_time && !*taken_up) {
+    never_taken_up_ = true;
+    co_return Error{ErrorKind::timeout,
+                    fmt::format("wall time: {} ms are spent, the last {} of them waiting for a "
+                                "place at {} (raise its max_in_flight, or lower concurrency)",
+                                limits_.wall.count(), limit.count(), services_.policy->name())};
+  }
   if (ended.rang && ended.in_time) {
     Error late = no_answer_in(limit, services_.policy->name());
     late.message += ", all that was left of wall_ms: " + std::to_string(limits_.wall.count());

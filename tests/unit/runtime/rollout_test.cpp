@@ -1,6 +1,7 @@
 // The loop: budgets, broken markup, tools, supervision beside the rollout, resumption.
 #include "runtime/rollout.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -35,6 +36,7 @@ class Lines final : public Model {
     asked.push_back(request.sampling);
     const auto candidate = static_cast<std::size_t>(request.asker.candidate);
     ++started;
+    if (has_place && request.taken_up) *request.taken_up = true;
     co_await sleep_for(request.asker.candidate >= hanging_from ? 60s : delay_);
     ++finished;
     if (failure && request.asker.candidate >= failing_from) co_return *failure;
@@ -54,6 +56,7 @@ class Lines final : public Model {
   }
   std::optional<std::string> trouble() const override { return failing; }
   int started = 0, finished = 0;
+  bool has_place = true;
   double queued_ms = 0;
   std::optional<TurnTokens> tokens;  // then nothing is counted
   std::optional<Error> failure;
@@ -396,6 +399,16 @@ TEST_F(RolloutTest, WhatAFailureOfOursEndedIsCountedAndNotGraded) {
   EXPECT_EQ(totals.graded, 1);
   EXPECT_EQ(totals.errors, 1);
   EXPECT_EQ(totals.answered, totals.played) << "of those played, all answered";
+}
+
+TEST_F(RolloutTest, WaitingForAPlaceAtTheModelIsNoModelThatHangs) {
+  says({"x"}, 1h)->has_place = false;
+  config_.limits.wall = 100ms;
+  const Trajectory waited = play();
+  EXPECT_EQ(waited.outcome.status, OutcomeStatus::stopped);
+  EXPECT_THAT(waited.outcome.error.value_or(""),
+              testing::MatchesRegex("wall time: 100 ms are spent, the last [0-9]+ of them waiting "
+                                    "for a place at lines .raise its max_in_flight.*"));
 }
 
 TEST_F(RolloutTest, AModelThatHangsIsAnErrorHoweverMuchTimeItTakes) {
