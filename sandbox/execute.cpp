@@ -48,7 +48,6 @@ void Core::add_limits(wire::Message& message, const Limits& limits, bool session
   if (!session) add(RLIMIT_CPU, static_cast<std::uint64_t>(cpu_seconds));
   add(RLIMIT_FSIZE, static_cast<std::uint64_t>(count(limits.file)));
   add(RLIMIT_NOFILE, static_cast<std::uint64_t>(limits.open_files));
-  add(RLIMIT_CORE, 0);
   add(RLIMIT_MEMLOCK, 1 << 20);
   add(RLIMIT_SIGPENDING, 1024);
   add(RLIMIT_RTPRIO, 0);
@@ -105,6 +104,11 @@ Async<Status> Core::furnish(SlotRef slot, const Program* program) {
       co_return internal_error(std::string("sandbox: workspace size: ") +
                                std::strerror(slot->error));
   }
+  std::int64_t given = 0;
+  for (const auto& [name, bytes] : program->files) given += static_cast<std::int64_t>(bytes.size());
+  if (given > count(limits.disk))
+    co_return bad_input("the files given are " + std::to_string(given) +
+                        " bytes, more than the workspace's " + std::to_string(count(limits.disk)));
   const std::uint32_t owner = slot->host_uid;
   const ActAs as(file_uid());
   const OwnedFd work(open_directory(slot->box.get(), "work"));

@@ -12,8 +12,7 @@ namespace proctor {
 
 struct FilterOptions {
   // Guests have network, processes and ipc objects of their own. Without such namespaces there are
-  // no sockets but pairs of streams, no ipc objects, no watching of files, and scheduling and
-  // limits of the caller only.
+  // no sockets but pairs of streams, no ipc objects, and scheduling of the caller only.
   bool namespaces = true;
   // Nobody but guests owns files as their user. Without, modes and owners stay as they are.
   bool own_uid = true;

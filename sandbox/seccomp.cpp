@@ -9,6 +9,8 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -34,19 +36,19 @@ constexpr const char* kAllowed[] = {
     "unlinkat", "readlink", "readlinkat", "umask", "sendfile", "copy_file_range", "splice", "tee",
     "vmsplice", "getxattr", "lgetxattr", "fgetxattr", "listxattr", "llistxattr", "flistxattr",
     // memory
-    "mmap", "munmap", "mprotect", "mremap", "madvise", "brk", "msync", "mincore", "mlock", "mlock2",
-    "munlock", "mlockall", "munlockall", "memfd_create", "membarrier", "pkey_alloc", "pkey_free",
-    "pkey_mprotect", "get_mempolicy", "set_mempolicy", "mbind",
+    "munmap", "mprotect", "mremap", "madvise", "brk", "msync", "mincore", "mlock", "mlock2",
+    "munlock", "mlockall", "munlockall", "membarrier", "pkey_alloc", "pkey_free", "pkey_mprotect",
+    "get_mempolicy", "set_mempolicy", "mbind",
     // processes and threads
     "fork", "vfork", "execve", "execveat", "exit", "exit_group", "wait4", "waitid", "getpid",
     "getppid", "gettid", "getpgid", "getpgrp", "setpgid", "getsid", "setsid", "getuid", "geteuid",
     "getgid", "getegid", "getresuid", "getresgid", "getgroups", "setuid", "setgid", "setreuid",
     "setregid", "setresuid", "setresgid", "setfsuid", "setfsgid", "capget", "capset", "getrlimit",
-    "setrlimit", "getrusage", "times", "getpriority", "sched_yield", "sched_getaffinity",
-    "sched_getparam", "sched_getscheduler", "sched_getattr", "sched_get_priority_max",
-    "sched_get_priority_min", "sched_rr_get_interval", "ioprio_get", "set_tid_address",
-    "set_robust_list", "get_robust_list", "rseq", "futex", "futex_waitv", "arch_prctl", "getcpu",
-    "pidfd_open", "uname", "sysinfo", "getrandom", "restart_syscall",
+    "getrusage", "times", "getpriority", "sched_yield", "sched_getaffinity", "sched_getparam",
+    "sched_getscheduler", "sched_getattr", "sched_get_priority_max", "sched_get_priority_min",
+    "sched_rr_get_interval", "ioprio_get", "set_tid_address", "set_robust_list", "get_robust_list",
+    "rseq", "futex", "futex_waitv", "arch_prctl", "getcpu", "pidfd_open", "uname", "sysinfo",
+    "getrandom", "restart_syscall",
     // signals
     "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "rt_sigpending", "rt_sigtimedwait",
     "rt_sigsuspend", "sigaltstack", "pause", "alarm", "signalfd", "signalfd4",
@@ -63,96 +65,33 @@ constexpr const char* kAllowed[] = {
 
 // System V and POSIX ipc, for an ipc namespace of their own.
 constexpr const char* kIpc[] = {
-    "shmget",  "shmat",      "shmctl",       "shmdt",           "semget",    "semop",
-    "semctl",  "semtimedop", "msgget",       "msgsnd",          "msgrcv",    "msgctl",
-    "mq_open", "mq_unlink",  "mq_timedsend", "mq_timedreceive", "mq_notify", "mq_getsetattr"};
-
-// Tells of files that nothing but permissions keeps from view: for a view of their own.
-constexpr const char* kWatching[] = {"inotify_init", "inotify_init1", "inotify_add_watch",
-                                     "inotify_rm_watch"};
+    "shmat",      "shmctl",       "shmdt",           "semget",    "semop",        "semctl",
+    "semtimedop", "msgget",       "msgsnd",          "msgrcv",    "msgctl",       "mq_open",
+    "mq_unlink",  "mq_timedsend", "mq_timedreceive", "mq_notify", "mq_getsetattr"};
 
 // Of the process named first; 0 is the caller.
-constexpr const char* kOfProcesses[] = {"prlimit64", "sched_setaffinity", "sched_setparam",
-                                        "sched_setscheduler", "sched_setattr"};
+constexpr const char* kOfProcesses[] = {"sched_setaffinity", "sched_setparam", "sched_setscheduler",
+                                        "sched_setattr"};
 
 constexpr const char* kOwnersAndTimes[] = {"chown", "fchown", "lchown",   "fchownat",
                                            "utime", "utimes", "futimesat"};
 
 // Refused by intent: libraries that try them see EPERM.
-constexpr const char* kRefused[] = {"mount",
-                                    "umount2",
-                                    "pivot_root",
-                                    "chroot",
-                                    "open_tree",
-                                    "move_mount",
-                                    "fsopen",
-                                    "fsconfig",
-                                    "fsmount",
-                                    "fspick",
-                                    "mount_setattr",
-                                    "unshare",
-                                    "setns",
-                                    "ptrace",
-                                    "process_vm_readv",
-                                    "process_vm_writev",
-                                    "process_madvise",
-                                    "process_mrelease",
-                                    "pidfd_getfd",
-                                    "kcmp",
-                                    "name_to_handle_at",
-                                    "open_by_handle_at",
-                                    "bpf",
-                                    "perf_event_open",
-                                    "keyctl",
-                                    "add_key",
-                                    "request_key",
-                                    "userfaultfd",
-                                    "fanotify_init",
-                                    "fanotify_mark",
-                                    "init_module",
-                                    "finit_module",
-                                    "delete_module",
-                                    "kexec_load",
-                                    "kexec_file_load",
-                                    "reboot",
-                                    "swapon",
-                                    "swapoff",
-                                    "sethostname",
-                                    "setdomainname",
-                                    "settimeofday",
-                                    "clock_settime",
-                                    "clock_adjtime",
-                                    "adjtimex",
-                                    "acct",
-                                    "syslog",
-                                    "quotactl",
-                                    "quotactl_fd",
-                                    "iopl",
-                                    "ioperm",
-                                    "modify_ldt",
-                                    "vhangup",
-                                    "setgroups",
-                                    "seccomp",
-                                    "migrate_pages",
-                                    "move_pages",
-                                    "lookup_dcookie",
-                                    "nfsservctl",
-                                    "uselib",
-                                    "ustat",
-                                    "sysfs",
-                                    "ioprio_set",
-                                    "setxattr",
-                                    "lsetxattr",
-                                    "fsetxattr",
-                                    "removexattr",
-                                    "lremovexattr",
-                                    "fremovexattr",
-                                    "landlock_create_ruleset",
-                                    "landlock_add_rule",
-                                    "landlock_restrict_self",
-                                    "memfd_secret",
-                                    "set_mempolicy_home_node",
-                                    "cachestat"};
+constexpr const char* kRefused[] = {
+    "mount", "umount2", "pivot_root", "chroot", "open_tree", "move_mount", "fsopen", "fsconfig",
+    "fsmount", "fspick", "mount_setattr", "unshare", "setns", "ptrace", "process_vm_readv",
+    "process_vm_writev", "process_madvise", "process_mrelease", "pidfd_getfd", "kcmp",
+    "name_to_handle_at", "open_by_handle_at", "bpf", "perf_event_open", "keyctl", "add_key",
+    "request_key", "userfaultfd", "fanotify_init", "fanotify_mark",
+    // The host's own uses of /usr would be seen, and other guests'.
+    "inotify_init", "inotify_init1", "inotify_add_watch", "inotify_rm_watch", "init_module",
+    "finit_module", "delete_module", "kexec_load", "kexec_file_load", "reboot", "swapon", "swapoff",
+    "sethostname", "setdomainname", "settimeofday", "clock_settime", "clock_adjtime", "adjtimex",
+    "acct", "syslog", "quotactl", "quotactl_fd", "iopl", "ioperm", "modify_ldt", "vhangup",
+    "setgroups", "seccomp", "migrate_pages", "move_pages", "lookup_dcookie", "nfsservctl", "uselib",
+    "ustat", "sysfs", "ioprio_set", "setxattr", "lsetxattr", "fsetxattr", "removexattr",
+    "lremovexattr", "fremovexattr", "landlock_create_ruleset", "landlock_add_rule",
+    "landlock_restrict_self", "memfd_secret", "set_mempolicy_home_node", "cachestat"};
 
 // Not named, hence ENOSYS: openat2 and clone3, whose arguments lie in memory, io_uring_*, io_*
 // (runtimes fall back quietly), and all that is new.
@@ -217,15 +156,16 @@ void add_sockets(Filter& filter, bool own_network) {
                 SCMP_A1_32(SCMP_CMP_MASKED_EQ, kType, type));
 }
 
+// Allowed while an argument has none of these bits.
+template <class Compare>
+void add_without(Filter& filter, const char* name, Compare argument_has, std::uint64_t bits) {
+  filter.allow(name, argument_has(bits, 0));
+  for (std::uint64_t bit = 1; bit <= bits; bit <<= 1)
+    if (bit & bits) filter.rule(SCMP_ACT_ERRNO(EPERM), name, argument_has(bit, bit));
+}
+
 // Programs that would run as somebody else cannot be made anywhere.
 constexpr std::uint64_t kSetIds = 06000;
-
-template <class Compare>
-void add_without_set_ids(Filter& filter, const char* name, Compare mode_has) {
-  filter.allow(name, mode_has(kSetIds, 0));
-  for (const std::uint64_t bit : {04000, 02000})
-    filter.rule(SCMP_ACT_ERRNO(EPERM), name, mode_has(bit, bit));
-}
 
 #define PROCTOR_ARGUMENT(n)                                 \
   [](std::uint64_t mask, std::uint64_t value) {             \
@@ -238,9 +178,9 @@ struct Flags {
 };
 
 void add_files(Filter& filter, bool own_uid, bool truncation_held) {
-  add_without_set_ids(filter, "creat", PROCTOR_ARGUMENT(1));
-  add_without_set_ids(filter, "mknod", PROCTOR_ARGUMENT(1));  // fifos; devices need a capability
-  add_without_set_ids(filter, "mknodat", PROCTOR_ARGUMENT(2));
+  add_without(filter, "creat", PROCTOR_ARGUMENT(1), kSetIds);
+  add_without(filter, "mknod", PROCTOR_ARGUMENT(1), kSetIds);  // fifos; devices need a capability
+  add_without(filter, "mknodat", PROCTOR_ARGUMENT(2), kSetIds);
   // The mode counts only where a file is made (O_TMPFILE holds O_DIRECTORY, hence the odd bit).
   constexpr std::uint64_t kMakes = O_CREAT | (O_TMPFILE & ~O_DIRECTORY);
   std::vector<Flags> ways = {{0, 0}};
@@ -264,10 +204,10 @@ void add_files(Filter& filter, bool own_uid, bool truncation_held) {
     }
   }
   if (own_uid) {
-    add_without_set_ids(filter, "chmod", PROCTOR_ARGUMENT(1));
-    add_without_set_ids(filter, "fchmod", PROCTOR_ARGUMENT(1));
-    add_without_set_ids(filter, "fchmodat", PROCTOR_ARGUMENT(2));
-    add_without_set_ids(filter, "fchmodat2", PROCTOR_ARGUMENT(2));
+    add_without(filter, "chmod", PROCTOR_ARGUMENT(1), kSetIds);
+    add_without(filter, "fchmod", PROCTOR_ARGUMENT(1), kSetIds);
+    add_without(filter, "fchmodat", PROCTOR_ARGUMENT(2), kSetIds);
+    add_without(filter, "fchmodat2", PROCTOR_ARGUMENT(2), kSetIds);
     for (const char* name : kOwnersAndTimes) filter.allow(name);
     filter.allow("utimensat");
   } else {
@@ -278,6 +218,25 @@ void add_files(Filter& filter, bool own_uid, bool truncation_held) {
     filter.allow("utimensat", SCMP_A1_64(SCMP_CMP_EQ, 0));  // of an open file
     filter.rule(SCMP_ACT_ERRNO(EPERM), "utimensat", SCMP_A1_64(SCMP_CMP_NE, 0));
   }
+}
+
+// The host's pool of huge pages is in no limit of a run's.
+void add_memory(Filter& filter, bool own_ipc) {
+  add_without(filter, "mmap", PROCTOR_ARGUMENT(3), MAP_HUGETLB);
+  add_without(filter, "memfd_create", PROCTOR_ARGUMENT(1), MFD_HUGETLB);
+  if (own_ipc) add_without(filter, "shmget", PROCTOR_ARGUMENT(2), SHM_HUGETLB);
+}
+
+// Limits of the caller's own. That of core files stays as the launcher has set it.
+void add_limits(Filter& filter) {
+  filter.allow("setrlimit", SCMP_A0_32(SCMP_CMP_NE, RLIMIT_CORE));
+  filter.rule(SCMP_ACT_ERRNO(EPERM), "setrlimit", SCMP_A0_32(SCMP_CMP_EQ, RLIMIT_CORE));
+  const auto own = SCMP_A0_32(SCMP_CMP_EQ, 0);
+  filter.allow("prlimit64", own, SCMP_A1_32(SCMP_CMP_NE, RLIMIT_CORE));
+  filter.allow("prlimit64", own, SCMP_A1_32(SCMP_CMP_EQ, RLIMIT_CORE), SCMP_A2_64(SCMP_CMP_EQ, 0));
+  filter.rule(SCMP_ACT_ERRNO(EPERM), "prlimit64", own, SCMP_A1_32(SCMP_CMP_EQ, RLIMIT_CORE),
+              SCMP_A2_64(SCMP_CMP_NE, 0));
+  filter.rule(SCMP_ACT_ERRNO(EPERM), "prlimit64", SCMP_A0_32(SCMP_CMP_NE, 0));
 }
 
 void add_processes(Filter& filter, bool own_processes) {
@@ -338,27 +297,25 @@ Result<std::string> build_filter(const FilterOptions& options) {
   for (const char* name : kAllowed) filter.allow(name);
   for (const char* name : kRefused) filter.rule(SCMP_ACT_ERRNO(EPERM), name);
   // A sibling would be a child of the slot or zygote: no watcher of the tree would know it.
-  constexpr std::uint64_t kRefusedFlags = CLONE_PARENT | CLONE_NEWUSER | CLONE_NEWNS |
-                                          CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC |
-                                          CLONE_NEWUTS | CLONE_NEWCGROUP;
-  filter.allow("clone", SCMP_A0_64(SCMP_CMP_MASKED_EQ, kRefusedFlags, 0));
+  constexpr std::uint64_t kOfOthers = CLONE_PARENT | CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID |
+                                      CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS |
+                                      CLONE_NEWCGROUP;
   if (options.session) {
+    filter.allow("clone", SCMP_A0_64(SCMP_CMP_MASKED_EQ, kOfOthers, 0));
     filter.allow("clone", SCMP_A0_64(SCMP_CMP_EQ, kForkFlags | SIGCHLD));
   } else {
-    for (std::uint64_t bit = 1; bit <= kRefusedFlags; bit <<= 1)
-      if (bit & kRefusedFlags)
-        filter.rule(SCMP_ACT_ERRNO(EPERM), "clone", SCMP_A0_64(SCMP_CMP_MASKED_EQ, bit, bit));
+    add_without(filter, "clone", PROCTOR_ARGUMENT(0), kOfOthers);
   }
   // 0xffffffff only asks; ADDR_NO_RANDOMIZE and the like weaken the guest itself, and are refused.
   filter.allow("personality", SCMP_A0_32(SCMP_CMP_EQ, 0));
   filter.allow("personality", SCMP_A0_32(SCMP_CMP_EQ, 0xffffffff));
   add_files(filter, options.own_uid, options.truncation_held);
+  add_memory(filter, options.namespaces);
+  add_limits(filter);
   add_processes(filter, options.namespaces);
   add_sockets(filter, options.namespaces);
   if (options.namespaces)
     for (const char* name : kIpc) filter.allow(name);
-  for (const char* name : kWatching)
-    filter.rule(options.namespaces ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EPERM), name);
   // Nothing a guest writes is worth the host's disks waiting for.
   for (const char* name : {"sync", "syncfs"}) filter.rule(SCMP_ACT_ERRNO(0), name);
   add_signals(filter);

@@ -288,7 +288,8 @@ bool SlotProcess::hunt_down() {
     std::map<pid_t, pid_t> parents;
     for (const pid_t pid : processes())
       if (const pid_t parent = parent_of(pid); parent > 0) parents[pid] = parent;
-    std::vector<pid_t> below;
+    bool any = false;
+    std::vector<OwnedFd> below;
     for (const auto& [pid, parent] : parents) {
       pid_t at = pid;
       for (int steps = 0; steps < 4096 && at != getpid(); ++steps) {
@@ -296,12 +297,17 @@ bool SlotProcess::hunt_down() {
         if (found == parents.end()) break;
         at = found->second;
       }
-      if (at == getpid() && pid != getpid()) below.push_back(pid);
+      if (at != getpid() || pid == getpid()) continue;
+      any = true;
+      // The number may be somebody else's by now, whose parent is another.
+      OwnedFd process(open_pidfd(pid));
+      if (process && parent_of(pid) == parent) below.push_back(std::move(process));
     }
-    for (pid_t pid : below) (void)kill(pid, SIGSTOP);
-    for (pid_t pid : below) (void)kill(pid, SIGKILL);
+    for (const int signal : {SIGSTOP, SIGKILL})
+      for (const auto& process : below)
+        (void)syscall(SYS_pidfd_send_signal, process.get(), signal, nullptr, 0);
     child::reap(socket_);
-    if (below.empty()) return true;
+    if (!any) return true;
     const timespec moment{0, 500'000};
     (void)nanosleep(&moment, nullptr);
   }

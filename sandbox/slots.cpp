@@ -359,7 +359,6 @@ Result<GuestRef> Core::start_waiting(const SlotRef& slot, Zygote* zygote,
   if (session) {
     add_limits(message, *session, true);
   } else {
-    message.limits[message.n_limits++] = {RLIMIT_CORE, 0};
     message.limits[message.n_limits++] = {RLIMIT_MEMLOCK, 1 << 20};
   }
   std::string text;

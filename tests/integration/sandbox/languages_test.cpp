@@ -172,7 +172,7 @@ TEST_P(Languages, ASessionIsHeldToLimitsInAndBetweenItsCells) {
       cell("import resource as r\nr.getrlimit(r.RLIMIT_NOFILE), r.getrlimit(r.RLIMIT_FSIZE)[1], "
            "r.getrlimit(r.RLIMIT_CORE)[1]")
           .out,
-      "((50, 50), 1048576, 0)\n");
+      "((50, 50), 1048576, 1)\n");
   // Each cell has the whole time for itself.
   for (int i = 0; i < 3; ++i)
     EXPECT_EQ(cell("import time\nend = time.process_time() + 0.3\n"

@@ -7,6 +7,7 @@
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <sys/inotify.h>
+#include <sys/mman.h>
 #include <sys/msg.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -272,9 +273,43 @@ TEST_F(Filters, WithoutANetworkThereAreSocketPairsOnly) {
   }
 }
 
-TEST_F(Filters, NoFileIsWatchedWhereNothingElseHidesIt) {
-  EXPECT_EQ(errno_of(full_, [] { return inotify_init1(0); }), 0);
+TEST_F(Filters, NoFileIsWatched) {
+  EXPECT_EQ(errno_of(full_, [] { return inotify_init1(0); }), EPERM);
   EXPECT_EQ(errno_of(reduced_, [] { return inotify_init1(0); }), EPERM);
+}
+
+TEST_F(Filters, NoHugePagesAreTaken) {
+  const auto map = [](int flags) {
+    return [flags] {
+      return mmap(nullptr, 2 << 20, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0) ==
+                     MAP_FAILED
+                 ? -1
+                 : 0;
+    };
+  };
+  for (const auto& options : {full_, reduced_}) {
+    EXPECT_EQ(errno_of(options, map(0)), 0);
+    EXPECT_EQ(errno_of(options, map(MAP_HUGETLB)), EPERM);
+    EXPECT_EQ(errno_of(options, [] { return memfd_create("x", MFD_CLOEXEC); }), 0);
+    EXPECT_EQ(errno_of(options, [] { return memfd_create("x", MFD_HUGETLB); }), EPERM);
+  }
+  EXPECT_EQ(errno_of(full_, [] { return shmget(IPC_PRIVATE, 2 << 20, 0600 | SHM_HUGETLB); }),
+            EPERM);
+}
+
+TEST_F(Filters, LimitsAreOnesOwnAndThatOfCoreFilesStays) {
+  rlimit limit{};
+  const auto get = [&] { return getrlimit(RLIMIT_CORE, &limit); };
+  const auto set = [&](auto resource) {
+    return [&limit, resource] { return setrlimit(resource, &limit); };
+  };
+  for (const auto& options : {full_, reduced_}) {
+    EXPECT_EQ(errno_of(options, get), 0);
+    EXPECT_EQ(errno_of(options, set(RLIMIT_CORE)), EPERM);
+    EXPECT_EQ(errno_of(options, set(RLIMIT_FSIZE)), 0);
+    EXPECT_EQ(errno_of(options, [] { return prlimit(getppid(), RLIMIT_CPU, nullptr, nullptr); }),
+              EPERM);
+  }
 }
 
 TEST_F(Filters, NoProcessIsMadeAsASibling) {
@@ -330,7 +365,6 @@ TEST_F(Filters, WithoutNamespacesOthersAreOutOfReach) {
   EXPECT_EQ(errno_of(reduced_, [] { return setpriority(PRIO_USER, 0, 19); }), EPERM);
   EXPECT_EQ(errno_of(reduced_, [] { return shmget(IPC_PRIVATE, 4096, 0600); }), ENOSYS);
   EXPECT_EQ(errno_of(reduced_, [] { return msgget(IPC_PRIVATE, 0600); }), ENOSYS);
-  EXPECT_EQ(errno_of(full_, [&] { return prlimit(other, RLIMIT_NOFILE, nullptr, &limit); }), 0);
 }
 
 TEST_F(Filters, NoFileIsMadeThatRunsAsSomebody) {
