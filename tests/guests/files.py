@@ -1,6 +1,7 @@
 # argv: a file of the host that everybody may read there. Nothing of the host beyond the system's own
 # folders is to be seen, and nothing of it to be changed.
-import glob, os, sys
+import os, sys
+from attack import attempt, escaped
 secret = sys.argv[1]
 
 
@@ -15,26 +16,22 @@ for path in [secret, "/etc/shadow", "/root/.bashrc", "/root", "/home/../root", "
     try:
         if os.path.isdir(path):
             if foreign(path):
-                print("escaped: list", path)
+                escaped(23, "list", path)
         else:
             with open(path, "rb") as file:
                 if file.read(1):
-                    print("escaped: read", path)
+                    escaped(23, "read", path)
     except OSError:
         pass
 for path in ["/x", "/etc/x", "/usr/x", "/usr/bin/python3", "/bin/sh", "/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger", "/proctor/child.so", "/dev/x", secret]:
-    try:
-        with open(path, "r+b"):
-            pass
-        print("escaped: write", path)
-    except OSError:
-        pass
-for call in [lambda: os.mknod("dev", 0o020600, os.makedev(1, 1)), lambda: os.link("/etc/passwd", "hard"), lambda: os.rename("/etc/passwd", "moved"), lambda: os.unlink("/usr/bin/python3"), lambda: os.chmod("/usr/bin", 0o777), lambda: os.chown(".", 0, 0)]:
-    try:
-        call()
-        print("escaped: changed")
-    except OSError:
-        pass
+    attempt(24, "write " + path, lambda: open(path, "r+b"))
+attempt(35, "mknod", lambda: os.mknod("dev", 0o020600, os.makedev(1, 1)) or True)
+for path in ("/etc/passwd", "/usr/bin/env", "/dev/null", secret):
+    attempt(27, "link to " + path, lambda: os.link(path, "hard") or True)
+attempt(24, "rename", lambda: os.rename("/etc/passwd", "moved") or True)
+attempt(24, "unlink", lambda: os.unlink("/usr/bin/python3") or True)
+attempt(24, "chmod", lambda: os.chmod("/usr/bin", 0o777) or True)
+attempt(24, "chown", lambda: os.chown(".", 0, 0) or True)
 try:
     pids = list(filter(str.isdigit, os.listdir("/proc")))
 except OSError:  # no proc of its own in the reduced world
@@ -46,12 +43,8 @@ for pid in pids:
         continue
     if b"proctor" in line or b"integration_tests" in line:
         if int(pid) != 1 and int(pid) != os.getpid():
-            print("escaped: foreign process", pid, line[:60])
+            escaped(28, "process", pid, line[:60])
 os.symlink("/usr/bin/passwd", "link")
 open("mine", "w").write("x")
-try:
-    os.chmod("mine", 0o4755)
-    print("escaped: a set-id file")
-except OSError:
-    pass
+attempt(70, "set-id by chmod", lambda: os.chmod("mine", 0o4755) or True)
 print("done")

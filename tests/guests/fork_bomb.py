@@ -6,7 +6,7 @@ try:
         if os.fork() == 0:
             time.sleep(1000)
         made += 1
-    print("escaped: made", made)
+    print("escaped: 01 made", made)
 except OSError as error:
     print("refused after", made, flush=True)
 print("done")

@@ -201,8 +201,13 @@ TEST_P(Endings, TheNextRunKnowsNothingOfTheLast) {
 }
 
 TEST_P(Endings, ForkedRunsDoNotShareRandomness) {
-  const std::string code = "import random; print(random.random())";
-  EXPECT_NE(python(code).out, python(code).out);
+  for (const std::string code :
+       {"import random; print(random.random())", "import uuid; print(uuid.uuid4())",
+        "import tempfile; print(tempfile.mktemp())",
+        "try:\n  from numpy.random import random\nexcept ImportError:\n  from random import "
+        "random\n"
+        "print(random())"})
+    EXPECT_NE(python(code).out, python(code).out) << code;
 }
 
 }  // namespace

@@ -1,0 +1,199 @@
+// Guests that take more than they may have by roads that no single process shows, in every world.
+#include <sys/stat.h>
+
+#include <chrono>
+#include <fstream>
+
+#include "tests/integration/sandbox/attacks.h"
+
+namespace proctor {
+namespace {
+
+using testing::HasSubstr;
+
+class Resources : public Attacks {
+ protected:
+  // Runs both at once; how the second, which starts a moment later, ended.
+  Execution beside(ExecutionRequest first, ExecutionRequest second);
+};
+IN_EVERY_WORLD(Resources);
+
+Async<Result<Execution>> after(SandboxPool* pool, ExecutionRequest request, Milliseconds pause) {
+  co_await sleep_for(pause);
+  auto work = pool->run(std::move(request));
+  co_return co_await std::move(work);
+}
+
+Async<std::vector<Result<Execution>>> both(SandboxPool* pool, ExecutionRequest first,
+                                           ExecutionRequest second) {
+  std::vector<Async<Result<Execution>>> works;
+  works.push_back(pool->run(std::move(first)));
+  works.push_back(after(pool, std::move(second), 300ms));
+  co_return co_await gather(std::move(works));
+}
+
+Execution Resources::beside(ExecutionRequest first, ExecutionRequest second) {
+  auto ran = await(both(pool.get(), std::move(first), std::move(second)));
+  EXPECT_TRUE(ran[0]) << ran[0].error().message;
+  EXPECT_TRUE(ran[1]) << ran[1].error().message;
+  return ran[1] ? *ran[1] : Execution{};
+}
+
+// The number behind `name` in a file of "name number" lines.
+std::int64_t field_of(const char* path, const std::string& name) {
+  std::ifstream words(path);
+  for (std::string word; words >> word;)
+    if (word == name) {
+      std::int64_t value = 0;
+      words >> value;
+      return value;
+    }
+  return 0;
+}
+
+// 06 07 08 71 74 80: the guest stops at twice its limit, and says so.
+TEST_P(Resources, MemoryThatNoProcessShowsIsTheRuns) {
+  for (const std::string number : {"6", "7", "8", "71", "74", "80"}) {
+    // What is stated of a world without a cgroup.
+    if (!has("cgroup") && number != "74" && number != "80") continue;
+    ExecutionRequest request = attack("memory.py", {number, "100000000"});
+    request.limits.memory = 24_MiB;
+    const Execution ran = run(request);
+    EXPECT_EQ(escapes(ran.out), std::set<int>{}) << ran.out;
+    if (number == "7" && reduced()) {
+      EXPECT_THAT(ran.out, HasSubstr("done")) << "segments are refused";
+    } else {
+      EXPECT_EQ(ran.ending, Ending::memory_limit) << number << ran.out << ran.err;
+    }
+    expect_alive();
+  }
+}
+
+// 05
+TEST_P(Resources, AllFoldersTogetherHoldWhatTheWorkspaceMay) {
+  ExecutionRequest request = attack("memory.py", {"5", "64000000"});
+  request.limits.disk = 32_MiB;
+  expect_contained(request, if_reduced({5}));
+}
+
+// 09 73 75 76 106
+TEST_P(Resources, ThingsOfTheKernelsHaveAnEnd) { expect_contained(attack("objects.py")); }
+
+// 10 11
+TEST_P(Resources, ManySmallFilesAndOneOfHoles) {
+  expect_contained(attack("inodes.py", {"16384"}), if_reduced({10}));
+  const auto begin = std::chrono::steady_clock::now();
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(python("import os; print(os.listdir())").out, "[]\n");
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 5s);
+}
+
+// 72
+TEST_P(Resources, FailingLookupsAreNotKept) {
+  ExecutionRequest request = attack("lookups.py");
+  request.limits.memory = 24_MiB;
+  const auto entries = [] {
+    std::int64_t all = 0;
+    std::ifstream("/proc/sys/fs/dentry-state") >> all;
+    return all;
+  };
+  const std::int64_t before = entries();
+  const Execution ran = expect_contained(request);
+  if (has("cgroup")) {
+    EXPECT_LT(entries() - before, std::max(40'000, std::atoi(ran.out.c_str()) / 2)) << ran.out;
+  }
+}
+
+// 12: half a gigabyte for each stream.
+TEST_P(Resources, AFloodOfOutputLeavesUsAsWeWere) {
+  const auto resident = [] { return field_of("/proc/self/status", "VmRSS:"); };
+  expect_alive();
+  const std::int64_t before = resident();
+  const Execution ran =
+      run(Language::bash, "head -c 512M /dev/zero & head -c 512M /dev/zero >&2; wait");
+  EXPECT_EQ(ran.ending, Ending::output_limit);
+  EXPECT_LE(ran.out.size(), std::size_t{1} << 20);
+  EXPECT_LE(ran.err.size(), std::size_t{1} << 20);
+  EXPECT_LT(resident() - before, 32 * 1024);
+}
+
+// 13
+TEST_P(Resources, ProcessorTimeOfManyChildrenIsTheTrees) {
+  Limits limits;
+  limits.cpu = 600ms;
+  const Execution ran = python(
+      "import os, time\n"
+      "for _ in range(8):\n"
+      "  if os.fork() == 0:\n"
+      "    while time.process_time() < 0.4: pass\n"
+      "    os._exit(0)\n"
+      "for _ in range(8): os.wait()\n",
+      limits);
+  EXPECT_EQ(ran.ending, Ending::time_limit) << ran.out << ran.err;
+  EXPECT_LT(ran.usage.cpu_ms, 2000);
+}
+
+// 77 78: threads that burn, processes that flush; another run keeps its share of the processors.
+TEST_P(Resources, ANeighbourIsServed) {
+  ExecutionRequest burns, flushes, small;
+  burns.code =
+      "import os, time\n"
+      "for _ in range(24):\n"
+      "  if os.fork() == 0:\n"
+      "    while True: pass\n"
+      "time.sleep(9)\n";
+  flushes.code =
+      "import os\n"
+      "for n in range(8): os.fork() if n < 3 else None\n"
+      "f = os.open(str(os.getpid()), os.O_CREAT | os.O_WRONLY)\n"
+      "while True: os.pwrite(f, bytes(65536), 0); os.fsync(f)\n";
+  burns.limits.wall = flushes.limits.wall = 2s;
+  small.code =
+      "import os, time\n"
+      "begin = time.monotonic()\n"
+      "while time.process_time() < 0.1: pass\n"
+      "for n in range(20): open('x', 'w').write('x' * 4096)\n"
+      "print('took', time.monotonic() - begin)\n";
+  int grouped = 0;
+  std::ifstream("/proc/sys/kernel/sched_autogroup_enabled") >> grouped;
+  const double alone = run(small).usage.wall_ms;
+  for (const ExecutionRequest& loud : {burns, flushes}) {
+    const Execution quiet = beside(loud, small);
+    EXPECT_EQ(quiet.ending, Ending::ok) << quiet.err;
+    // Without a share of its own it takes 12 times as long on two processors.
+    EXPECT_LT(quiet.usage.wall_ms, grouped ? alone * 6 + 300 : 10'000) << alone;
+  }
+}
+
+// 79
+TEST_P(Resources, ACompilerIsHeldToLimits) {
+  const auto begin = std::chrono::steady_clock::now();
+  for (const char* code : {"#include \"/dev/zero\"\n", "char big[1L << 36] = {1};\nint main() {}\n",
+                           "#include \"main.c\"\n#include \"main.c\"\n",
+                           "asm(\".incbin \\\"/dev/zero\\\"\");\nint main() {}\n",
+                           "#define A(x) x x x x x x x x x x x x\n#define B(x) A(A(A(A(x))))\n"
+                           "char* s = B(B(\"xxxxxxxx\"));\n"}) {
+    const Execution ran = run(Language::c, code);
+    EXPECT_EQ(ran.ending, Ending::compile_error) << code << ran.err.substr(0, 300);
+    EXPECT_LE(ran.err.size(), std::size_t{1} << 20);
+  }
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 60s);
+  const Execution secret = run(Language::c, "#include \"/etc/shadow\"\n");
+  EXPECT_THAT(secret.err, testing::Not(HasSubstr("root")));
+  expect_alive();
+}
+
+// 80: the files that come with a request.
+TEST_P(Resources, MoreFilesThanTheWorkspaceHoldsAreRefused) {
+  ExecutionRequest request;
+  request.code = "print('ran')";
+  request.limits.disk = 1_MiB;
+  for (const char* name : {"a", "b", "c"}) request.files[name] = std::string(400'000, 'x');
+  auto ran = await(pool->run(request));
+  ASSERT_FALSE(ran);
+  EXPECT_EQ(ran.error().kind, ErrorKind::bad_input);
+  EXPECT_THAT(ran.error().message, HasSubstr("1200000 bytes, more than the workspace's 1048576"));
+  expect_alive();
+}
+
+}  // namespace
+}  // namespace proctor
