@@ -96,7 +96,7 @@ std::vector<std::string> parts_of(std::string_view text) {
   return parts;
 }
 
-bool same_number(WrittenNumber answer, WrittenNumber gold, double tolerance) {
+bool same_number(const WrittenNumber& answer, const WrittenNumber& gold, double tolerance) {
   if (close(answer.value, gold.value, tolerance)) return true;
   if (answer.percent == gold.percent) return false;
   const Number hundred = Number::decimal("100");

@@ -445,7 +445,7 @@ void LlamaEngine::begin(LlamaJobRef job, const Match& match) {
   }
   job->cached = match.length;
   job->admitted = std::chrono::steady_clock::now();
-  if (job->taken_up) *job->taken_up = true;
+  if (job->taken_up) job->taken_up->mark();
   target->job = std::move(job);
   target->last_used = turn_;
   active_.push_back(target);

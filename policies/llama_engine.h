@@ -30,7 +30,7 @@ struct LlamaJob {
   Milliseconds limit{0};        // of its time in the batch; 0: none
   std::vector<std::string> stop;
   std::unique_ptr<LlamaSampler> sampler;
-  std::shared_ptr<std::atomic<bool>> taken_up;  // told when it is admitted; may be null
+  std::shared_ptr<TakenUp> taken_up;  // marked when it is admitted; may be null
 
   // Written by the engine until `finish`, read by the waiting coroutine after it.
   TokenIds sampled;

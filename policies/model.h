@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -40,6 +41,23 @@ struct ToolDefinition {
   json::object parameters;  // JSON schema of the arguments
 };
 
+// When a model took a request up; of several that share it, the first counts.
+class TakenUp {
+ public:
+  using Time = std::chrono::steady_clock::time_point;
+  void mark() {
+    Time never{};
+    at_.compare_exchange_strong(never, std::chrono::steady_clock::now());
+  }
+  std::optional<Time> at() const {
+    const Time at = at_;
+    return at == Time{} ? std::nullopt : std::optional(at);
+  }
+
+ private:
+  std::atomic<Time> at_{};
+};
+
 struct GenerateRequest {
   std::vector<Message> messages;
   // The conversation in exact ids as far as it is known: everything the model saw and sampled in
@@ -57,9 +75,8 @@ struct GenerateRequest {
   // How long one answer may take, from when the model takes the request up: waiting for a place,
   // or because a server asked to be left alone, does not count. 0: no such limit.
   Milliseconds limit{0};
-  // Becomes true when the model takes the request up, for a caller whose own time ends before the
-  // answer comes; may be null.
-  std::shared_ptr<std::atomic<bool>> taken_up;
+  // For a caller whose own time ends before the answer comes; may be null.
+  std::shared_ptr<TakenUp> taken_up;
   // Called with each piece of text as it arrives, on the caller's executor; may be empty.
   std::function<void(std::string_view piece)> on_text;
 };

@@ -420,7 +420,7 @@ Async<Result<Generation>> OpenAiModel::generate_from(std::shared_ptr<GenerateReq
     lease = std::move(*waited);
     queued_ms = to_ms(std::chrono::steady_clock::now() - asked);
   }
-  if (request->taken_up) *request->taken_up = true;
+  if (request->taken_up) request->taken_up->mark();
   auto known = co_await this->known();
   if (!known) co_return std::move(known).error();
   if (!request->grammar.empty() && (*known)->wire.dialect == Dialect::generic)

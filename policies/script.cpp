@@ -254,7 +254,7 @@ class ScriptModel final : public Model {
     auto lease = co_await limiter_.acquire();
     if (!lease) co_return std::move(lease).error();
     const double queued_ms = to_ms(std::chrono::steady_clock::now() - asked);
-    if (request.taken_up) *request.taken_up = true;
+    if (request.taken_up) request.taken_up->mark();
     const std::string prompt = text_of(request.messages);
     const Rule* rule = pick(request.asker, prompt, nullptr,
                             [](const Rule& each) { return each.answers_generate(); });

@@ -109,9 +109,9 @@ class Rollout {
   std::vector<Message> conversation_;
   TokenRecord tokens_;
   std::size_t seen_messages_ = 0, asked_messages_ = 0;
-  bool never_taken_up_ = false;  // the last request, in all the time that was left
-  json::array cut_;              // for the turn to come, as it is journalled
-  std::set<int> cut_before_;     // turns that something was cut for
+  bool out_of_places_ = false;  // the last request waited for one until the time was spent
+  json::array cut_;             // for the turn to come, as it is journalled
+  std::set<int> cut_before_;    // turns that something was cut for
   Nursery journal_;
   Status journal_status_;
   StopAlarm alarm_;
@@ -297,7 +297,7 @@ std::optional<Outcome> Rollout::why_useless(const Result<Generations>& generatio
     if (error.message.find(kContextFull) != std::string::npos)
       return ended(OutcomeStatus::context_full, error.message);
     // A place that did not become free is a matter of the budget: no model owes anything yet.
-    return ended(never_taken_up_ ? OutcomeStatus::stopped : OutcomeStatus::error, error.message);
+    return ended(out_of_places_ ? OutcomeStatus::stopped : OutcomeStatus::error, error.message);
   }
   const auto is_finite = [](const Generation& generation) {
     if (!generation.tokens) return true;
@@ -411,7 +411,8 @@ Async<Result<Generations>> Rollout::generate() {
 // model.
 Async<Result<std::vector<Result<Generation>>>> Rollout::generate_once() {
   const Milliseconds limit = budget_.wall_left();
-  const auto taken_up = std::make_shared<std::atomic<bool>>(false);
+  const auto asked = Steady::now();
+  const auto taken_up = std::make_shared<TakenUp>();
   std::vector<Async<Result<Generation>>> calls;
   for (int candidate = 0; candidate < config_.candidates; ++candidate) {
     GenerateRequest one = request(candidate);
@@ -423,12 +424,17 @@ Async<Result<std::vector<Result<Generation>>>> Rollout::generate_once() {
   auto both = race(std::move(work), wait.timer());
   auto ended = co_await std::move(both);
   if (supervision_.stopped()) co_return Error{ErrorKind::cancelled, "stopped"};
-  if (ended.rang && ended.in_time && !*taken_up) {
-    never_taken_up_ = true;
+  // What took longer is to blame. A place that becomes free in the last moment, because others'
+  // time ends too, helps nobody.
+  const auto waited = std::chrono::duration_cast<Milliseconds>(
+      taken_up->at().value_or(TakenUp::Time::max()) - asked);
+  if (ended.rang && ended.in_time && 2 * waited > limit) {
+    out_of_places_ = true;
     co_return Error{ErrorKind::timeout,
-                    fmt::format("wall time: {} ms are spent, the last {} of them waiting for a "
+                    fmt::format("wall time: {} ms are spent, {} of them waiting for a "
                                 "place at {} (raise its max_in_flight, or lower concurrency)",
-                                limits_.wall.count(), limit.count(), services_.policy->name())};
+                                limits_.wall.count(), std::min(waited, limit).count(),
+                                services_.policy->name())};
   }
   if (ended.rang && ended.in_time) {
     Error late = no_answer_in(limit, services_.policy->name());

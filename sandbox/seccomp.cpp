@@ -29,12 +29,12 @@ constexpr const char* kAllowed[] = {
     // files
     "read", "write", "readv", "writev", "pread64", "pwrite64", "preadv", "pwritev", "preadv2",
     "pwritev2", "close", "close_range", "stat", "fstat", "lstat", "newfstatat", "statx", "statfs",
-    "fstatfs", "lseek", "access", "faccessat", "faccessat2", "dup", "dup2", "dup3", "fcntl",
-    "flock", "fsync", "fdatasync", "sync_file_range", "ftruncate", "fallocate", "fadvise64",
-    "readahead", "getdents", "getdents64", "getcwd", "chdir", "fchdir", "rename", "renameat",
-    "renameat2", "mkdir", "mkdirat", "rmdir", "link", "linkat", "symlink", "symlinkat", "unlink",
-    "unlinkat", "readlink", "readlinkat", "umask", "sendfile", "copy_file_range", "splice", "tee",
-    "vmsplice", "getxattr", "lgetxattr", "fgetxattr", "listxattr", "llistxattr", "flistxattr",
+    "fstatfs", "lseek", "access", "faccessat", "faccessat2", "dup", "dup2", "dup3", "flock",
+    "fsync", "fdatasync", "sync_file_range", "ftruncate", "fallocate", "fadvise64", "readahead",
+    "getdents", "getdents64", "getcwd", "chdir", "fchdir", "rename", "renameat", "renameat2",
+    "mkdir", "mkdirat", "rmdir", "link", "linkat", "symlink", "symlinkat", "unlink", "unlinkat",
+    "readlink", "readlinkat", "umask", "sendfile", "copy_file_range", "splice", "tee", "vmsplice",
+    "getxattr", "lgetxattr", "fgetxattr", "listxattr", "llistxattr", "flistxattr",
     // memory
     "munmap", "mprotect", "mremap", "madvise", "brk", "msync", "mincore", "mlock", "mlock2",
     "munlock", "mlockall", "munlockall", "membarrier", "pkey_alloc", "pkey_free", "pkey_mprotect",
@@ -266,6 +266,14 @@ void add_signals(Filter& filter) {
   filter.allow("rt_tgsigqueueinfo", SCMP_A2_32(SCMP_CMP_NE, SIGXFSZ));
 }
 
+// Leases and notices of files (F_NOTIFY is inotify's predecessor) would watch what others share.
+void add_file_controls(Filter& filter) {
+  filter.allow("fcntl", SCMP_A1_32(SCMP_CMP_LT, F_SETLEASE));
+  filter.allow("fcntl", SCMP_A1_32(SCMP_CMP_GT, F_NOTIFY));
+  for (const unsigned command : {F_SETLEASE, F_GETLEASE, F_NOTIFY})
+    filter.rule(SCMP_ACT_ERRNO(EPERM), "fcntl", SCMP_A1_32(SCMP_CMP_EQ, command));
+}
+
 void add_ioctls(Filter& filter) {
   // Masked to 32 bits: the kernel ignores the upper half, a naive compare would not.
   constexpr unsigned long kHarmless[] = {
@@ -298,8 +306,7 @@ Result<std::string> build_filter(const FilterOptions& options) {
   for (const char* name : kRefused) filter.rule(SCMP_ACT_ERRNO(EPERM), name);
   // A sibling would be a child of the slot or zygote: no watcher of the tree would know it.
   constexpr std::uint64_t kOfOthers = CLONE_PARENT | CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID |
-                                      CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS |
-                                      CLONE_NEWCGROUP;
+                                      CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
   if (options.session) {
     filter.allow("clone", SCMP_A0_64(SCMP_CMP_MASKED_EQ, kOfOthers, 0));
     filter.allow("clone", SCMP_A0_64(SCMP_CMP_EQ, kForkFlags | SIGCHLD));
@@ -319,6 +326,7 @@ Result<std::string> build_filter(const FilterOptions& options) {
   // Nothing a guest writes is worth the host's disks waiting for.
   for (const char* name : {"sync", "syncfs"}) filter.rule(SCMP_ACT_ERRNO(0), name);
   add_signals(filter);
+  add_file_controls(filter);
   add_ioctls(filter);
   add_prctls(filter);
   if (filter.error() != 0)

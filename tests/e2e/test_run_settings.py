@@ -289,6 +289,17 @@ def deep_calls(scratch):
         check_equal(turn["assistant"]["parse_error"] is None, depth == 40, f"parse_error at {depth}")
 
 
+def crowded(scratch):
+    config = write_inputs(scratch, "limits: {wall_ms: 600}\n", tasks=[{"id": f"t{i}", "prompt": "x"} for i in range(8)])
+    scratch.write("script.jsonl", [{"content": "4", "delay_ms": 250}])
+    one = "models.policy={uri: \"script:script.jsonl\", max_in_flight: 1}"
+    proctor("run", config, "--set", one, "--set", "format=plain", "--out", scratch("crowd"), cwd=scratch.path)
+    outcomes = [record["outcome"] for record in lines(scratch("crowd/trajectories.jsonl"))]
+    check_equal({outcome["status"] for outcome in outcomes}, {"answered", "stopped"}, "no place is no model that hangs")
+    for outcome in outcomes:
+        check(outcome["status"] == "answered" or "waiting for a place" in outcome["error"], str(outcome["error"]))
+
+
 def small_things(scratch):
     write_inputs(scratch)
     with open(scratch("tasks.jsonl"), encoding="utf-8") as file:
@@ -327,6 +338,7 @@ if __name__ == "__main__":
     for test in (bounds, complaints, renamed_tools, candidates, resume_from_anywhere, damaged, places, full_disk, not_text,
                  without_threads, no_room, no_files_left, unwritable,
                  deep_calls,
+                 crowded,
                  small_things):
         with Scratch() as folder:
             test(folder)
