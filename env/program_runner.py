@@ -106,7 +106,6 @@ def silence():
 
 def confine(memory):
     resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def failure_name(error):

@@ -227,14 +227,15 @@ void add_memory(Filter& filter, bool own_ipc) {
   if (own_ipc) add_without(filter, "shmget", PROCTOR_ARGUMENT(2), SHM_HUGETLB);
 }
 
-// Limits of the caller's own. That of core files stays as the launcher has set it.
+// Limits of the caller's own. That of core files stays as it was set, whatever programs make of it:
+// many of them set it to 0 first thing.
 void add_limits(Filter& filter) {
   filter.allow("setrlimit", SCMP_A0_32(SCMP_CMP_NE, RLIMIT_CORE));
-  filter.rule(SCMP_ACT_ERRNO(EPERM), "setrlimit", SCMP_A0_32(SCMP_CMP_EQ, RLIMIT_CORE));
+  filter.rule(SCMP_ACT_ERRNO(0), "setrlimit", SCMP_A0_32(SCMP_CMP_EQ, RLIMIT_CORE));
   const auto own = SCMP_A0_32(SCMP_CMP_EQ, 0);
   filter.allow("prlimit64", own, SCMP_A1_32(SCMP_CMP_NE, RLIMIT_CORE));
   filter.allow("prlimit64", own, SCMP_A1_32(SCMP_CMP_EQ, RLIMIT_CORE), SCMP_A2_64(SCMP_CMP_EQ, 0));
-  filter.rule(SCMP_ACT_ERRNO(EPERM), "prlimit64", own, SCMP_A1_32(SCMP_CMP_EQ, RLIMIT_CORE),
+  filter.rule(SCMP_ACT_ERRNO(0), "prlimit64", own, SCMP_A1_32(SCMP_CMP_EQ, RLIMIT_CORE),
               SCMP_A2_64(SCMP_CMP_NE, 0));
   filter.rule(SCMP_ACT_ERRNO(EPERM), "prlimit64", SCMP_A0_32(SCMP_CMP_NE, 0));
 }

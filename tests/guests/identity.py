@@ -26,7 +26,7 @@ for fd in range(3, 4096):
 for name in os.environ:
     if name not in {"PATH", "HOME", "TMPDIR", "LANG", "LC_CTYPE", "USER", "PYTHONHASHSEED", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "MPLBACKEND", "NODE_PATH"}:
         escaped(62, "environment", name)
-for number in (resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE, resource.RLIMIT_CORE, resource.RLIMIT_CPU):
+for number in (resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE, resource.RLIMIT_CPU):
     soft, hard = resource.getrlimit(number)
     attempt(59, "limit raised", lambda: resource.setrlimit(number, (hard + 1, hard + 1)) or True)
 for raised in (lambda: os.nice(-5), lambda: os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))):

@@ -47,10 +47,10 @@ for folder in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/memor
     attempt(64, folder, lambda: os.mkdir(folder + "/mine") or True)
 
 # 58: a crash leaves nothing, and starts no program of the host's: one byte stands for neither.
-if resource.getrlimit(resource.RLIMIT_CORE) != (1, 1):
-    escaped(58, resource.getrlimit(resource.RLIMIT_CORE))
-for limit in (0, resource.RLIM_INFINITY):
-    attempt(58, "limit of core files", lambda: resource.setrlimit(resource.RLIMIT_CORE, (limit, 1)) or True)
+for limit in (1, 0, resource.RLIM_INFINITY):
+    attempt(58, "limit of core files", lambda: resource.setrlimit(resource.RLIMIT_CORE, (limit, limit)))
+    if resource.getrlimit(resource.RLIMIT_CORE) != (1, 1):
+        escaped(58, resource.getrlimit(resource.RLIMIT_CORE))
 if not os.WIFSIGNALED(in_child(os.abort)) or any(name.startswith("core") for name in os.listdir(".")):
     escaped(58, os.listdir("."))
 
