@@ -367,11 +367,26 @@ Async<Result<Execution>> Core::execute(ExecutionRequest request) {
 
 Async<Result<Execution>> Core::run(ExecutionRequest request) {
   auto lease = co_await limiter_.acquire();
-  if (!lease) co_return std::move(lease).error();
+  if (!lease) co_return busy();
   if (request.started) request.started();
+  const SteadyTime begin = Steady::now();
   auto work = execute(std::move(request));
   auto there = run_on(&context_, std::move(work));
-  co_return co_await std::move(there);
+  auto ran = co_await std::move(there);
+  constexpr double kLatest = 0.1;
+  usual_ms_ = (1 - kLatest) * usual_ms_ + kLatest * to_ms(Steady::now() - begin);
+  co_return ran;
+}
+
+// When it is worth to come again: those that wait are through by then, at the usual pace.
+Error Core::busy() const {
+  const Limiter::Usage usage = limiter_.usage();
+  const double wait_ms = usual_ms_ * static_cast<double>(usage.waiting + 1) /
+                         static_cast<double>(std::max<std::size_t>(1, usage.capacity));
+  return unavailable("the sandbox is busy: all " + std::to_string(usage.capacity) +
+                     " places are taken and " + std::to_string(usage.waiting) +
+                     " wait; try again in " + std::to_string(static_cast<int>(wait_ms) + 1) +
+                     " ms");
 }
 
 }  // namespace proctor

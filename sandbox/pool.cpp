@@ -45,8 +45,6 @@ Result<std::optional<World>> forced_world() {
 // folder, so it is free again only when the slot's process, and all below it, has ended.
 constexpr int kMostSlots = 512;
 
-constexpr std::size_t kMostWaiting = 4096;  // executions
-
 // Slots for which there are open files enough, at least one.
 std::size_t slots_that_fit(std::size_t other_files) {
   return (std::max(most_open_files(), other_files + kFilesOfSlot) - other_files) / kFilesOfSlot;
@@ -121,7 +119,8 @@ Slot::~Slot() { Indices::instance().give_back(index, asked, std::move(process));
 
 Core::Core(SandboxConfig config)
     : config_(std::move(config)),
-      limiter_(config_.slots ? config_.slots : usual_slots(config_.other_files), kMostWaiting),
+      limiter_(config_.slots ? config_.slots : usual_slots(config_.other_files),
+               config_.most_waiting),
       room_(slots_that_fit(config_.other_files)) {
   for (std::size_t i = 0; i < kProfiles; ++i) {
     const auto profile = static_cast<Profile>(i);

@@ -124,6 +124,7 @@ class Core : public std::enable_shared_from_this<Core> {
   Async<Result<Execution>> run(ExecutionRequest request);  // from any executor
   Async<Result<std::shared_ptr<SandboxSession>>> open_session(Language language, Limits limits,
                                                               Milliseconds idle);
+  Error busy() const;
   const Isolation& isolation() const { return isolation_; }
   Limiter& limiter() { return limiter_; }
   asio::io_context& context() { return context_; }
@@ -216,7 +217,8 @@ class Core : public std::enable_shared_from_this<Core> {
   Threads thread_;
   std::atomic<bool> stopping_ = false;
   Limiter limiter_;
-  const std::size_t room_;  // slots for which there are open files
+  std::atomic<double> usual_ms_ = 100;  // of an execution
+  const std::size_t room_;              // slots for which there are open files
 
   World world_ = World::root;
   bool landlock_ = true;

@@ -138,6 +138,7 @@ inline constexpr std::size_t kFilesOfSlot = 20;
 
 struct SandboxConfig {
   std::size_t slots = 0;             // executions at once; 0 = one per core
+  std::size_t most_waiting = 4096;   // executions that wait for a place; more are answered "busy"
   bool strict = false;               // any missing layer refuses to start (`missing`)
   std::vector<std::string> require;  // layers below which it refuses
   bool allow_weak = false;           // go on even where guests are nearly as free as we are
@@ -150,7 +151,8 @@ struct SandboxConfig {
 class SandboxPool {
  public:
   virtual ~SandboxPool() = default;
-  // Safe from any thread and executor; waits for a slot in order. `unavailable` when too many wait.
+  // Safe from any thread and executor; waits for a slot in order. `unavailable` when too many wait:
+  // "busy", and in how many milliseconds to try again.
   // Cancelling kills the execution's whole tree.
   virtual Async<Result<Execution>> run(ExecutionRequest request) = 0;
   // Python or bash. One that nobody uses for `idle` ends; 0: it waits for ever.

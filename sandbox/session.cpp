@@ -209,7 +209,7 @@ class LiveSession final : public SandboxSession {
   Async<Result<Execution>> run(std::string code, Limits limits,
                                std::function<void()> started) override {
     auto lease = co_await core_->limiter().acquire();
-    if (!lease) co_return std::move(lease).error();
+    if (!lease) co_return core_->busy();
     if (started) started();
     auto work = core_->run_cell(live(), std::move(code), limits);
     auto there = run_on(&core_->context(), std::move(work));

@@ -210,5 +210,32 @@ TEST_P(Endings, ForkedRunsDoNotShareRandomness) {
     EXPECT_NE(python(code).out, python(code).out) << code;
 }
 
+TEST(Pool, ThatIsFullSaysWhenToComeAgain) {
+  auto pool = make_sandbox_pool({.slots = 1, .most_waiting = 2});
+  ASSERT_TRUE(pool) << pool.error().message;
+  const auto at_once = [&]() -> Async<std::vector<Result<Execution>>> {
+    std::vector<Async<Result<Execution>>> all;
+    for (int i = 0; i < 5; ++i) {
+      ExecutionRequest request;
+      request.code = "import time; time.sleep(0.3)";
+      all.push_back((*pool)->run(std::move(request)));
+    }
+    co_return co_await gather(std::move(all));
+  };
+  int ran = 0, busy = 0;
+  for (const auto& each : await(at_once())) {
+    if (each) {
+      ++ran;
+      continue;
+    }
+    ++busy;
+    EXPECT_EQ(each.error().kind, ErrorKind::unavailable);
+    EXPECT_THAT(each.error().message, testing::HasSubstr("busy"));
+    EXPECT_THAT(each.error().message, testing::HasSubstr("try again in"));
+  }
+  EXPECT_EQ(ran, 3);
+  EXPECT_EQ(busy, 2);
+}
+
 }  // namespace
 }  // namespace proctor
