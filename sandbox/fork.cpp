@@ -132,6 +132,11 @@ Async<Result<Core::LiveRef>> Core::fork_live(LiveRef live) {
     Busy(const Busy&) = delete;
     Busy& operator=(const Busy&) = delete;
     ~Busy() {
+      // Called off half-way, the gate may still be open.
+      Message close;
+      close.kind = Kind::allow_forks;
+      close.value = static_cast<std::int64_t>(origin->forks.size());
+      (void)send(origin->socket, close);
       live->forking = origin->forking = false;
       live->last_used = std::chrono::steady_clock::now();
       origin->changed.ring();

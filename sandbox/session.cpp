@@ -1,6 +1,7 @@
 // Live sessions: one guest that takes cell after cell over its channel. It has a slot of its own
 // for as long as it lives, and counts against the executions at once only while a cell runs.
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -17,6 +18,26 @@ namespace {
 constexpr const char* kBashLoop =
     "enable -f \"$0\" proctor && while proctor wait PROCTOR_CELL; do "
     "eval \"$PROCTOR_CELL\"; proctor done $?; done";
+
+// All of the pid namespace that `init` is the first of; not those of namespaces below.
+void kill_all_but(int init) {
+  constexpr int kRounds = 20;  // some may be forking
+  const auto space_of = [](int pid) {
+    struct stat found{};
+    const std::string link = "/proc/" + std::to_string(pid) + "/ns/pid";
+    return stat(link.c_str(), &found) == 0 ? found.st_ino : 0;
+  };
+  const ino_t space = space_of(init);
+  for (int round = 0, killed = 1; space != 0 && killed > 0 && round < kRounds; ++round) {
+    killed = 0;
+    for (const pid_t pid : processes()) {
+      if (pid == init || space_of(pid) != space) continue;
+      const OwnedFd process(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+      if (space_of(pid) != space) continue;  // it was another's number by then
+      if (syscall(SYS_pidfd_send_signal, process.get(), SIGKILL, nullptr, 0) == 0) ++killed;
+    }
+  }
+}
 
 // The guest is alive, and may have put anything in their place.
 std::map<std::string, std::string> take_figures(int box) {
@@ -58,8 +79,7 @@ void Core::let_go(Live& live) {
   // Its forks live on in namespaces below its own, whose init stays until the last of them is gone.
   if (!stopping_ && live.home.use_count() > 1) {
     if (live.slot->cgroup) live.slot->cgroup->kill();
-    if (live.guest->process)
-      (void)syscall(SYS_pidfd_send_signal, live.guest->process.get(), SIGKILL, nullptr, 0);
+    kill_all_but(live.slot->init_pid);
   }
   live.guest->process.reset();  // it would keep its namespaces
   live.home.reset();

@@ -3,6 +3,7 @@
 
 #include <thread>
 
+#include "sandbox/files.h"
 #include "tests/integration/sandbox/world.h"
 
 namespace proctor {
@@ -66,6 +67,24 @@ TEST_P(Forks, AreForkedThemselvesAndOutliveWhereTheyStemFrom) {
   auto third = fork_of(second);
   EXPECT_EQ(said(third, "x"), "3\n");
   EXPECT_EQ(python("print(1)").out, "1\n");
+}
+
+TEST_P(Forks, LeaveNothingRunningOfAClosedSession) {
+  auto session = open(Language::python);
+  const auto fork = fork_of(session);
+  said(session, "import subprocess\nfor i in range(3): subprocess.Popen(['sleep', '4242.5'])");
+  const auto sleepers = [] {
+    int found = 0;
+    for (const pid_t pid : processes())
+      if (auto line = read_file("/proc/" + std::to_string(pid) + "/cmdline"))
+        found += line->find("4242.5") != std::string::npos;
+    return found;
+  };
+  EXPECT_EQ(sleepers(), 3);
+  session.reset();
+  for (int i = 0; i < 100 && sleepers() > 0; ++i) std::this_thread::sleep_for(20ms);
+  EXPECT_EQ(sleepers(), 0);
+  EXPECT_EQ(said(fork, "1 + 1"), "2\n");
 }
 
 TEST_P(Forks, BashForksAsWell) {
