@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <set>
 #include <span>
@@ -350,6 +351,18 @@ void check_head(const Trajectory& whole, Complaints& wrong) {
   if (whole.task && !whole.task->id.empty() && whole.task->id != whole.task_id)
     wrong.add("task.id is '{}', but task_id is '{}'", whole.task->id, whole.task_id);
   if (whole.sample < 0) wrong.add("sample is negative");
+  const auto* facts = whole.observation.if_object();
+  const auto* parted = facts ? facts->if_contains("tokens_parted") : nullptr;
+  if (parted && !parted->is_null() && whole.tokens)
+    wrong.add(
+        "tokens is given, but observation.tokens_parted says that no one sequence holds them");
+  for (std::size_t i = 0; whole.prefix && i < whole.prefix->size(); ++i) {
+    constexpr std::array kRoles = {"system", "developer", "user", "assistant", "tool"};
+    const std::string& role = (*whole.prefix)[i].role;
+    if (std::find(kRoles.begin(), kRoles.end(), role) == kRoles.end())
+      wrong.add("prefix[{}].role is '{}', expected system, developer, user, assistant or tool", i,
+                role);
+  }
   if (!whole.parent) return;
   if (whole.parent->trajectory_id == whole.id)
     wrong.add("parent.trajectory_id is the record's own");

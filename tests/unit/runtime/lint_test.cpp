@@ -163,6 +163,18 @@ TEST(Lint, MatchesToolCallsAndObservations) {
             "turns[1].assistant.tool_calls[1].id 'c1' is also that of tool_calls[0]");
 }
 
+TEST(Lint, ChecksWhatStandsBeforeTheTurns) {
+  EXPECT_EQ(complaint([](Trajectory& whole) {
+              whole.observation = json::object{{"tokens_parted", {{"turn", 1}, {"token", 3}}}};
+            }),
+            "tokens is given, but observation.tokens_parted says that no one sequence holds them");
+  EXPECT_EQ(complaint([](Trajectory& whole) {
+              whole.prefix = std::make_shared<std::vector<Message>>(
+                  std::vector<Message>{{.role = "robot", .content = "hi"}});
+            }),
+            "prefix[0].role is 'robot', expected system, developer, user, assistant or tool");
+}
+
 TEST(Lint, ChecksTheChosenCandidate) {
   EXPECT_EQ(complaint([](Trajectory& whole) {
               edit_turn(whole, 0, [](Turn& turn) {
