@@ -15,7 +15,7 @@ if has_proc:
                     escaped(33, path)
                 except OSError:
                     pass
-for path, text in (("/proc/sys/kernel/core_pattern", b"|/box/work/x"), ("/proc/sys/vm/drop_caches", b"3"), ("/proc/sysrq-trigger", b"c"), ("/sys/kernel/uevent_helper", b"/box/x"), ("/sys/power/state", b"mem"), ("/proc/sys/vm/overcommit_memory", b"1"), ("/proc/sys/net/ipv4/ip_forward", b"1"), ("/proc/sys/kernel/ns_last_pid", b"1"), ("/proc/self/uid_map", b"0 0 1"), ("/proc/self/setgroups", b"allow"), ("/proc/self/loginuid", b"0"), ("/proc/self/attr/current", b"x")):
+for path, text in (("/proc/sys/kernel/core_pattern", b"|/box/x"), ("/proc/sys/vm/drop_caches", b"3"), ("/proc/sysrq-trigger", b"c"), ("/sys/kernel/uevent_helper", b"/box/x"), ("/sys/power/state", b"mem"), ("/proc/sys/vm/overcommit_memory", b"1"), ("/proc/sys/net/ipv4/ip_forward", b"1"), ("/proc/sys/kernel/ns_last_pid", b"1"), ("/proc/self/uid_map", b"0 0 1"), ("/proc/self/setgroups", b"allow"), ("/proc/self/loginuid", b"0"), ("/proc/self/attr/current", b"x")):
     attempt(33, path, lambda: os.write(os.open(path, os.O_WRONLY), text))
 
 # 34: contents of memory, messages, addresses, keys of others.
