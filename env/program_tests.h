@@ -62,8 +62,8 @@ struct ProgramReport {
   bool compiled = true;
   std::string compile_error;
   std::vector<ProgramRun> runs;  // one an input; fewer after a time-out that ended them
-  std::set<int>
-      lines;  // executed, from 0, only where asked for; in Python by inputs that did not fail
+  // Executed, from 0, only where asked for; in Python by inputs that did not fail.
+  std::set<int> lines;
   // Equal forms do the same (equal bytecode or assembly); empty where there is none.
   std::vector<std::string> forms;
 };

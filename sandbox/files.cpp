@@ -312,6 +312,15 @@ std::vector<pid_t> processes() {
   return found;
 }
 
+bool share_pid_namespace(pid_t one, pid_t other) {
+  struct stat spaces[2] = {};
+  for (int i = 0; i < 2; ++i) {
+    const std::string link = "/proc/" + std::to_string(i == 0 ? one : other) + "/ns/pid";
+    if (stat(link.c_str(), &spaces[i]) != 0) return false;
+  }
+  return same_file(spaces[0], spaces[1]);
+}
+
 bool anybody_lives_as(std::uint32_t uid) {
   const auto all = processes();
   for (const pid_t pid : all) {

@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 
 #include "sandbox/files.h"
@@ -47,6 +48,17 @@ bool has_no_capabilities(int pid) {
   }
   return true;
 }
+
+// Of the fork's pid namespace, whoever has sent us messages.
+bool all_are_unprivileged(pid_t init) {
+  const auto all = processes();
+  return std::all_of(all.begin(), all.end(), [&](pid_t pid) {
+    return !share_pid_namespace(pid, init) || has_no_capabilities(pid);
+  });
+}
+
+// Whose process serves the slot.
+SlotRef origin_of(const SlotRef& slot) { return slot->origin ? slot->origin : slot; }
 
 Status enter(const Cgroup& cgroup, int pid) {
   const std::string text = std::to_string(pid);
@@ -121,7 +133,7 @@ Async<Result<Core::LiveRef>> Core::fork_live(LiveRef live) {
   if (live->in_cell || live->forking)
     co_return unavailable(live->forking ? "the session is being forked"
                                         : "a cell of this session is running");
-  const SlotRef origin = live->slot->origin ? live->slot->origin : live->slot;
+  const SlotRef origin = origin_of(live->slot);
   while (origin->forking && !origin->gone) co_await origin->changed.wait();
   struct Busy {
     LiveRef live;
@@ -156,8 +168,63 @@ Async<Result<Core::LiveRef>> Core::fork_live(LiveRef live) {
   }
 }
 
+// Lets the session clone itself, once. The descriptors are the clone's: channel, stdout, stderr.
+Async<Status> Core::clone_session(LiveRef live, std::vector<int> fds, SteadyTime deadline) {
+  const SlotRef origin = origin_of(live->slot);
+  const GuestRef guest = live->guest;
+  Message allow;
+  allow.kind = Kind::allow_forks;
+  allow.value = static_cast<std::int64_t>(origin->forks.size());
+  if (auto opened = co_await ask_origin(origin, allow); !opened) co_return opened;
+  Message fork;
+  fork.kind = Kind::fork;
+  guest->fork_error.reset();
+  if (!send(live->channel, fork, {}, fds)) co_return internal_error("the session does not answer");
+  while (!guest->fork_error && !guest->exited && !guest->failed && !origin->gone &&
+         std::chrono::steady_clock::now() < deadline)
+    co_await guest->changed.wait(deadline);
+  const int error = guest->fork_error.value_or(ETIMEDOUT);
+  allow.value -= error == 0 ? 0 : 1;
+  if (auto closed = co_await ask_origin(origin, allow); !closed) co_return closed;
+  if (error != 0) co_return unavailable(words(error));
+  co_return Status();
+}
+
+// Gives the clone, which waits at its channel, a place of its own, and lets it go on.
+Async<Status> Core::settle(LiveRef live, SlotRef fork, GuestRef guest, SteadyTime deadline) {
+  auto first = co_await next_sender(*guest, deadline);
+  if (!first) co_return std::move(first).error();
+  fork->init_pid = *first;
+  fork->init = OwnedFd(static_cast<int>(syscall(SYS_pidfd_open, *first, 0)));
+  if (!fork->init) co_return internal_error(std::string("its process: ") + std::strerror(errno));
+  if (fork->cgroup)
+    if (auto entered = enter(*fork->cgroup, *first); !entered) co_return entered;
+  Message adopt;
+  adopt.kind = Kind::adopt;
+  adopt.value = *first;
+  adopt.box_bytes = fork->box_bytes;
+  adopt.box_inodes = fork->box_inodes;
+  if (auto adopted = co_await ask_origin(fork->origin, adopt); !adopted) co_return adopted;
+  fork->box = std::move(fork->origin->adopted_box);
+  {
+    const ActAs as(file_uid());
+    if (auto copied = copy_below(live->slot->box.get(), fork->box.get(), fork->host_uid); !copied)
+      co_return copied;
+  }
+  Message go;
+  go.kind = Kind::go;
+  if (wire::send_message(guest->channel.get(), go, nullptr, 0, nullptr, 0, MSG_DONTWAIT) != 0)
+    co_return internal_error("the fork has ended");
+  auto session = co_await next_sender(*guest, deadline);
+  if (!session) co_return std::move(session).error();
+  if (!all_are_unprivileged(*first)) co_return internal_error("it did not give up its privileges");
+  guest->pid = guest->main_pid = *session;
+  guest->process = OwnedFd(static_cast<int>(syscall(SYS_pidfd_open, *session, 0)));
+  co_return Status();
+}
+
 Async<Result<Core::LiveRef>> Core::fork_now(LiveRef live) {
-  const SlotRef origin = live->slot->origin ? live->slot->origin : live->slot;
+  const SlotRef origin = origin_of(live->slot);
   const auto deadline = std::chrono::steady_clock::now() + kPatience;
   while (live->guest->main_pid == 0 && !live->guest->failed && !origin->gone &&
          std::chrono::steady_clock::now() < deadline)
@@ -167,6 +234,7 @@ Async<Result<Core::LiveRef>> Core::fork_now(LiveRef live) {
   if (const int others = below.look().tasks - 1; others > 0)
     co_return unavailable("it has " + std::to_string(others) +
                           " other processes or threads, which a fork would not have");
+  const Limits& limits = live->settings.limits;
   auto made = new_slot();
   if (!made) co_return std::move(made).error();
   const SlotRef slot = *made;
@@ -174,85 +242,27 @@ Async<Result<Core::LiveRef>> Core::fork_now(LiveRef live) {
   slot->host_uid = origin->host_uid;
   slot->box_bytes = live->slot->box_bytes;
   slot->box_inodes = live->slot->box_inodes;
-  if (slot->cgroup && !slot->cgroup->begin(count(live->limits.memory), live->limits.processes))
+  if (slot->cgroup && !slot->cgroup->begin(count(limits.memory), limits.processes))
     co_return internal_error("sandbox: cgroup limits: " + std::string(std::strerror(errno)));
   origin->forks.push_back(slot);
   ++forks_;
   auto home = std::make_shared<Home>(this, slot, live->home);  // ends what follows when it fails
 
   std::array<int, 2> theirs{};
-  auto guest_made = new_guest(theirs, static_cast<std::size_t>(count(live->limits.output)));
-  if (!guest_made) co_return std::move(guest_made).error();
-  const GuestRef guest = *guest_made;
+  auto guest = new_guest(theirs, static_cast<std::size_t>(count(limits.output)));
+  if (!guest) co_return std::move(guest).error();
   const OwnedFd out(theirs[0]), err(theirs[1]);
   OwnedFd inner;
-  if (auto opened = open_channel(*guest, inner); !opened) co_return std::move(opened).error();
-  const int yes = 1;
-  (void)setsockopt(guest->channel.get(), SOL_SOCKET, SO_PASSCRED, &yes, sizeof yes);
-
-  // The gate is open from here until the session has answered.
-  Message allow;
-  allow.kind = Kind::allow_forks;
-  allow.value = static_cast<std::int64_t>(origin->forks.size());
-  if (auto opened = co_await ask_origin(origin, allow); !opened)
-    co_return std::move(opened).error();
-  Message fork;
-  fork.kind = Kind::fork;
-  live->guest->fork_error.reset();
-  const std::vector<int> fds = {inner.get(), out.get(), err.get()};
-  if (!send(live->channel, fork, {}, fds)) co_return internal_error("the session does not answer");
-  while (!live->guest->fork_error && !live->guest->exited && !live->guest->failed &&
-         !origin->gone && std::chrono::steady_clock::now() < deadline)
-    co_await live->guest->changed.wait(deadline);
-  const int error = live->guest->fork_error.value_or(ETIMEDOUT);
-  allow.value -= error == 0 ? 0 : 1;
-  if (auto closed = co_await ask_origin(origin, allow); !closed)
-    co_return std::move(closed).error();
-  if (error != 0) co_return unavailable(words(error));
-
+  if (auto opened = open_channel(**guest, inner); !opened) co_return std::move(opened).error();
+  const int yes = 1;  // the kernel says who sends on it
+  (void)setsockopt((*guest)->channel.get(), SOL_SOCKET, SO_PASSCRED, &yes, sizeof yes);
+  std::vector<int> fds = {inner.get(), out.get(), err.get()};
+  Status cloned = co_await clone_session(live, std::move(fds), deadline);
+  if (!cloned) co_return std::move(cloned).error();
   inner.reset();  // its end is then that of the fork
-  auto first = co_await next_sender(*guest, deadline);
-  if (!first) co_return std::move(first).error();
-  slot->init_pid = *first;
-  slot->init = OwnedFd(static_cast<int>(syscall(SYS_pidfd_open, *first, 0)));
-  if (!slot->init) co_return internal_error(std::string("its process: ") + std::strerror(errno));
-  if (slot->cgroup)
-    if (auto entered = enter(*slot->cgroup, *first); !entered) co_return std::move(entered).error();
-  Message adopt;
-  adopt.kind = Kind::adopt;
-  adopt.value = *first;
-  adopt.box_bytes = slot->box_bytes;
-  adopt.box_inodes = slot->box_inodes;
-  if (auto adopted = co_await ask_origin(origin, adopt); !adopted)
-    co_return std::move(adopted).error();
-  slot->box = std::move(origin->adopted_box);
-  {
-    const ActAs as(file_uid());
-    if (auto copied = copy_below(live->slot->box.get(), slot->box.get(), slot->host_uid); !copied)
-      co_return std::move(copied).error();
-  }
-  Message go;
-  go.kind = Kind::go;
-  if (wire::send_message(guest->channel.get(), go, nullptr, 0, nullptr, 0, MSG_DONTWAIT) != 0)
-    co_return internal_error("the fork has ended");
-  auto session = co_await next_sender(*guest, deadline);
-  if (!session) co_return std::move(session).error();
-  if (!has_no_capabilities(*session) || !has_no_capabilities(*first))
-    co_return internal_error("it did not give up its privileges");
-  guest->pid = guest->main_pid = *session;
-  guest->process = OwnedFd(static_cast<int>(syscall(SYS_pidfd_open, *session, 0)));
-
-  auto forked = std::make_shared<Live>(std::move(home), guest,
-                                       WatchedFd(context_, dup(guest->channel.get())));
-  forked->language = live->language;
-  forked->limits = live->limits;
-  forked->idle = live->idle;
-  forked->tree = std::make_shared<TreeWatch>(slot->init_pid, std::vector<int>{}, 0);
-  set_going(read_channel(forked));
-  set_going(read_output(guest, false));
-  set_going(read_output(guest, true));
-  set_going(watch_between_cells(forked));
-  co_return forked;
+  Status settled = co_await settle(live, slot, *guest, deadline);
+  if (!settled) co_return std::move(settled).error();
+  co_return begin_live(std::move(home), *guest, live->settings);
 }
 
 }  // namespace proctor

@@ -21,10 +21,12 @@ struct Core::Home {
 };
 
 struct Core::Live {
-  Live(std::shared_ptr<Home> its_home, GuestRef its_guest, WatchedFd its_channel)
+  Live(std::shared_ptr<Home> its_home, GuestRef its_guest, LiveSettings its_settings,
+       WatchedFd its_channel)
       : home(std::move(its_home)),
         slot(home->slot),
         guest(std::move(its_guest)),
+        settings(its_settings),
         channel(std::move(its_channel)) {}
 
   TreeUsage usage();
@@ -32,10 +34,8 @@ struct Core::Live {
   std::shared_ptr<Home> home;  // none once it is let go
   const SlotRef slot;
   const GuestRef guest;
+  const LiveSettings settings;
   WatchedFd channel;
-  Language language = Language::python;
-  Limits limits;  // also of what it does between cells
-  Milliseconds idle{0};
   std::shared_ptr<TreeWatch> tree;
   std::atomic<bool> alive = true;
   // What ended it while nobody waited for it.

@@ -89,6 +89,12 @@ struct Slot {
 };
 using SlotRef = std::shared_ptr<Slot>;
 
+// What a live session was opened with.
+struct LiveSettings {
+  Language language = Language::python;
+  Limits limits;         // also of what it does between cells
+  Milliseconds idle{0};  // it ends when nobody uses it for so long; 0: never
+};
 inline constexpr std::size_t kMostSessions = 256;  // live at once, forks counted in
 inline constexpr int kMostForks = 1024;  // processes and threads of all forks of a session
 
@@ -174,8 +180,9 @@ class Core : public std::enable_shared_from_this<Core> {
   wire::Message spawn_message(const Slot& slot) const;
   std::string work_directory(const Slot& slot) const;
   // session.cpp
-  Async<Result<LiveRef>> open_here(Language language, Limits limits, Milliseconds idle);
-  Async<Result<LiveRef>> live_in(SlotRef slot, Language language, Limits limits, Milliseconds idle);
+  Async<Result<LiveRef>> open_here(LiveSettings settings);
+  Async<Result<LiveRef>> live_in(SlotRef slot, LiveSettings settings);
+  LiveRef begin_live(std::shared_ptr<Home> home, GuestRef guest, LiveSettings settings);
   Async<void> read_channel(LiveRef live);
   Async<void> watch_between_cells(LiveRef live);
   Async<Result<Execution>> run_cell(LiveRef live, std::string code, Limits limits);
@@ -183,6 +190,8 @@ class Core : public std::enable_shared_from_this<Core> {
   // fork.cpp
   Async<Result<LiveRef>> fork_live(LiveRef live);
   Async<Result<LiveRef>> fork_now(LiveRef live);
+  Async<Status> clone_session(LiveRef live, std::vector<int> fds, SteadyTime deadline);
+  Async<Status> settle(LiveRef live, SlotRef fork, GuestRef guest, SteadyTime deadline);
   Async<Status> ask_origin(SlotRef origin, wire::Message message);
   Async<Result<int>> next_sender(Guest& guest, SteadyTime deadline);
   Async<void> bury(SlotRef fork);

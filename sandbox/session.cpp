@@ -19,21 +19,15 @@ constexpr const char* kBashLoop =
     "enable -f \"$0\" proctor && while proctor wait PROCTOR_CELL; do "
     "eval \"$PROCTOR_CELL\"; proctor done $?; done";
 
-// All of the pid namespace that `init` is the first of; not those of namespaces below.
-void kill_all_but(int init) {
+// What else is in the pid namespace of a session's init; its forks are in namespaces below.
+void kill_all_but(pid_t init) {
   constexpr int kRounds = 20;  // some may be forking
-  const auto space_of = [](int pid) {
-    struct stat found{};
-    const std::string link = "/proc/" + std::to_string(pid) + "/ns/pid";
-    return stat(link.c_str(), &found) == 0 ? found.st_ino : 0;
-  };
-  const ino_t space = space_of(init);
-  for (int round = 0, killed = 1; space != 0 && killed > 0 && round < kRounds; ++round) {
+  for (int round = 0, killed = 1; killed > 0 && round < kRounds; ++round) {
     killed = 0;
     for (const pid_t pid : processes()) {
-      if (pid == init || space_of(pid) != space) continue;
+      if (pid == init || !share_pid_namespace(pid, init)) continue;
       const OwnedFd process(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
-      if (space_of(pid) != space) continue;  // it was another's number by then
+      if (!share_pid_namespace(pid, init)) continue;  // another's number by then
       if (syscall(SYS_pidfd_send_signal, process.get(), SIGKILL, nullptr, 0) == 0) ++killed;
     }
   }
@@ -129,8 +123,10 @@ Async<void> Core::watch_between_cells(LiveRef live) {
     boost::system::error_code ignored;
     co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
     if (live->closed || live->in_cell || live->forking) continue;
-    if (live->idle > 0ms && std::chrono::steady_clock::now() - live->last_used >= live->idle) {
-      live->why_ended = "the session was idle for " + std::to_string(live->idle.count()) + " ms";
+    if (live->settings.idle > 0ms &&
+        std::chrono::steady_clock::now() - live->last_used >= live->settings.idle) {
+      live->why_ended =
+          "the session was idle for " + std::to_string(live->settings.idle.count()) + " ms";
       let_go(*live);
       continue;
     }
@@ -141,11 +137,11 @@ Async<void> Core::watch_between_cells(LiveRef live) {
     }
     // With a cgroup the kernel refuses what is too much.
     const bool counted = live->slot->cgroup != nullptr;
-    if (usage.cpu - before >= live->limits.cpu)
+    if (usage.cpu - before >= live->settings.limits.cpu)
       live->ended_by = Ending::time_limit;
-    else if (!counted && usage.tasks > live->limits.processes)
+    else if (!counted && usage.tasks > live->settings.limits.processes)
       live->ended_by = Ending::process_limit;
-    else if (!counted && usage.memory > count(live->limits.memory))
+    else if (!counted && usage.memory > count(live->settings.limits.memory))
       live->ended_by = Ending::memory_limit;
     else
       continue;
@@ -255,7 +251,7 @@ class LiveSession final : public SandboxSession {
   Async<Status> reset() override {
     const Core::LiveRef old = live();
     close(old);
-    auto work = core_->open_here(old->language, old->limits, old->idle);
+    auto work = core_->open_here(old->settings);
     auto there = run_on(&core_->context(), std::move(work));
     auto opened = co_await std::move(there);
     if (!opened) co_return std::move(opened).error();
@@ -283,7 +279,7 @@ class LiveSession final : public SandboxSession {
 
 Async<Result<std::shared_ptr<SandboxSession>>> Core::open_session(Language language, Limits limits,
                                                                   Milliseconds idle) {
-  auto work = open_here(language, limits, idle);
+  auto work = open_here({language, limits, idle});
   auto there = run_on(&context_, std::move(work));
   auto live = co_await std::move(there);
   if (!live) co_return std::move(live).error();
@@ -303,7 +299,8 @@ struct Core::Place {
   }
 };
 
-Async<Result<Core::LiveRef>> Core::open_here(Language language, Limits limits, Milliseconds idle) {
+Async<Result<Core::LiveRef>> Core::open_here(LiveSettings settings) {
+  const Language language = settings.language;
   if (language != Language::python && language != Language::bash)
     co_return bad_input("live sessions are there for python and bash");
   if (sessions_ + forks_ >= kMostSessions)
@@ -316,15 +313,15 @@ Async<Result<Core::LiveRef>> Core::open_here(Language language, Limits limits, M
   auto taken = co_await take_slot();
   if (!taken) co_return std::move(taken).error();
   Lodging lodging(this, *taken);
-  auto live = co_await live_in(*taken, language, limits, idle);
+  auto live = co_await live_in(*taken, settings);
   if (!live) co_return std::move(live).error();
   lodging.slot = nullptr;
   place.core = nullptr;
   co_return live;
 }
 
-Async<Result<Core::LiveRef>> Core::live_in(SlotRef slot, Language language, Limits limits,
-                                           Milliseconds idle) {
+Async<Result<Core::LiveRef>> Core::live_in(SlotRef slot, LiveSettings settings) {
+  const auto& [language, limits, idle] = settings;
   co_await unpark(slot);
   Program program;
   program.limits = limits;
@@ -349,19 +346,23 @@ Async<Result<Core::LiveRef>> Core::live_in(SlotRef slot, Language language, Limi
     started = co_await park(slot, Profile::thin, &limits);
   }
   if (!started) co_return std::move(started).error();
-  const GuestRef guest = *started;
-  auto live = std::make_shared<Live>(std::make_shared<Home>(this, slot, nullptr), guest,
+  (*started)->out.most = (*started)->err.most = static_cast<std::size_t>(count(limits.output));
+  auto home = std::make_shared<Home>(this, slot, nullptr);
+  co_return begin_live(std::move(home), *started, settings);
+}
+
+Core::LiveRef Core::begin_live(std::shared_ptr<Home> home, GuestRef guest, LiveSettings settings) {
+  // A fork's uid is that of its whole family, which the tree is not.
+  const std::uint32_t uid = home->slot->origin ? 0 : home->slot->host_uid;
+  const int holder = holder_of(*home->slot);
+  auto live = std::make_shared<Live>(std::move(home), guest, settings,
                                      WatchedFd(context_, dup(guest->channel.get())));
-  guest->out.most = guest->err.most = static_cast<std::size_t>(count(limits.output));
-  live->language = language;
-  live->limits = limits;
-  live->idle = idle;
-  live->tree = std::make_shared<TreeWatch>(holder_of(*slot), std::vector<int>{}, slot->host_uid);
+  live->tree = std::make_shared<TreeWatch>(holder, std::vector<int>{}, uid);
   set_going(read_channel(live));
   set_going(read_output(guest, false));
   set_going(read_output(guest, true));
   set_going(watch_between_cells(live));
-  co_return live;
+  return live;
 }
 
 }  // namespace proctor

@@ -1,3 +1,5 @@
+// Starts, hears and ends a zygote. Blind spot: a profile is chosen by words of the program's text;
+// one that imports by another way pays for its import.
 #include "sandbox/zygote.h"
 
 #include <fcntl.h>

@@ -1,3 +1,5 @@
+// Line by line. Blind spot: blocks within quotes (`> ```), and code that is marked by its indent
+// alone.
 #include "runtime/core/code_fence.h"
 
 #include <algorithm>
