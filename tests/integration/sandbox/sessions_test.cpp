@@ -80,6 +80,7 @@ TEST_P(Forks, LeaveNothingRunningOfAClosedSession) {
         found += line->find("4242.5") != std::string::npos;
     return found;
   };
+  for (int i = 0; i < 100 && sleepers() < 3; ++i) std::this_thread::sleep_for(20ms);
   EXPECT_EQ(sleepers(), 3);
   session.reset();
   for (int i = 0; i < 100 && sleepers() > 0; ++i) std::this_thread::sleep_for(20ms);
