@@ -94,7 +94,7 @@ class CgroupV1 final : public Cgroup {
         oom_(memory + "/memory.oom_control", O_RDONLY),
         cpu_(cpu + "/cpuacct.usage", O_RDWR) {
     for (const auto& directory : directories_)
-      entrances_.push_back(open((directory + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
+      entrances_.push_back(open((directory + "/tasks").c_str(), O_WRONLY | O_CLOEXEC));
     entrances_.push_back(-1);
   }
   ~CgroupV1() override {
@@ -110,7 +110,7 @@ class CgroupV1 final : public Cgroup {
     refused_ = CounterFile(pids + "/pids.events", O_RDONLY);
     task_limit_ = 0;
     if (entrances_.back() >= 0) close(entrances_.back());
-    entrances_.back() = open((pids + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC);
+    entrances_.back() = open((pids + "/tasks").c_str(), O_WRONLY | O_CLOEXEC);
     return entrances_.back() >= 0;
   }
   bool begin(std::int64_t memory, int tasks) override {

@@ -26,7 +26,9 @@ class Cgroup {
   virtual bool out_of_memory() = 0;
   virtual bool out_of_tasks() = 0;
   virtual void kill() = 0;  // everything in it, where the kernel can
-  // cgroup.procs files, open for writing: a process enters by writing "0".
+  // Files open for writing: a process of one thread enters by writing "0" (version 1: at once,
+  // where moving another or all its threads waits for every processor), and is moved by writing its
+  // pid.
   const std::vector<int>& entrances() const { return entrances_; }
 
  protected:

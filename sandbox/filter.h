@@ -24,9 +24,10 @@ struct FilterOptions {
 };
 
 // What a session's fork is cloned with: what the slot needs to give it files of its own, and to end
-// it alone. A child of its parent's parent, who reaps it.
-inline constexpr unsigned long kForkFlags =
-    CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_PARENT;
+// it alone. A child of its parent's parent, who reaps it. The session stands still and lends it its
+// memory until it has become another program.
+inline constexpr unsigned long kForkFlags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID |
+                                            CLONE_NEWIPC | CLONE_PARENT | CLONE_VM | CLONE_VFORK;
 
 // The program's bytes (struct sock_filter[]).
 Result<std::string> build_filter(const FilterOptions& options);

@@ -1,10 +1,11 @@
 // A fork of a live session: the parent's part.
 //
 // The session clones itself on demand into user, pid, mount and ipc namespaces below its own, which
-// the kernel lets it do once, while we ask for it. The slot gives the clone a workspace and a /proc
-// of its own, we copy the files, and then it may go on. What its user namespace allowed it is given
-// up before; that is checked. Costs a copy of the page tables twice, and one of the files. Blind
-// spot: namespaces nest at most 32 deep, and so do forks of forks.
+// the kernel lets it do while we ask for it, and not again. The slot gives the clone a workspace
+// and a /proc of its own, we copy the files, and then it may go on. What its user namespace allowed
+// it is given up before; that is checked, of all the session's processes, once no more namespaces
+// can be made. Costs a copy of the page tables, and one of the files. Blind spot: namespaces nest
+// at most 32 deep, and so do forks of forks.
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -23,7 +24,11 @@ using wire::Kind;
 using wire::Message;
 
 constexpr Milliseconds kPatience = 10s;  // with the session and the slot
-constexpr int kMostTries = 20;           // while the kernel still counts a fork that has ended
+// A fork that has ended counts with the kernel until all its namespaces are freed, behind our
+// backs.
+constexpr Milliseconds kFreeing = 200ms;
+constexpr int kMostTries = 20;               // while it takes longer
+constexpr Milliseconds kPatienceToVet = 2s;  // while a fork that failed still ends
 
 std::string words(int error) {
   switch (error) {
@@ -35,38 +40,21 @@ std::string words(int error) {
   }
 }
 
-// Whether the process has no rights over any namespace.
-bool has_no_capabilities(int pid) {
-  auto status = read_file("/proc/" + std::to_string(pid) + "/status");
-  if (!status) return false;
-  for (const char* name : {"\nCapPrm:\t", "\nCapEff:\t", "\nCapInh:\t", "\nCapAmb:\t"}) {
-    const std::size_t at = status->find(name);
-    if (at == std::string::npos) return false;
-    const std::size_t from = at + std::strlen(name);
-    const std::string value = status->substr(from, status->find('\n', from) - from);
-    if (value.find_first_not_of('0') != std::string::npos) return false;
+// Child processes and further threads; of more than one thread, those of the first.
+int others_beside(pid_t pid) {
+  const std::string tasks = "/proc/" + std::to_string(pid) + "/task";
+  const auto children = read_file(tasks + "/" + std::to_string(pid) + "/children");
+  const OwnedFd folder(open_directory(AT_FDCWD, tasks));
+  if (!children || !folder) {  // a kernel without such lists
+    TreeWatch below(-1, {pid}, 0);
+    return below.look().tasks - 1;
   }
-  return true;
-}
-
-// Of the fork's pid namespace, whoever has sent us messages.
-bool all_are_unprivileged(pid_t init) {
-  const auto all = processes();
-  return std::all_of(all.begin(), all.end(), [&](pid_t pid) {
-    return !share_pid_namespace(pid, init) || has_no_capabilities(pid);
-  });
+  return static_cast<int>(names_in(folder.get()).size()) - 1 +
+         static_cast<int>(std::count(children->begin(), children->end(), ' '));
 }
 
 // Whose process serves the slot.
 SlotRef origin_of(const SlotRef& slot) { return slot->origin ? slot->origin : slot; }
-
-Status enter(const Cgroup& cgroup, int pid) {
-  const std::string text = std::to_string(pid);
-  for (const int entrance : cgroup.entrances())
-    if (write(entrance, text.data(), text.size()) != static_cast<ssize_t>(text.size()))
-      return internal_error(std::string("cgroup: ") + std::strerror(errno));
-  return {};
-}
 
 }  // namespace
 
@@ -78,12 +66,13 @@ Async<void> Core::bury(SlotRef fork) {
     const SlotRef other = each.lock();
     return !other || other == fork;
   });
+  fork->origin->buried.push_back(std::chrono::steady_clock::now());
   fork->origin->changed.ring();
 }
 
-Async<Status> Core::ask_origin(SlotRef origin, Message message) {
+Async<Status> Core::ask_origin(SlotRef origin, Message message, std::vector<int> fds) {
   message.id = ++last_id_;
-  if (!send(origin->socket, message)) co_return internal_error("the slot is gone");
+  if (!send(origin->socket, message, {}, fds)) co_return internal_error("the slot is gone");
   const auto deadline = std::chrono::steady_clock::now() + kPatience;
   const auto answered = [&] {
     return origin->allowed == message.id || origin->adopted == message.id;
@@ -95,6 +84,33 @@ Async<Status> Core::ask_origin(SlotRef origin, Message message) {
   if (origin->failed == message.id)
     co_return internal_error(std::string(to_string(origin->stage)) + ": " + words(origin->error));
   co_return internal_error("the slot does not answer");
+}
+
+// Lets no more namespaces be made, and then nobody have rights over any.
+Async<Status> Core::vet(SlotRef origin) {
+  Message close;
+  close.kind = Kind::allow_forks;
+  close.value = static_cast<std::int64_t>(origin->forks.size());
+  close.flags = wire::kVet;
+  return ask_origin(std::move(origin), close);
+}
+
+// Of a fork that failed or was called off half-way: once that is dead. Whose processes have rights
+// then is not known, and all end.
+Async<void> Core::vet_later(SlotRef origin) {
+  const auto deadline = std::chrono::steady_clock::now() + kPatienceToVet;
+  for (;;) {
+    const Status vetted = co_await vet(origin);
+    if (vetted || origin->gone) break;
+    if (std::chrono::steady_clock::now() >= deadline) {
+      give_up(origin);
+      break;
+    }
+    asio::steady_timer moment(context_, 5ms);
+    co_await moment.async_wait(asio::use_awaitable);
+  }
+  origin->forking = false;
+  origin->changed.ring();
 }
 
 // Who sent the next message on the fork's channel: the kernel's word.
@@ -136,58 +152,61 @@ Async<Result<Core::LiveRef>> Core::fork_live(LiveRef live) {
   const SlotRef origin = origin_of(live->slot);
   while (origin->forking && !origin->gone) co_await origin->changed.wait();
   struct Busy {
+    Core* core;
     LiveRef live;
     SlotRef origin;
-    Busy(LiveRef of, SlotRef slot) : live(std::move(of)), origin(std::move(slot)) {
+    bool vetted = false;
+    Busy(Core* owner, LiveRef of, SlotRef slot)
+        : core(owner), live(std::move(of)), origin(std::move(slot)) {
       live->forking = origin->forking = true;
     }
     Busy(const Busy&) = delete;
     Busy& operator=(const Busy&) = delete;
     ~Busy() {
-      // Called off half-way, the gate may still be open.
-      Message close;
-      close.kind = Kind::allow_forks;
-      close.value = static_cast<std::int64_t>(origin->forks.size());
-      (void)send(origin->socket, close);
-      live->forking = origin->forking = false;
+      live->forking = false;
       live->last_used = std::chrono::steady_clock::now();
+      if (!vetted && !core->stopping_) {
+        core->set_going(core->vet_later(origin));
+        return;
+      }
+      origin->forking = false;
       origin->changed.ring();
     }
   };
   if (!live->alive || live->in_cell) co_return unavailable("a cell of this session is running");
-  const Busy busy(live, origin);
-  for (int attempt = 0;; ++attempt) {
-    auto forked = co_await fork_now(live);
-    const bool again = !forked && live->guest->fork_error == ENOSPC && attempt < kMostTries;
-    if (!again) {
-      if (!forked) co_return std::move(forked).error().in("fork of a session");
-      co_return forked;
-    }
-    asio::steady_timer moment(context_, 5ms);
-    co_await moment.async_wait(asio::use_awaitable);
-  }
+  Busy busy(this, live, origin);
+  auto forked = co_await fork_now(live);
+  if (!forked) co_return std::move(forked).error().in("fork of a session");
+  busy.vetted = true;
+  co_return forked;
 }
 
-// Lets the session clone itself, once. The descriptors are the clone's: channel, stdout, stderr.
+// Lets the session clone itself. The descriptors are the clone's: channel, stdout, stderr.
 Async<Status> Core::clone_session(LiveRef live, std::vector<int> fds, SteadyTime deadline) {
   const SlotRef origin = origin_of(live->slot);
   const GuestRef guest = live->guest;
+  std::erase_if(origin->buried, [now = std::chrono::steady_clock::now()](SteadyTime at) {
+    return now - at > kFreeing;
+  });
   Message allow;
   allow.kind = Kind::allow_forks;
-  allow.value = static_cast<std::int64_t>(origin->forks.size());
+  allow.value = static_cast<std::int64_t>(origin->forks.size() + origin->buried.size());
   if (auto opened = co_await ask_origin(origin, allow); !opened) co_return opened;
   Message fork;
   fork.kind = Kind::fork;
-  guest->fork_error.reset();
-  if (!send(live->channel, fork, {}, fds)) co_return internal_error("the session does not answer");
-  while (!guest->fork_error && !guest->exited && !guest->failed && !origin->gone &&
-         std::chrono::steady_clock::now() < deadline)
-    co_await guest->changed.wait(deadline);
-  const int error = guest->fork_error.value_or(ETIMEDOUT);
-  allow.value -= error == 0 ? 0 : 1;
-  if (auto closed = co_await ask_origin(origin, allow); !closed) co_return closed;
-  if (error != 0) co_return unavailable(words(error));
-  co_return Status();
+  for (int attempt = 0;; ++attempt) {
+    guest->fork_error.reset();
+    if (!send(live->channel, fork, {}, fds))
+      co_return internal_error("the session does not answer");
+    while (!guest->fork_error && !guest->exited && !guest->failed && !origin->gone &&
+           std::chrono::steady_clock::now() < deadline)
+      co_await guest->changed.wait(deadline);
+    const int error = guest->fork_error.value_or(ETIMEDOUT);
+    if (error == 0) co_return Status();
+    if (error != ENOSPC || attempt == kMostTries) co_return unavailable(words(error));
+    asio::steady_timer moment(context_, 5ms);
+    co_await moment.async_wait(asio::use_awaitable);
+  }
 }
 
 // Gives the clone, which waits at its channel, a place of its own, and lets it go on.
@@ -197,14 +216,15 @@ Async<Status> Core::settle(LiveRef live, SlotRef fork, GuestRef guest, SteadyTim
   fork->init_pid = *first;
   fork->init = OwnedFd(static_cast<int>(syscall(SYS_pidfd_open, *first, 0)));
   if (!fork->init) co_return internal_error(std::string("its process: ") + std::strerror(errno));
-  if (fork->cgroup)
-    if (auto entered = enter(*fork->cgroup, *first); !entered) co_return entered;
   Message adopt;
   adopt.kind = Kind::adopt;
   adopt.value = *first;
   adopt.box_bytes = fork->box_bytes;
   adopt.box_inodes = fork->box_inodes;
-  if (auto adopted = co_await ask_origin(fork->origin, adopt); !adopted) co_return adopted;
+  const auto entrances = fork->cgroup ? fork->cgroup->entrances() : std::vector<int>();
+  adopt.n_cgroups = static_cast<std::uint32_t>(entrances.size());
+  if (auto adopted = co_await ask_origin(fork->origin, adopt, entrances); !adopted)
+    co_return adopted;
   fork->box = std::move(fork->origin->adopted_box);
   {
     const ActAs as(file_uid());
@@ -217,7 +237,7 @@ Async<Status> Core::settle(LiveRef live, SlotRef fork, GuestRef guest, SteadyTim
     co_return internal_error("the fork has ended");
   auto session = co_await next_sender(*guest, deadline);
   if (!session) co_return std::move(session).error();
-  if (!all_are_unprivileged(*first)) co_return internal_error("it did not give up its privileges");
+  if (auto vetted = co_await vet(fork->origin); !vetted) co_return vetted;
   guest->pid = guest->main_pid = *session;
   guest->process = OwnedFd(static_cast<int>(syscall(SYS_pidfd_open, *session, 0)));
   co_return Status();
@@ -230,8 +250,7 @@ Async<Result<Core::LiveRef>> Core::fork_now(LiveRef live) {
          std::chrono::steady_clock::now() < deadline)
     co_await live->guest->changed.wait(deadline);
   if (live->guest->main_pid == 0) co_return internal_error("the session did not start");
-  TreeWatch below(-1, {live->guest->main_pid}, 0);
-  if (const int others = below.look().tasks - 1; others > 0)
+  if (const int others = others_beside(live->guest->main_pid); others > 0)
     co_return unavailable("it has " + std::to_string(others) +
                           " other processes or threads, which a fork would not have");
   const Limits& limits = live->settings.limits;

@@ -83,6 +83,7 @@ struct Slot {
   // serves it. There, how many of them live, and what is being answered.
   std::shared_ptr<Slot> origin;
   std::vector<std::weak_ptr<Slot>> forks;
+  std::vector<SteadyTime> buried;  // when the last ones ended
   std::uint64_t allowed = 0, adopted = 0;
   OwnedFd adopted_box;
   bool forking = false;
@@ -192,7 +193,9 @@ class Core : public std::enable_shared_from_this<Core> {
   Async<Result<LiveRef>> fork_now(LiveRef live);
   Async<Status> clone_session(LiveRef live, std::vector<int> fds, SteadyTime deadline);
   Async<Status> settle(LiveRef live, SlotRef fork, GuestRef guest, SteadyTime deadline);
-  Async<Status> ask_origin(SlotRef origin, wire::Message message);
+  Async<Status> ask_origin(SlotRef origin, wire::Message message, std::vector<int> fds = {});
+  Async<Status> vet(SlotRef origin);
+  Async<void> vet_later(SlotRef origin);
   Async<Result<int>> next_sender(Guest& guest, SteadyTime deadline);
   Async<void> bury(SlotRef fork);
   // execute.cpp

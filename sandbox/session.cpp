@@ -147,6 +147,7 @@ Async<void> Core::watch_between_cells(LiveRef live) {
       continue;
     let_go(*live);
   }
+  if (!live->closed && !stopping_) let_go(*live);  // its slot is gone
 }
 
 Async<Result<Execution>> Core::run_cell(LiveRef live, std::string code, Limits limits) {

@@ -28,6 +28,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/core/json.h"
 #include "sandbox/child.h"
 #include "sandbox/embedded.h"
 #include "sandbox/files.h"
@@ -168,9 +169,10 @@ class SlotProcess {
   bool hunt_down();
   void spawn(Packet& packet);
   bool write_fork_limit(std::int64_t most) const;
+  void allow_forks(const Message& request);
   OwnedFd namespace_above_fork(pid_t pid) const;
-  void adopt(const Message& request);
-  [[noreturn]] void give_view(const Message& request, int mounts, int processes) const;
+  void adopt(const Packet& packet);
+  [[noreturn]] void give_view(const Message& request, int mounts, int processes, int entered) const;
 
   const SlotPlan plan_;
   const int socket_;
@@ -394,6 +396,43 @@ bool SlotProcess::write_fork_limit(std::int64_t most) const {
   });
 }
 
+bool has_capabilities(const std::string& task) {
+  const auto status = read_file(task + "/status");
+  if (!status) return false;  // gone
+  for (const char* name : {"\nCapPrm:\t", "\nCapEff:\t", "\nCapInh:\t", "\nCapAmb:\t"}) {
+    const std::size_t at = status->find(name);
+    if (at == std::string::npos) return true;
+    const std::size_t from = at + std::strlen(name);
+    const std::string value = status->substr(from, status->find('\n', from) - from);
+    if (value.find_first_not_of('0') != std::string::npos) return true;
+  }
+  return false;
+}
+
+// Whether no thread of the run's has rights over any namespace, its init apart.
+bool all_are_unprivileged() {
+  for (const pid_t pid : processes()) {  // of the run: /proc here is that of its pid namespace
+    if (pid == 1) continue;
+    const std::string tasks = "/proc/" + std::to_string(pid) + "/task";
+    DIR* threads = opendir(tasks.c_str());
+    if (!threads) continue;  // gone
+    bool found = false;
+    while (const dirent* thread = found ? nullptr : readdir(threads))
+      found = thread->d_name[0] != '.' && has_capabilities(tasks + "/" + thread->d_name);
+    closedir(threads);
+    if (found) return false;
+  }
+  return true;
+}
+
+void SlotProcess::allow_forks(const Message& request) {
+  if (reduced() || init_ <= 0 || !write_fork_limit(request.value))
+    return send_failure(socket_, request.id, Stage::user_namespace);
+  if ((request.flags & wire::kVet) && !all_are_unprivileged())
+    return send_failure(socket_, request.id, Stage::capabilities);
+  send_answer(Kind::allowed, request.id);
+}
+
 // The user namespace above that of `pid`, where that is the first process of its pid namespace and
 // its user namespace lies below the run's; else nothing.
 OwnedFd SlotProcess::namespace_above_fork(pid_t pid) const {
@@ -419,8 +458,18 @@ OwnedFd SlotProcess::namespace_above_fork(pid_t pid) const {
   return {};
 }
 
-// A workspace and a /proc of its own, over those of the session that it was forked from.
-void SlotProcess::give_view(const Message& request, int mounts, int processes) const {
+// The last of a message's descriptors are those of cgroups.
+bool enter_cgroups(const Packet& packet, const std::string& pid) {
+  for (std::uint32_t i = 0; i < packet.message.n_cgroups; ++i) {
+    const int entrance = packet.fds[packet.n_fds - 1 - static_cast<int>(i)];
+    if (write(entrance, pid.data(), pid.size()) != static_cast<ssize_t>(pid.size())) return false;
+  }
+  return true;
+}
+
+// A workspace and a /proc of its own, over those of the session that it was forked from. Answers
+// once it is told on `entered` that the fork is in its cgroups.
+void SlotProcess::give_view(const Message& request, int mounts, int processes, int entered) const {
   const auto fail = [&](Stage stage) {
     send_failure(socket_, request.id, stage);
     _exit(1);
@@ -433,16 +482,19 @@ void SlotProcess::give_view(const Message& request, int mounts, int processes) c
     return mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) == 0;
   });
   if (!mounted) fail(Stage::proc);
+  char yes;
+  if (read(entered, &yes, 1) != 1) _exit(1);
   Message answer;
   answer.kind = Kind::adopted;
   answer.id = request.id;
   _exit(wire::send_message(socket_, answer, nullptr, 0, &box, 1) == 0 ? 0 : 1);
 }
 
-void SlotProcess::adopt(const Message& request) {
+void SlotProcess::adopt(const Packet& packet) {
+  const Message& request = packet.message;
   const auto pid = static_cast<pid_t>(request.value);
   const OwnedFd above = reduced() || init_ <= 0 ? OwnedFd() : namespace_above_fork(pid);
-  if (!above) {
+  if (!above || request.n_cgroups > static_cast<std::uint32_t>(packet.n_fds)) {
     errno = ESRCH;
     return send_failure(socket_, request.id, Stage::protocol);
   }
@@ -455,10 +507,20 @@ void SlotProcess::adopt(const Message& request) {
   };
   const OwnedFd mounts(open_namespace("/ns/mnt")), processes(open_namespace("/ns/pid"));
   if (!mounts || !processes) return send_failure(socket_, request.id, Stage::mount_namespace);
+  int entered[2];
+  if (pipe2(entered, O_CLOEXEC) != 0) return send_failure(socket_, request.id, Stage::descriptors);
   const pid_t helper = fork();
-  if (helper == 0) give_view(request, mounts.get(), processes.get());
-  if (helper < 0) return send_failure(socket_, request.id, Stage::fork);
-  (void)waitpid(helper, nullptr, 0);
+  if (helper == 0) {
+    close(entered[1]);
+    give_view(request, mounts.get(), processes.get(), entered[0]);
+  }
+  // Beside the mounts: the kernel lets all processors pass by before it moves a process.
+  if (helper < 0)
+    send_failure(socket_, request.id, Stage::fork);
+  else if (!enter_cgroups(packet, std::to_string(pid)) || write(entered[1], "y", 1) != 1)
+    send_failure(socket_, request.id, Stage::cgroup);
+  for (const int end : entered) close(end);
+  if (helper > 0) (void)waitpid(helper, nullptr, 0);
 }
 
 void SlotProcess::serve() {
@@ -481,6 +543,7 @@ void SlotProcess::serve() {
         break;
       case child::Turn::other: {
         const Message message = packet.message;
+        if (message.kind == Kind::adopt) adopt(packet);
         packet.close_fds();
         if (message.kind == Kind::prepare) {
           prepare(message);
@@ -491,12 +554,7 @@ void SlotProcess::serve() {
           else
             send_answer(Kind::resized, message.id);
         } else if (message.kind == Kind::allow_forks) {
-          if (!reduced() && init_ > 0 && write_fork_limit(message.value))
-            send_answer(Kind::allowed, message.id);
-          else
-            send_failure(socket_, message.id, Stage::user_namespace);
-        } else if (message.kind == Kind::adopt) {
-          adopt(message);
+          allow_forks(message);
         } else if (message.kind == Kind::kill) {
           if (end_run())
             send_answer(Kind::killed, message.id);

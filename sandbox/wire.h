@@ -38,11 +38,13 @@ enum class Kind : std::uint32_t {
   failed,         // back, instead of the answer: stage and error number
   go,             // parent ─▶ parked Python: limits; fds: stdin, program
   done,           // live session ─▶ parent: one cell is through; value = 1: it raised, + 2: figures
-  allow_forks,    // parent ─▶ slot: value = how many forks of the run's session there may be
+  allow_forks,    // parent ─▶ slot: value = how many forks of the run's session there may be;
+                  // with kVet refused while any of the run's processes has capabilities
   allowed,        // back
   fork,           // parent ─▶ live session: fork; fds: the fork's channel, stdout, stderr
   forked,         // live session ─▶ parent: value = errno; its fork ─▶ parent, by its own channel
-  adopt,          // parent ─▶ slot: value = pid of a session's fork, to get a view of its own
+  adopt,          // parent ─▶ slot: value = pid of a session's fork, to get a view of its own;
+                  // fds: its cgroups
   adopted,        // back; fds: the box directory
 };
 
@@ -90,13 +92,14 @@ struct ResourceLimit {
   std::uint64_t value;
 };
 
-// Flags of a spawn message.
+// Flags of a spawn message, and of allow_forks.
 enum : std::uint32_t {
   kJoinRun = 1,      // fds[3] is the run's init: fork into its pid namespace, join ipc, uts, user
   kJoinSlot = 2,     // and its mount and net namespace too (the zygote is elsewhere)
   kSetIdentity = 4,  // become uid/gid
   kPark = 8,         // fds[4] is the channel: wait there for `go` (after exec when given arguments)
   kSession = 16,     // the channel stays open: one `go` a cell
+  kVet = 32,
 };
 
 struct Message {
@@ -109,10 +112,10 @@ struct Message {
   // usage of an exited guest and those it waited for
   std::int64_t cpu_us = 0;
   std::int64_t peak_kib = 0;
-  // spawn, go
+  // spawn, go, adopt
   std::uint32_t flags = 0;
   std::uint32_t uid = 0, gid = 0;
-  std::uint32_t n_cgroups = 0;  // so many of the fds, the last, are cgroup.procs files to enter
+  std::uint32_t n_cgroups = 0;  // so many of the fds, the last, are entrances of cgroups
   std::uint32_t n_limits = 0;
   ResourceLimit limits[kMostLimits] = {};
   std::uint32_t n_arguments = 0, n_environment = 0;

@@ -3,11 +3,14 @@
 // memory that the guest may have changed: nothing the parent decides rests on it.
 //
 // A fork is two processes. The first, cloned into namespaces of its own, waits until the slot has
-// given it a workspace and then becomes the init of the fork's pid namespace; the second, its
-// child, is the copy of the interpreter.
+// given it a workspace and then becomes the init of the fork's pid namespace. Until then it runs in
+// the session's own memory, on a stack beside it, while the session stands still, so that the page
+// tables are copied once: for its child, the copy of the interpreter, which jumps back to where the
+// session had left off.
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <sched.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -117,52 +120,59 @@ bool give_up_privileges() {
   return syscall(SYS_capset, &header, none) == 0;
 }
 
-// In the clone: to the fork's session process it returns.
-void become_fork(int channel, int out, int err, const char* directory) {
-  if (dup3(channel, kChannel, O_CLOEXEC) < 0) _exit(1);
-  close(channel);
+struct Fork {
+  int channel, out, err;
+  char directory[4096];
+  void* session[5];  // where it stands still
+};
+
+// In the clone. The copy of the interpreter goes back to the session's own stack.
+int become_fork(void* argument) {
+  const auto& fork = *static_cast<const Fork*>(argument);
+  tell(Kind::forked, 0);  // for the session
+  if (dup3(fork.channel, kChannel, O_CLOEXEC) < 0) _exit(1);
+  close(fork.channel);
   tell(Kind::forked, 0);
   do
     if (wire::receive_message(kChannel, packet) <= 0) _exit(1);
   while (packet.message.kind != Kind::go);
   packet.close_fds();
-  if (chdir(directory) != 0 && chdir("/box/work") != 0) _exit(1);
+  if (chdir(fork.directory) != 0 && chdir("/box/work") != 0) _exit(1);
   open_own_files();
-  if (dup2(out, 1) < 0 || dup2(err, 2) < 0) _exit(1);
-  close(out);
-  close(err);
+  if (dup2(fork.out, 1) < 0 || dup2(fork.err, 2) < 0) _exit(1);
+  close(fork.out);
+  close(fork.err);
   if (!give_up_privileges()) _exit(1);
-  const pid_t session = fork();
+  const pid_t session = ::fork();
   if (session < 0) _exit(1);
-  if (session > 0) {
-    (void)fcntl(kChannel, F_SETFD, 0);
-    char number[16];
-    std::snprintf(number, sizeof number, "%d", session);
-    const char* arguments[] = {kInit, number, nullptr};
-    const char* environment[] = {nullptr};
-    execve(kInit, const_cast<char**>(arguments), const_cast<char**>(environment));
-    _exit(1);
-  }
-  (void)setsid();
-  tell(Kind::forked, 0);
+  if (session == 0) __builtin_longjmp(const_cast<void**>(fork.session), 1);
+  (void)fcntl(kChannel, F_SETFD, 0);
+  char number[16];
+  std::snprintf(number, sizeof number, "%d", session);
+  const char* arguments[] = {kInit, number, nullptr};
+  const char* environment[] = {nullptr};
+  execve(kInit, const_cast<char**>(arguments), const_cast<char**>(environment));
+  _exit(1);
 }
 
 // 1 in the fork, 0 in the session that goes on; the parent is told how it went.
 int fork_session() {
-  char directory[4096];
-  if (!getcwd(directory, sizeof directory)) std::strcpy(directory, "/box/work");
-  const int channel = packet.take(0), out = packet.take(1), err = packet.take(2);
+  static Fork fork;
+  alignas(16) static char stack[64 << 10];
+  if (!getcwd(fork.directory, sizeof fork.directory)) std::strcpy(fork.directory, "/box/work");
+  fork.channel = packet.take(0), fork.out = packet.take(1), fork.err = packet.take(2);
   packet.close_fds();
-  const long pid = syscall(SYS_clone, kForkFlags | SIGCHLD, nullptr, nullptr, nullptr, nullptr);
-  if (pid == 0) {
-    become_fork(channel, out, err, directory);
+  if (__builtin_setjmp(fork.session)) {
+    (void)setsid();
+    tell(Kind::forked, 0);
     return 1;
   }
-  const int error = pid < 0 ? errno : 0;
-  close(channel);
-  close(out);
-  close(err);
-  tell(Kind::forked, error);
+  const int pid = clone(become_fork, stack + sizeof stack, kForkFlags | SIGCHLD, &fork);
+  const int error = errno;
+  close(fork.channel);
+  close(fork.out);
+  close(fork.err);
+  if (pid < 0) tell(Kind::forked, error);
   return 0;
 }
 

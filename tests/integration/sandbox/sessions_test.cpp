@@ -53,6 +53,22 @@ TEST_P(Forks, APythonAndItsForkGoDifferentWays) {
   EXPECT_EQ(said(fork, "open('file').read()"), "'new'\n");
 }
 
+// Whatever is cloned while the session may clone itself: no process of its has rights afterwards.
+TEST_P(Forks, EndTheSessionWhenAnybodyKeepsPrivileges) {
+  for (const bool another_ended_before : {false, true}) {
+    const auto session = open(Language::python);
+    if (another_ended_before) fork_of(session);
+    ASSERT_EQ(said(session, guest("privileged_fork.py")), "");
+    auto forked = await(session->fork());
+    EXPECT_FALSE(forked);
+    const auto deadline = std::chrono::steady_clock::now() + 30s;
+    while (session->alive() && std::chrono::steady_clock::now() < deadline)
+      std::this_thread::sleep_for(20ms);
+    EXPECT_FALSE(session->alive());
+    EXPECT_THAT(said(session, "1"), HasSubstr("the session is over"));
+  }
+}
+
 TEST_P(Forks, AreForkedThemselvesAndOutliveWhereTheyStemFrom) {
   auto session = open(Language::python);
   said(session, "x = 0");
