@@ -82,12 +82,15 @@ bool drop_capabilities() {
   return syscall(SYS_capset, &header, none) == 0;
 }
 
-void reset_signals() {
+void reset_handlers() {
   for (int signal = 1; signal < NSIG; ++signal) {
     struct sigaction defaults{};
     defaults.sa_handler = SIG_DFL;
     (void)sigaction(signal, &defaults, nullptr);
   }
+}
+
+void unblock_signals() {
   sigset_t none;
   sigemptyset(&none);
   (void)sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -218,7 +221,9 @@ void confine(const Packet& spawn, const Confinement& confinement, int report) {
   if (!place_descriptors(spawn, report)) fail(Stage::descriptors);
   (void)setsid();
   umask(022);
-  reset_signals();
+  // The zygote's guests are Pythons with the handlers of one.
+  if (message.n_arguments > 0) reset_handlers();
+  unblock_signals();
   if (!apply_limits(message)) fail(Stage::limits);
   if (!drop_capabilities()) fail(Stage::capabilities);
   // Only the reduced world needs it: elsewhere the run's init takes its guests along.

@@ -158,7 +158,7 @@ int become_fork(void* argument) {
 // 1 in the fork, 0 in the session that goes on; the parent is told how it went.
 int fork_session() {
   static Fork fork;
-  alignas(16) static char stack[64 << 10];
+  alignas(16) static char stack[256 << 10];
   if (!getcwd(fork.directory, sizeof fork.directory)) std::strcpy(fork.directory, "/box/work");
   fork.channel = packet.take(0), fork.out = packet.take(1), fork.err = packet.take(2);
   packet.close_fds();

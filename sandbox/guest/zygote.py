@@ -45,9 +45,13 @@ def main():
 
     def read_program(fd):
         # "SIZE SIZE ...\n", then the arguments and, last, the code.
-        with open(fd, "rb") as stream:
-            head = stream.readline()
-            parts = [stream.read(int(size)) for size in head.split()]
+        text = os.pread(fd, os.fstat(fd).st_size, 0)
+        os.close(fd)
+        at = text.index(b"\n") + 1
+        parts = []
+        for size in text[:at].split():
+            parts.append(text[at:at + int(size)])
+            at += int(size)
         # The code stays bytes: it may say itself what encoding it is in.
         return [part.decode("utf-8", "surrogateescape") for part in parts[:-1]], parts[-1]
 
@@ -93,12 +97,14 @@ def main():
             except Exception:
                 pass
 
+    def fresh_input():
+        sys.stdin = sys.__stdin__ = open(0, "r", encoding="utf-8", errors="surrogateescape", closefd=False)
+
     def fresh_streams():
-        sys.stdin = open(0, "r", encoding="utf-8", errors="surrogateescape", closefd=False)
         sys.stdout = open(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)
         sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1,
                           closefd=False)
-        sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
+        sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr
 
     def fresh_main():
         module = types.ModuleType("__main__")
@@ -107,29 +113,34 @@ def main():
         return module.__dict__
 
     def settle():
-        # The signals Python itself ignores or handles, as a fresh interpreter has them, but for
-        # SIGXFSZ: a program that outgrows its file limit ends by it, so that the ending can say so.
-        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-        random.seed()
+        # In the guest, while it waits for its program. (random is seeded anew by os.fork() itself.)
         numpy = sys.modules.get("numpy.random")
         if numpy is not None:
             numpy.seed()
         workspace = os.getcwd()
         sys.path.insert(0, workspace)
-        os.environ["HOME"] = workspace
-        os.environ["TMPDIR"] = os.path.join(os.path.dirname(workspace), "tmp")
-        fresh_streams()
+        for name, place in ("HOME", workspace), ("TMPDIR", os.path.join(os.path.dirname(workspace), "tmp")):
+            if os.environ.get(name) != place:
+                os.environ[name] = place
 
-    def run_program(lib):
+    def prepare():
+        # What all guests find as a fresh interpreter has it. The signals are those that Python itself ignores
+        # or handles, but for SIGXFSZ: a program that outgrows its file limit ends by it, so that the ending
+        # can say so.
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        fresh_streams()
+        return fresh_main()
+
+    def run_program(lib, names):
+        settle()
         fd = lib.proctor_wait(0)
         if fd < 0:
             os._exit(125)
         arguments, code = read_program(fd)
-        settle()
+        fresh_input()
         sys.argv = ["main.py"] + arguments
-        names = fresh_main()
         names["__file__"] = "main.py"
         remember_lines("main.py", code)
         status = 0
@@ -188,9 +199,12 @@ def main():
 
     figures = ""
 
-    def run_session(lib):
+    def run_session(lib, names):
         nonlocal figures
-        names = None
+        settle()
+        # Beside the workspace, where they are not mixed with the program's own files.
+        figures = os.path.join(os.path.dirname(os.getcwd()), "code")
+        sys.argv = ["session.py"]
         cell = drawn = 0
         on_interrupt = signal.default_int_handler
         while True:
@@ -201,12 +215,8 @@ def main():
             if fd < 0:
                 os._exit(0)
             arguments, code = read_program(fd)
-            if names is None:
-                settle()
-                # Beside the workspace, where they are not mixed with the program's own files.
-                figures = os.path.join(os.path.dirname(os.getcwd()), "code")
-                sys.argv = ["session.py"]
-                names = fresh_main()
+            if cell == 0:
+                fresh_input()
             cell += 1
             raised = 0
             drawn_before = drawn
@@ -227,9 +237,19 @@ def main():
             lib.proctor_done(raised + (2 if drawn > drawn_before else 0))
 
     if sys.argv[1] == "once":
-        run_program(lib)
+        run_program(lib, prepare())
     if sys.argv[1] == "session":
-        run_session(lib)
+        run_session(lib, prepare())
+    # Streams remember whether they can seek: they are made on what guests have there, pipes.
+    own = os.dup(1), os.dup(2)
+    ends = os.pipe()
+    for stream in (1, 2):
+        os.dup2(ends[1], stream)
+    names = prepare()
+    for stream in (1, 2):
+        os.dup2(own[stream - 1], stream)
+    for fd in own + ends:
+        os.close(fd)
     gc.collect()
     gc.freeze()
     lib.proctor_ready(socket)
@@ -246,9 +266,9 @@ def main():
         if pid == 0:
             session = lib.proctor_confine(socket)
             if session:
-                run_session(lib)
+                run_session(lib, names)
             else:
-                run_program(lib)
+                run_program(lib, names)
         lib.proctor_forked(socket, pid)
 
 
