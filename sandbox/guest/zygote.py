@@ -191,9 +191,11 @@ def main():
         # thread may run meanwhile.
         flush()
         python = ctypes.pythonapi
+        numbers = random.getstate()
         python.PyOS_BeforeFork()
         if ctypes.PyDLL(library).proctor_fork():
             python.PyOS_AfterFork_Child()
+            random.setstate(numbers)  # a copy draws what the session would have drawn
         else:
             python.PyOS_AfterFork_Parent()
 

@@ -69,6 +69,15 @@ TEST_P(Forks, EndTheSessionWhenAnybodyKeepsPrivileges) {
   }
 }
 
+TEST_P(Forks, DrawTheNumbersThatTheirSessionWouldHaveDrawn) {
+  const auto session = open(Language::python);
+  said(session, "import random; random.seed(7); random.random()");
+  const auto fork = fork_of(session);
+  const std::string drawn = said(session, "[random.random() for _ in range(4)]");
+  EXPECT_THAT(drawn, HasSubstr("0.15084917392450192"));
+  EXPECT_EQ(said(fork, "[random.random() for _ in range(4)]"), drawn);
+}
+
 TEST_P(Forks, AreForkedThemselvesAndOutliveWhereTheyStemFrom) {
   auto session = open(Language::python);
   said(session, "x = 0");
