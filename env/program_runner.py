@@ -363,11 +363,11 @@ def run_scripts(number, start):
 
 
 def write_native(source):
-    """The file with the program, and the harness that calls its entry point behind it."""
+    """The file with the program, and the harness that calls its entry point behind it. Nothing goes
+    before the program: compilers show the lines of the file."""
     file = "program.c" if job["language"] == "c" else "program.cpp"
-    harness = job["harness"]  # a main of the program's own steps aside
+    harness = job["harness"]
     with open(file, "w") as out:
-        out.write("#define main program_main\n#line 1 \"%s\"\n" % file if harness else "")
         out.write(source)
         out.write("\n#undef main\n" + harness if harness else "")
     return file
@@ -377,7 +377,8 @@ def build_native(file, number, options):
     """Builds ./NAME of a source or of assembly; the compiler's complaint, or None."""
     c, name = job["language"] == "c", "p%d" % number
     objects = harness_object() if job["harness"] else []
-    done = compiler(native(c) + options + ["-o", name, file] + objects + (["-lm"] if c else []))
+    done = compiler(native(c) + main_aside() + options + ["-o", name, file] + objects +
+                    (["-lm"] if c else []))
     if done is None and not os.access(name, os.X_OK):
         make_runnable(name)
     return done
@@ -394,6 +395,11 @@ def make_runnable(name):
 
 def native(c):
     return ["gcc", "-std=c17"] if c else ["g++", "-std=c++20"]
+
+
+def main_aside():
+    """A main of the program's own makes way for the harness' one."""
+    return ["-Dmain=program_main"] if job["harness"] else []
 
 
 def harness_object():
@@ -427,7 +433,7 @@ def native_child(name):
 
 def assemble_native(file):
     """Optimised assembly in form.s; the compiler's complaint, or None."""
-    return compiler(native(job["language"] == "c") +
+    return compiler(native(job["language"] == "c") + main_aside() +
                     ["-O2", "-g0", "-fno-asynchronous-unwind-tables", "-S", "-o", "form.s", file])
 
 

@@ -154,9 +154,9 @@ ExecutionRequest request_for(const ProgramJob& job, std::size_t first, const std
       {"language", to_string(job.language)},
       {"entry_point", job.entry_point},
       {"by_arguments", by_arguments(job)},
-      {"harness", needs_harness(job)
-                      ? "#define PROCTOR_ENTRY_POINT " + job.entry_point + "\n" + kProgramHarness
-                      : std::string()},
+      {"harness", needs_harness(job) ? "#line 1 \"entry_point\"\n#define PROCTOR_ENTRY_POINT " +
+                                           job.entry_point + "\n" + kProgramHarness
+                                     : std::string()},
       {"programs", std::move(programs)},
       {"inputs", std::move(inputs)},
       {"limits", std::move(limits)},

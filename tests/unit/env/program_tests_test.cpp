@@ -251,7 +251,7 @@ std::map<std::string, double> f(const std::vector<int>& v, std::string s, bool b
 }
 int main() { return 3; }
 )",
-                  "int f(int x) { return y; }"};
+                  "int f(int x) {\n  return y;\n}", "int g(int x) { return x; }"};
   job.inputs = {args({json::array{1, 2}, "k\"\n", true, 0.5}), args({json::array{}, "", false, 1}),
                 args({json::array{9}, "", false, 1})};
   job.want_lines = true;
@@ -263,7 +263,10 @@ int main() { return 3; }
   EXPECT_TRUE(reports[0].lines.contains(10));
   EXPECT_FALSE(reports[0].lines.contains(12));
   EXPECT_FALSE(reports[1].compiled);
-  EXPECT_THAT(reports[1].compile_error, HasSubstr("program.cpp:1"));
+  EXPECT_THAT(reports[1].compile_error, HasSubstr("program.cpp:2:10"));
+  EXPECT_THAT(reports[1].compile_error, HasSubstr("2 |   return y;"));
+  EXPECT_THAT(reports[2].compile_error, HasSubstr("‘f’ was not declared"));
+  EXPECT_THAT(reports[2].compile_error, testing::Not(HasSubstr("program.cpp")));
 }
 
 TEST(RunPrograms, ComparesCCodeByItsAssembly) {
