@@ -437,8 +437,20 @@ std::vector<Complaint> Linter::check(const std::string& where, std::string_view 
   if (const auto row = rows_.find(trajectory->id); row != rows_.end() && complaints.size() < most_)
     if (const std::string column = row_mismatch(row->second, *trajectory); !column.empty())
       complaints.push_back({named, "the store's column '" + column + "' differs from the record"});
+  if (fresh && complaints.size() < most_)
+    if (const std::string other = same_sample(*trajectory, where); !other.empty())
+      complaints.push_back({named, fmt::format("sample {} of task '{}' is also that of {}",
+                                               trajectory->sample, trajectory->task_id, other)});
   report_.wrong += complaints.empty() ? 0 : 1;
   return complaints;
+}
+
+// A branch repeats its parent, and a conversation of no run says nothing about its place.
+std::string Linter::same_sample(const Trajectory& whole, const std::string& where) {
+  if (whole.run_id.empty() || whole.parent) return "";
+  const auto [known, fresh] =
+      samples_.try_emplace({whole.run_id, whole.task_id, whole.sample}, where);
+  return fresh ? "" : known->second;
 }
 
 void Linter::expect(std::vector<TrajectoryRow> rows) {

@@ -6,7 +6,9 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
+#include <tuple>
 #include <unordered_map>
 #include <vector>
 
@@ -43,10 +45,15 @@ class Linter {
   std::vector<Complaint> missing_parents() const;
 
  private:
+  // Where another record is the same sample of the run's task; "": nowhere.
+  std::string same_sample(const Trajectory& whole, const std::string& where);
+
   const std::size_t most_;
   LintReport report_;
   std::unordered_map<std::string, std::string> seen_;   // id ─▶ where
   std::unordered_map<std::string, std::string> tasks_;  // group ─▶ its task
+  std::map<std::tuple<std::string, std::string, int>, std::string>
+      samples_;  // run, task, sample ─▶ where
   std::unordered_map<std::string, TrajectoryRow> rows_;
   std::vector<std::pair<std::string, std::string>> parents_;
 };

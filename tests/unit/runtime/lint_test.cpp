@@ -336,6 +336,35 @@ TEST(Lint, SeesAGroupOfTwoTasks) {
             "group_id '" + whole.group_id + "' is also that of task '" + first + "'");
 }
 
+TEST(Lint, SeesTwoRecordsOfOneSample) {
+  const auto complaint_of_second = [](const Change& change) -> std::string {
+    Linter linter;
+    Trajectory whole = make_finished("t", 0, 0);
+    EXPECT_TRUE(linter.check("a", json_text(to_json(whole))).empty());
+    whole.id = "u";
+    change(whole);
+    const auto complaints = linter.check("b", json_text(to_json(whole)));
+    return complaints.empty() ? "nothing" : complaints[0].text();
+  };
+  EXPECT_EQ(complaint_of_second([](Trajectory&) {}),
+            "b: u: sample 0 of task 't' is also that of a");
+  EXPECT_EQ(complaint_of_second([](Trajectory& whole) { whole.sample = 1; }), "nothing");
+  EXPECT_EQ(complaint_of_second([](Trajectory& whole) { whole.run_id = "s"; }), "nothing");
+  EXPECT_EQ(complaint_of_second([](Trajectory& whole) { whole.parent = Parent{"r-t-0", 0}; }),
+            "nothing")
+      << "a branch";
+}
+
+TEST(Lint, TakesConversationsOfNoRunForNoSamples) {
+  Linter linter;
+  for (const char* id : {"u", "v"}) {
+    Trajectory whole = make_finished("t", 0, 0);
+    whole.run_id = "";
+    whole.id = id;
+    EXPECT_TRUE(linter.check(id, json_text(to_json(whole))).empty());
+  }
+}
+
 TEST(Lint, HoldsScoresAgainstTheLabels) {
   const auto scored = [](const std::function<void(Turn&)>& edit) {
     return complaint([&edit](Trajectory& whole) {
