@@ -385,7 +385,7 @@ std::string canonical_value(const json::value& value) {
     const double number = value.as_double();
     if (std::floor(number) == number && std::abs(number) < 9007199254740992.0)
       return std::to_string(static_cast<std::int64_t>(number));
-    return json::serialize(value);
+    return readable_json(value);
   }
   if (value.is_array()) {
     std::string out = "[";

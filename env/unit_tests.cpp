@@ -13,10 +13,16 @@ namespace {
 
 constexpr std::size_t kMostShown = 300;  // bytes of a value or message
 
-std::string shown(std::string_view text) {
-  text = trimmed(text);
+std::string cut(std::string_view text) {
   if (text.size() <= kMostShown) return std::string(text);
   return std::string(text.substr(0, character_start(text, kMostShown))) + "...";
+}
+
+std::string shown(std::string_view text) { return cut(trimmed(text)); }
+
+// With its blanks, but for those at the end, which do not count.
+std::string quoted(std::string_view text) {
+  return json::serialize(json::string(cut(text.substr(0, text.find_last_not_of(" \t\r\n") + 1))));
 }
 
 std::string failure_of(const ProgramTest& test, const ProgramRun& run) {
@@ -24,9 +30,8 @@ std::string failure_of(const ProgramTest& test, const ProgramRun& run) {
     return run.detail.empty() ? "timeout" : "ended by the sandbox: " + run.detail;
   if (run.ending == RunEnding::exception)
     return shown(run.detail.empty() ? run.error : run.error + ": " + run.detail);
-  const bool prints = !test.given.args;
-  return (prints ? "printed " : "returned ") + shown(run.value) + ", expected " +
-         shown(prints ? test.output : canonical_value(test.expect));
+  if (!test.given.args) return "printed " + quoted(run.value) + ", expected " + quoted(test.output);
+  return "returned " + shown(run.value) + ", expected " + shown(canonical_value(test.expect));
 }
 
 class UnitTests final : public Checker {

@@ -131,6 +131,17 @@ TEST(UnitTests, SayWhatTheFirstFailedTestDid) {
   EXPECT_LT(failure("def square(n):\n    return 'x' * 10000\n").size(), 400u);
 }
 
+TEST(UnitTests, ShowTheBlanksOfWhatWasPrinted) {
+  auto task = std::make_shared<Task>();
+  task->id = "hi";
+  task->gold = {{"tests", {{{"stdin", ""}, {"stdout", "hi\n"}}}}};
+  const auto failure = [&](const std::string& program) {
+    return std::string(grade(task, fenced(program)).metrics["failure"].as_string());
+  };
+  EXPECT_EQ(failure("print(' hi')\n"), R"(test 0: printed " hi", expected "hi")");
+  EXPECT_EQ(failure("pass\n"), R"(test 0: printed "", expected "hi")");
+}
+
 TEST(UnitTests, OutliveHostilePrograms) {
   const char* hostile[] = {
       "def square(n):\n    while True: pass\n",

@@ -35,8 +35,8 @@ TEST(RunPrograms, GivesValuesAsCanonicalJson) {
   const auto report = run(python({"def f(x):\n    return {'b': (x, 2.0), 'a': None, 3: 1.5}\n"},
                                  {args({1}), args({"é"})}))[0];
   ASSERT_EQ(report.runs.size(), 2u);
-  EXPECT_EQ(report.runs[0].value, R"({"3":1.5E0,"a":null,"b":[1,2]})");
-  EXPECT_EQ(report.runs[1].value, R"({"3":1.5E0,"a":null,"b":["é",2]})");
+  EXPECT_EQ(report.runs[0].value, R"({"3":1.5,"a":null,"b":[1,2]})");
+  EXPECT_EQ(report.runs[1].value, R"({"3":1.5,"a":null,"b":["é",2]})");
 }
 
 TEST(RunPrograms, CompareIntegersOf64BitsAndNumpysNumbersByValue) {
@@ -257,7 +257,7 @@ int main() { return 3; }
   job.want_lines = true;
   const auto reports = run(job);
   ASSERT_EQ(reports[0].runs.size(), 3u) << reports[0].compile_error;
-  EXPECT_EQ(reports[0].runs[0].value, R"({"b":1,"k\"\n":2.5E0})");
+  EXPECT_EQ(reports[0].runs[0].value, R"({"b":1,"k\"\n":2.5})");
   EXPECT_EQ(reports[0].runs[1].error, "std::out_of_range");
   EXPECT_EQ(reports[0].runs[2].error, "signal 6");
   EXPECT_TRUE(reports[0].lines.contains(10));
@@ -267,6 +267,17 @@ int main() { return 3; }
   EXPECT_THAT(reports[1].compile_error, HasSubstr("2 |   return y;"));
   EXPECT_THAT(reports[2].compile_error, HasSubstr("‘f’ was not declared"));
   EXPECT_THAT(reports[2].compile_error, testing::Not(HasSubstr("program.cpp")));
+}
+
+TEST(RunPrograms, ReadsAContainerOfCppAsAListInItsOrder) {
+  ProgramJob job;
+  job.language = Language::cpp;
+  job.entry_point = "f";
+  job.programs = {
+      "#include <set>\n#include <vector>\n"
+      "std::set<int> f(const std::vector<int>& v) { return {v.begin(), v.end()}; }"};
+  job.inputs = {args({json::array{3, 1, 3}})};
+  EXPECT_EQ(run(job)[0].runs.at(0).value, "[1,3]");
 }
 
 TEST(RunPrograms, ComparesCCodeByItsAssembly) {
@@ -418,6 +429,7 @@ TEST(RunPrograms, BuildsTheHarnessOnceAndWhereNoProgramRuns) {
 TEST(CanonicalValue, ReadsEqualNumbersEqually) {
   EXPECT_EQ(canonical_value(json::parse("[1.0, {\"b\": 2, \"a\": 1.5}]")),
             canonical_value(json::parse("[1, {\"a\": 1.50, \"b\": 2.0}]")));
+  EXPECT_EQ(canonical_value(json::parse("[123456.725, 1e20, 0.1]")), "[123456.725,1e+20,0.1]");
   EXPECT_NE(canonical_value(json::parse("1")), canonical_value(json::parse("true")));
   EXPECT_NE(canonical_value(json::parse("\"1\"")), canonical_value(json::parse("1")));
 }
