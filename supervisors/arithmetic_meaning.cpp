@@ -1,5 +1,5 @@
-// What two sides that are not equal may mean all the same: another unit, a quotient's whole part, a
-// claim that nobody makes.
+// What two sides that are not equal may mean all the same: another unit, a quotient's whole part,
+// a range (arithmetic_range.cpp), a claim that nobody makes.
 //
 // Blind spot: a denial that does not stand beside the equation is not seen.
 #include <array>
@@ -105,7 +105,8 @@ bool means_another(const Tokens& tokens, const Side& left, const Side& right) {
   if (left.value == right.value) return false;
   return has_loose_percent(tokens, left) || has_loose_percent(tokens, right) ||
          is_other_unit(tokens, left, right) || is_percent_twice(tokens, left, right) ||
-         is_whole_quotient(tokens, left, right) || is_not_claimed(tokens, left, right);
+         is_whole_quotient(tokens, left, right) || is_not_claimed(tokens, left, right) ||
+         is_range(tokens, left, right);
 }
 
 }  // namespace proctor::arithmetic

@@ -1,6 +1,7 @@
 // What stated arithmetic is made of, for the files that read it: tokens (arithmetic_tokens.cpp),
 // the value of some of them (arithmetic_value.cpp), what stands beside them
-// (arithmetic_beside.cpp), and what two unequal sides may mean (arithmetic_meaning.cpp).
+// (arithmetic_beside.cpp), and what two unequal sides may mean (arithmetic_meaning.cpp,
+// arithmetic_range.cpp).
 #pragma once
 
 #include <algorithm>
@@ -88,6 +89,8 @@ bool may_be_unit(const Tokens& tokens, std::size_t i);
 
 // The line counts in other numerals, or around a clock: "in binary, 101 + 1 = 110".
 bool has_other_numerals(const Tokens& tokens, std::size_t equals);
+// A side is no difference: "Chapters 5-7 = 3", "2020-2024 = 4 years", "9-5 = 8 hours".
+bool is_range(const Tokens& tokens, const Side& left, const Side& right);
 // The sides differ, and may still mean the same, or nobody says that they are equal.
 bool means_another(const Tokens& tokens, const Side& left, const Side& right);
 

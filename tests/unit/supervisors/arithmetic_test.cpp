@@ -215,6 +215,49 @@ TEST(Arithmetic, LeavesAloneWhatNobodyClaims) {
   EXPECT_EQ(verdict("We know that 2 + 2 = 5."), -1);
 }
 
+TEST(Arithmetic, LeavesAloneRangesAndDates) {
+  for (const char* text : {
+           "Chapters 5-7 = 3",    "Chapters (5-7) = 3", "we read pages 10-12 = 3 pages",
+           "pp. 10-12 = 3",       "pages 1, 10-12 = 4", "pages 1-3, 10-12 = 6",
+           "from 5-7 = 3",        "May 5-7 = 3 days",   "Jan. 5-7 = 3 days",
+           "5-7 = 3 chapters",    "5-7 = 2 days",       "2020-2024 = 4 years",
+           "2020-2024 = 4",       "(2020-2024) = 5",    "1914-18 = 4 years",
+           "1914-18 = 5 years",   "9-5 = 8 hours",      "from 9-5 = 8 hrs",
+           "22-6 = 8 hours",      "2024-05-01 = 3",     "2024-12-25 = 3",
+           "25-12-2024 = 3 days", "2024-05 = 5",        "12/25/2024 = 3",
+           "05/01 = 3",
+       })
+    EXPECT_EQ(pairs(text), 0u) << text;
+  for (const char* text : {
+           "5-7 = 3",
+           "so 5-7 = 3",
+           "We get 5-7 = 3.",
+           "2 = 7-5 = 3",
+           "On the last page we see that 5-7 = 3",
+           "on these pages. 5-7 = 3",
+           "In step 1, 5-7 = 3",
+           "Step 1: 5-7 = 3",
+           "5-7 = 2 apples",
+           "7-5 = 3 days",
+           "9-5 = 7 hours",
+           "20-12 = 4 days",
+           "1200-2500 = 1400",
+           "items 7-5 = 3",
+           "Chapters 5 - 7 = 3",
+           "2024-2020 = 5 years",
+           "1914-18 = 1890",
+           "5*1000-2000 = 3001",
+           "5*1000-2000 = 3001 years",
+           "2000-10-5 = 1984",
+           "2000/10/20 = 11",
+           "10-2-3 = 4",
+       })
+    EXPECT_EQ(verdict(text), -1) << text;
+  for (const char* text :
+       {"7-5 = 2", "9-5 = 4 hours", "2024-2020 = 4 years", "2024-12-25 = 1987", "items 7-5 = 2"})
+    EXPECT_EQ(verdict(text), 1) << text;
+}
+
 TEST(Arithmetic, FindsWhatIsWrong) {
   for (const char* text : {
            "3 + 4 = 8",
