@@ -87,7 +87,7 @@ bool is_named_number(const Tokens& tokens, const Side& side);
 // A word behind a number that may be its unit or scale.
 bool may_be_unit(const Tokens& tokens, std::size_t i);
 
-// The line counts in other numerals, or around a clock: "in binary, 101 + 1 = 110".
+// The line counts in other numerals, or around: "in binary, 101 + 1 = 110".
 bool has_other_numerals(const Tokens& tokens, std::size_t equals);
 // A side is no difference: "Chapters 5-7 = 3", "2020-2024 = 4 years", "9-5 = 8 hours".
 bool is_range(const Tokens& tokens, const Side& left, const Side& right);

@@ -133,7 +133,8 @@ bool is_span(const Tokens& tokens, const Side& left, const Side& right) {
   if (is_said(to - from) || (to > from && is_said(to - from + 1))) return true;
   if (is_year(numbers[0]) && numbers[1].size() == 2)
     return is_said(to - from % 100) || is_said(to - from % 100 + 1);
-  if (!tokens.word(right.past).starts_with('h')) return false;
+  const std::string unit = tokens.word(right.past);
+  if (!unit.starts_with("hour") && !unit.starts_with("hr")) return false;
   return std::ranges::any_of(std::array{12, 24}, [&](int clock) {
     return from <= clock && to <= clock && is_said(to - from + clock);
   });

@@ -241,6 +241,7 @@ TEST(Arithmetic, LeavesAloneRangesAndDates) {
            "7-5 = 3 days",
            "9-5 = 7 hours",
            "20-12 = 4 days",
+           "9-5 = 8 houses",
            "1200-2500 = 1400",
            "items 7-5 = 3",
            "Chapters 5 - 7 = 3",
