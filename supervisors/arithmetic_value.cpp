@@ -92,14 +92,12 @@ class Evaluator {
         if (sign == 'm' && !take(Kind::sign, 'm')) return left;
       }
       const Value right = signed_power();
-      if (!left || !right)
+      if (!left || !right || (sign == '/' && *right == 0))
         left.reset();
       else if (sign == '*')
         left = checked(Fraction(*left * *right));
       else if (sign == 'm')
         left = remainder(*left, *right);
-      else if (*right == 0)
-        left.reset();
       else
         left = checked(Fraction(*left / *right));
     }
