@@ -15,6 +15,7 @@
 #include <csignal>
 
 #include "sandbox/files.h"
+#include "sandbox/forkable.h"
 #include "sandbox/live.h"
 
 namespace proctor {
@@ -38,19 +39,6 @@ std::string words(int error) {
     default:
       return std::strerror(error);
   }
-}
-
-// Child processes and further threads; of more than one thread, those of the first.
-int others_beside(pid_t pid) {
-  const std::string tasks = "/proc/" + std::to_string(pid) + "/task";
-  const auto children = read_file(tasks + "/" + std::to_string(pid) + "/children");
-  const OwnedFd folder(open_directory(AT_FDCWD, tasks));
-  if (!children || !folder) {  // a kernel without such lists
-    TreeWatch below(-1, {pid}, 0);
-    return below.look().tasks - 1;
-  }
-  return static_cast<int>(names_in(folder.get()).size()) - 1 +
-         static_cast<int>(std::count(children->begin(), children->end(), ' '));
 }
 
 // Whose process serves the slot.
@@ -250,9 +238,10 @@ Async<Result<Core::LiveRef>> Core::fork_now(LiveRef live) {
          std::chrono::steady_clock::now() < deadline)
     co_await live->guest->changed.wait(deadline);
   if (live->guest->main_pid == 0) co_return internal_error("the session did not start");
-  if (const int others = others_beside(live->guest->main_pid); others > 0)
-    co_return unavailable("it has " + std::to_string(others) +
-                          " other processes or threads, which a fork would not have");
+  // Until its first cell there is nothing of the guest's.
+  std::string why =
+      live->cells_begun > 0 ? why_not_forkable(live->guest->main_pid, live->slot->box.get()) : "";
+  if (!why.empty()) co_return unavailable(std::move(why));
   const Limits& limits = live->settings.limits;
   auto made = new_slot();
   if (!made) co_return std::move(made).error();

@@ -183,6 +183,30 @@ TEST_P(Forks, AreRefusedWhileThereIsMoreThanTheInterpreter) {
   EXPECT_FALSE(await(session->fork()));
 }
 
+// A copy that wrote into what both hold would tamper with the other.
+TEST_P(Forks, AreRefusedWhileSomethingWouldBeShared) {
+  const auto session = open(Language::python);
+  const auto refused = [&](const std::string& makes, const std::string& ends) {
+    EXPECT_EQ(said(session, makes), "");
+    auto forked = await(session->fork());
+    EXPECT_EQ(said(session, ends), "");
+    return forked ? std::string("forked") : forked.error().message;
+  };
+  said(session, "import mmap, os, select, socket, tempfile");
+  EXPECT_THAT(refused("m = mmap.mmap(-1, 4096)", "m.close()"), HasSubstr("mapped shared"));
+  EXPECT_THAT(refused("f = open('f', 'w+b'); f.truncate(9); m = mmap.mmap(f.fileno(), 9);",
+                      "m.close(); f.close()"),
+              HasSubstr("mapped shared"));
+  EXPECT_THAT(refused("f = os.memfd_create('x');", "os.close(f)"),
+              HasSubstr("a file in memory (descriptor 4)"));
+  EXPECT_THAT(refused("p = os.pipe();", "os.close(p[0]); os.close(p[1])"), HasSubstr("a pipe"));
+  EXPECT_THAT(refused("s = socket.socket();", "s.close()"), HasSubstr("a socket"));
+  EXPECT_THAT(refused("e = select.epoll();", "e.close()"), HasSubstr("such as epoll"));
+  EXPECT_THAT(refused("t = tempfile.TemporaryFile();", "t.close()"), HasSubstr("without a name"));
+  said(session, "import numpy, json; g = open('g', 'w'); n = open('/dev/null')");
+  EXPECT_TRUE(await(session->fork()));
+}
+
 TEST_P(Forks, OfForksAndManyAtOnce) {
   const auto session = open(Language::python);
   said(session, "x = bytearray(8 << 20)");
