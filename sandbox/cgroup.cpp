@@ -21,6 +21,10 @@
 namespace proctor {
 namespace {
 
+// Version 2: what a group passes on to those in it.
+constexpr const char* kPassedOn = "/cgroup.subtree_control";
+constexpr const char* kControllers = "+memory +pids +cpu";
+
 class CounterFile {
  public:
   CounterFile() = default;
@@ -98,11 +102,13 @@ class CgroupV1 final : public Cgroup {
     entrances_.push_back(-1);
   }
   ~CgroupV1() override {
-    for (int fd : entrances_) close(fd);
+    for (int fd : entrances_)
+      if (fd >= 0) close(fd);
     for (const auto& directory : directories_) (void)rmdir(directory.c_str());
   }
 
   bool renew() override {
+    if (!limit_ || !oom_ || !cpu_ || entrances_[0] < 0 || entrances_[1] < 0) return false;
     const std::string pids = folders_.next();
     if (pids.empty()) return false;
     most_ = CounterFile(pids + "/pids.max", O_RDWR);
@@ -127,6 +133,9 @@ class CgroupV1 final : public Cgroup {
       task_limit_ = tasks;
     }
     (void)peak_.put("0");
+    // A limit that stays as it is does not tell that somebody has removed the folder.
+    for (const CounterFile* file : {&cpu_, &oom_})
+      if (file->text().empty()) return false;
     cpu_before_ = cpu_.number();
     oom_before_ = oom_.field("oom_kill");
     refused_before_ = refused_.field("max");
@@ -289,14 +298,14 @@ std::unique_ptr<Cgroups> Cgroups::find() {
       if (controllers.find("memory") == std::string::npos ||
           controllers.find("pids") == std::string::npos)
         continue;
-      (void)CounterFile(base + "/cgroup.subtree_control", O_WRONLY).put("+memory +pids +cpu");
+      (void)CounterFile(base + kPassedOn, O_WRONLY).put(kControllers);
       const std::string ours = base + "/" + name;
       remove_stale(base);
       if (mkdir(ours.c_str(), 0755) != 0) {
         why_v2 = base + ": " + std::strerror(errno);
         continue;
       }
-      if (CounterFile(ours + "/cgroup.subtree_control", O_WRONLY).put("+memory +pids +cpu")) {
+      if (CounterFile(ours + kPassedOn, O_WRONLY).put(kControllers)) {
         found->kind_ = 2;
         found->directories_ = {ours};
         return found;
@@ -347,6 +356,10 @@ Cgroups::~Cgroups() {
 std::unique_ptr<Cgroup> Cgroups::make(int index) {
   // A number may come again while what its last slot left is still busy.
   const std::string name = "/" + std::to_string(index) + "-" + std::to_string(++made_);
+  // Somebody may have swept away what was empty.
+  for (const auto& directory : directories_)
+    if (mkdir(directory.c_str(), 0755) == 0 && kind_ == 2)
+      (void)CounterFile(directory + kPassedOn, O_WRONLY).put(kControllers);
   std::unique_ptr<Cgroup> made;
   if (kind_ == 2) {
     made = std::make_unique<CgroupV2>(directories_[0] + name);
@@ -356,7 +369,11 @@ std::unique_ptr<Cgroup> Cgroups::make(int index) {
     made = std::make_unique<CgroupV1>(directories_[0] + name, directories_[1] + name,
                                       directories_[2] + name);
   }
-  return made && made->renew() ? std::move(made) : nullptr;
+  if (made && made->renew()) return made;
+  const int error = errno;
+  made.reset();
+  errno = error;
+  return nullptr;
 }
 
 namespace {

@@ -140,7 +140,9 @@ Status Core::send_program(Guest& guest, const Program& program, bool with_limits
   if (with_limits) add_limits(message, program.limits);
   const int fds[2] = {input->get(), text->get()};
   if (wire::send_message(guest.channel.get(), message, nullptr, 0, fds, 2, MSG_DONTWAIT) != 0) {
-    if (errno == EPIPE || errno == ECONNRESET) return {};  // it failed before; its reader tells
+    const bool ended = errno == EPIPE || errno == ECONNRESET;
+    if (ended && !with_limits) return {};  // a session failed before; its reader tells
+    if (ended) return internal_error("sandbox: the interpreter ended before its program came");
     return internal_error(std::string("sandbox: ") + std::strerror(errno));
   }
   return {};
@@ -176,6 +178,20 @@ Async<std::optional<Ending>> Core::watch(SlotRef slot, GuestRef guest, Limits li
   }
 }
 
+std::string why_lost(const Slot& slot, const Guest& guest) {
+  if (slot.gone) return "the sandbox lost the slot that it ran in, which was killed from outside";
+  if (guest.stage == wire::Stage::interpreter && guest.error == EPIPE)
+    return "the sandbox lost the Python that it was forked from, which was killed from outside";
+  return std::string(to_string(guest.stage)) + ": " + std::strerror(guest.error);
+}
+
+Execution Core::failure(std::string why) const {
+  Execution execution;
+  execution.error = std::move(why);
+  execution.isolation = isolation_;
+  return execution;
+}
+
 namespace {
 
 bool is_full(int box) {
@@ -207,9 +223,7 @@ Execution Core::judge(Slot& slot, Guest& guest, const Limits& limits, const Tree
   execution.err_truncated = guest.err.overflowed;
   if (guest.failed || slot.gone) {
     execution.ending = Ending::sandbox_error;
-    execution.error = slot.gone && !guest.failed
-                          ? "the slot was lost"
-                          : std::string(to_string(guest.stage)) + ": " + std::strerror(guest.error);
+    execution.error = why_lost(slot, guest);
     return execution;
   }
   if (guest.exited && WIFEXITED(guest.status)) execution.exit_code = WEXITSTATUS(guest.status);
@@ -257,39 +271,58 @@ Async<Execution> Core::end_guest(SlotRef slot, GuestRef guest, Limits limits,
   co_return judge(*slot, *guest, limits, *tree, forced, begin);
 }
 
-Async<Result<Execution>> Core::run_program(Program program, std::string* fetched) {
-  auto taken = co_await take_slot();
-  if (!taken) co_return std::move(taken).error();
-  const SlotRef slot = *taken;
-  Lodging lodging(this, slot);
-  const bool python = program.arguments.empty();
+// The program under way in the slot. Where that fails, nothing of it has run.
+Async<Result<GuestRef>> Core::begin_program(SlotRef slot, const Program* program,
+                                            SteadyTime* begin) {
+  const bool python = program->arguments.empty();
   GuestRef guest;
   if (python) {
     park_ahead_ = true;
-    const Profile profile = profile_of(program.code);
+    const Profile profile = profile_of(program->code);
     if (slot->profile != profile) co_await unpark(slot);
     guest = std::exchange(slot->parked, nullptr);
+    if (guest && guest->from && zygote(*guest->from).was_killed())
+      (void)co_await zygote_ready(*guest->from);
     if (!guest || guest->failed || guest->exited) {
       auto parked = co_await park(slot, profile, nullptr);
       if (!parked) co_return std::move(parked).error();
       guest = *parked;
     }
-    guest->out.most = guest->err.most = static_cast<std::size_t>(count(program.limits.output));
+    guest->out.most = guest->err.most = static_cast<std::size_t>(count(program->limits.output));
   } else {
     co_await unpark(slot);
   }
-  Status furnished = co_await furnish(slot, &program);
+  Status furnished = co_await furnish(slot, program);
   if (!furnished) co_return std::move(furnished).error();
-  if (slot->cgroup && !slot->cgroup->begin(count(program.limits.memory), program.limits.processes))
-    co_return internal_error("sandbox: cgroup limits: " + std::string(std::strerror(errno)));
+  if (slot->cgroup &&
+      !slot->cgroup->begin(count(program->limits.memory), program->limits.processes)) {
+    const int error = errno;
+    give_up(slot);
+    co_return internal_error("sandbox: cgroup limits: " + std::string(std::strerror(error)));
+  }
+  *begin = Steady::now();
+  if (!python) co_return spawn(slot, *program);
+  if (auto sent = send_program(*guest, *program, true); !sent) co_return std::move(sent).error();
+  co_return guest;
+}
 
-  const SteadyTime begin = Steady::now();
-  if (python) {
-    if (auto sent = send_program(*guest, program, true); !sent) co_return std::move(sent).error();
-  } else {
-    auto spawned = spawn(slot, program);
-    if (!spawned) co_return std::move(spawned).error();
-    guest = *spawned;
+Async<Result<Execution>> Core::run_program(Program program, std::string* fetched) {
+  SlotRef slot;
+  std::optional<Lodging> lodging;
+  GuestRef guest;
+  SteadyTime begin;
+  // Each slot may turn out to have been lost while nobody used it.
+  for (std::size_t tries = slots_.size() + 1; !guest; --tries) {
+    lodging.reset();
+    auto taken = co_await take_slot();
+    if (!taken) co_return std::move(taken).error();
+    slot = *taken;
+    lodging.emplace(this, slot);
+    auto begun = co_await begin_program(slot, &program, &begin);
+    if (begun)
+      guest = *begun;
+    else if (tries == 0 || begun.error().kind != ErrorKind::internal)
+      co_return std::move(begun).error();
   }
   set_going(read_output(guest, false));
   set_going(read_output(guest, true));
@@ -375,6 +408,7 @@ Async<Result<Execution>> Core::run(ExecutionRequest request) {
   auto ran = co_await std::move(there);
   constexpr double kLatest = 0.1;
   usual_ms_ = (1 - kLatest) * usual_ms_ + kLatest * to_ms(Steady::now() - begin);
+  if (!ran && ran.error().kind == ErrorKind::internal) co_return failure(ran.error().message);
   co_return ran;
 }
 

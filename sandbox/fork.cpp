@@ -111,7 +111,9 @@ Async<Result<int>> Core::next_sender(Guest& guest, SteadyTime deadline) {
       co_return packet->sender;
     }
     if (received == 0 || errno != EAGAIN) break;
-    WatchedFd channel(context_, dup(guest.channel.get()));
+    auto watched = watched_copy(context_, guest.channel.get());
+    if (!watched) co_return std::move(watched).error();
+    WatchedFd& channel = *watched;
     asio::steady_timer timer(context_, deadline);
     timer.async_wait([&](boost::system::error_code cancelled) {
       boost::system::error_code ignored;

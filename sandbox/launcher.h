@@ -1,4 +1,4 @@
-// The parent's line to the launcher process.
+// The parent's line to the launcher, by way of the guardian.
 #pragma once
 
 #include <string>
@@ -19,7 +19,7 @@ Result<int> ask_for_slot(const SlotPlan& plan, FilterFds filters);
 Result<int> ask_for_zygote(const SlotPlan& plan, FilterFds filters);
 // Directories (cgroups, boxes) to remove should this process die without doing so.
 void remove_when_gone(const std::vector<std::string>& directories);
-// The launcher's pid, 0 without one.
-int launcher_pid();
+// The guardian's pid, 0 without one.
+int guardian_pid();
 
 }  // namespace proctor

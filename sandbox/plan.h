@@ -1,10 +1,12 @@
 // What the parent tells the launcher about a slot or the zygote, as JSON on the launcher's socket.
 #pragma once
 
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "runtime/core/json.h"
+#include "runtime/core/result.h"
 #include "sandbox/places.h"
 
 namespace proctor {
@@ -47,21 +49,28 @@ inline std::string write_plan(const SlotPlan& plan) {
   return json::serialize(object);
 }
 
-inline SlotPlan read_plan(std::string_view text) {
-  const json::object object = json::parse(text).as_object();
-  SlotPlan plan;
-  plan.world = static_cast<World>(object.at("world").to_number<int>());
-  plan.index = object.at("index").to_number<int>();
-  plan.host_uid = object.at("host_uid").to_number<std::uint32_t>();
-  for (const auto& tree : object.at("trees").as_array()) plan.trees.emplace_back(tree.as_string());
-  for (const auto& tree : object.at("hidden").as_array())
-    plan.hidden.emplace_back(tree.as_string());
-  plan.box = object.at("box").as_string();
-  plan.landlock = object.at("landlock").as_bool();
-  plan.child_object = object.at("child_object").as_string();
-  plan.python = object.at("python").as_string();
-  plan.profile = object.at("profile").as_string();
-  return plan;
+inline Result<SlotPlan> read_plan(std::string_view text) {
+  try {
+    const json::object object = json::parse(text).as_object();
+    SlotPlan plan;
+    const auto world = object.at("world").to_number<int>();
+    if (world < 0 || world > static_cast<int>(World::reduced)) throw std::out_of_range("world");
+    plan.world = static_cast<World>(world);
+    plan.index = object.at("index").to_number<int>();
+    plan.host_uid = object.at("host_uid").to_number<std::uint32_t>();
+    for (const auto& tree : object.at("trees").as_array())
+      plan.trees.emplace_back(tree.as_string());
+    for (const auto& tree : object.at("hidden").as_array())
+      plan.hidden.emplace_back(tree.as_string());
+    plan.box = object.at("box").as_string();
+    plan.landlock = object.at("landlock").as_bool();
+    plan.child_object = object.at("child_object").as_string();
+    plan.python = object.at("python").as_string();
+    plan.profile = object.at("profile").as_string();
+    return plan;
+  } catch (const std::exception& wrong) {
+    return internal_error(std::string("a slot's plan: ") + wrong.what());
+  }
 }
 
 // Whether `path` is `tree` or lies below it; both without a slash at their ends.

@@ -64,10 +64,7 @@ class Indices {
   }
   std::optional<int> take() {
     std::lock_guard lock(mutex_);
-    std::erase_if(leaving_, [](const auto& each) {
-      pollfd ended{each.second.get(), POLLIN, 0};
-      return ended.fd >= 0 && poll(&ended, 1, 0) == 1;
-    });
+    std::erase_if(leaving_, [](const auto& each) { return has_ended(each.second); });
     for (int index = 0; index < kMostSlots; ++index)
       if (!taken_.count(index) && !leaving_.count(index)) {
         taken_.insert(index);
@@ -180,7 +177,7 @@ Status Core::start() {
 }
 
 Status Core::choose_world() {
-  if (launcher_pid() == 0) return internal_error("sandbox: start_launcher() was not called");
+  if (guardian_pid() == 0) return internal_error("sandbox: start_launcher() was not called");
   cgroups_ = Cgroups::find();
   if (cgroups_->usable()) {
     remove_when_gone(cgroups_->directories());
@@ -288,7 +285,7 @@ SlotPlan Core::plan_for(int index) const {
   if (world_ == World::reduced) plan.box = boxes_ + "/" + std::to_string(index);
   if (world_ != World::userns && geteuid() == 0) {
     // A uid of the slot's own, which no other proctor on this machine uses.
-    plan.host_uid = 1'000'000'000U + static_cast<std::uint32_t>(launcher_pid()) * kMostSlots +
+    plan.host_uid = 1'000'000'000U + static_cast<std::uint32_t>(guardian_pid()) * kMostSlots +
                     static_cast<std::uint32_t>(index) % kMostSlots;
   }
   return plan;

@@ -116,6 +116,9 @@ struct Program {
 // The name of a file below the box, as its working directory has it.
 std::string from_work(const std::string& file);
 
+// Why a guest of ours is gone that has not ended by itself.
+std::string why_lost(const Slot& slot, const Guest& guest);
+
 // stdin of a guest: a sealed copy, or the null device.
 Result<OwnedFd> input_descriptor(std::string_view input);
 
@@ -183,7 +186,7 @@ class Core : public std::enable_shared_from_this<Core> {
   // session.cpp
   Async<Result<LiveRef>> open_here(LiveSettings settings);
   Async<Result<LiveRef>> live_in(SlotRef slot, LiveSettings settings);
-  LiveRef begin_live(std::shared_ptr<Home> home, GuestRef guest, LiveSettings settings);
+  Result<LiveRef> begin_live(std::shared_ptr<Home> home, GuestRef guest, LiveSettings settings);
   Async<void> read_channel(LiveRef live);
   Async<void> watch_between_cells(LiveRef live);
   Async<Result<Execution>> run_cell(LiveRef live, std::string code, Limits limits);
@@ -202,7 +205,9 @@ class Core : public std::enable_shared_from_this<Core> {
   Async<Result<Execution>> execute(ExecutionRequest request);
   Async<Result<Execution>> compile_and_run(ExecutionRequest request);
   static Status check_installed(const LanguageInfo& language);
+  Async<Result<GuestRef>> begin_program(SlotRef slot, const Program* program, SteadyTime* begin);
   Async<Result<Execution>> run_program(Program program, std::string* fetched);
+  Execution failure(std::string why) const;  // ours
   // Whom file work in a workspace is done as; 0: as ourselves.
   std::uint32_t file_uid() const;
   Async<Status> furnish(SlotRef slot, const Program* program);

@@ -118,11 +118,16 @@ Async<void> Core::watch_between_cells(LiveRef live) {
   asio::steady_timer timer(context_);
   int last_cell = -1;
   std::chrono::microseconds before{0};
-  while (!live->closed && !live->slot->gone && !stopping_) {
+  while (!live->closed && !stopping_) {
     timer.expires_after(100ms + 10ms * static_cast<int>(sessions_ + forks_));
     boost::system::error_code ignored;
     co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
     if (live->closed || live->in_cell || live->forking) continue;
+    if (live->slot->gone || live->guest->failed) {
+      live->why_ended = why_lost(*live->slot, *live->guest) + "; the session is over";
+      let_go(*live);
+      continue;
+    }
     if (live->settings.idle > 0ms &&
         std::chrono::steady_clock::now() - live->last_used >= live->settings.idle) {
       live->why_ended =
@@ -155,10 +160,8 @@ Async<Result<Execution>> Core::run_cell(LiveRef live, std::string code, Limits l
     co_return unavailable(live->forking ? "the session is being forked"
                                         : "a cell of this session is running");
   if (!live->alive) {
-    Execution dead;
+    Execution dead = failure(live->why_ended);
     dead.ending = live->ended_by;
-    dead.error = live->why_ended;
-    dead.isolation = isolation_;
     co_return dead;
   }
   // Kills the interpreter when the cell is called off half-way.
@@ -230,7 +233,10 @@ class LiveSession final : public SandboxSession {
     if (started) started();
     auto work = core_->run_cell(live(), std::move(code), limits);
     auto there = run_on(&core_->context(), std::move(work));
-    co_return co_await std::move(there);
+    auto ran = co_await std::move(there);
+    if (!ran && ran.error().kind == ErrorKind::internal)
+      co_return core_->failure(ran.error().message);
+    co_return ran;
   }
 
   Async<Result<std::shared_ptr<SandboxSession>>> fork() override {
@@ -352,12 +358,14 @@ Async<Result<Core::LiveRef>> Core::live_in(SlotRef slot, LiveSettings settings) 
   co_return begin_live(std::move(home), *started, settings);
 }
 
-Core::LiveRef Core::begin_live(std::shared_ptr<Home> home, GuestRef guest, LiveSettings settings) {
+Result<Core::LiveRef> Core::begin_live(std::shared_ptr<Home> home, GuestRef guest,
+                                       LiveSettings settings) {
   // A fork's uid is that of its whole family, which the tree is not.
   const std::uint32_t uid = home->slot->origin ? 0 : home->slot->host_uid;
   const int holder = holder_of(*home->slot);
-  auto live = std::make_shared<Live>(std::move(home), guest, settings,
-                                     WatchedFd(context_, dup(guest->channel.get())));
+  auto channel = watched_copy(context_, guest->channel.get());
+  if (!channel) return std::move(channel).error();
+  auto live = std::make_shared<Live>(std::move(home), guest, settings, std::move(*channel));
   live->tree = std::make_shared<TreeWatch>(holder, std::vector<int>{}, uid);
   set_going(read_channel(live));
   set_going(read_output(guest, false));

@@ -24,11 +24,11 @@
 #include <algorithm>
 #include <csignal>
 #include <cstring>
-#include <map>
 #include <string>
 #include <vector>
 
 #include "runtime/core/json.h"
+#include "sandbox/below.h"
 #include "sandbox/child.h"
 #include "sandbox/embedded.h"
 #include "sandbox/files.h"
@@ -264,57 +264,10 @@ bool SlotProcess::end_run() {
   return true;
 }
 
-// Kills by uid where the slot has one of its own: one call reaches them all at once, and a fork in
-// flight dies with its parent. Otherwise stops, then kills, everything below this process, again
-// and again until nothing is left.
 bool SlotProcess::hunt_down() {
-  if (plan_.host_uid != 0) {
-    for (int round = 0; round < 2000; ++round) {
-      const pid_t killer = fork();
-      if (killer == 0) {
-        if (setresgid(plan_.host_uid, plan_.host_uid, plan_.host_uid) == 0 &&
-            setresuid(plan_.host_uid, plan_.host_uid, plan_.host_uid) == 0)
-          (void)kill(-1, SIGKILL);
-        _exit(0);
-      }
-      if (killer > 0) (void)waitpid(killer, nullptr, 0);
-      child::reap(socket_);
-      if (!anybody_lives_as(plan_.host_uid)) return true;
-      const timespec moment{0, 500'000};
-      (void)nanosleep(&moment, nullptr);
-    }
-    errno = ETIMEDOUT;
-    return false;
-  }
-  for (int round = 0; round < 2000; ++round) {
-    std::map<pid_t, pid_t> parents;
-    for (const pid_t pid : processes())
-      if (const pid_t parent = parent_of(pid); parent > 0) parents[pid] = parent;
-    bool any = false;
-    std::vector<OwnedFd> below;
-    for (const auto& [pid, parent] : parents) {
-      pid_t at = pid;
-      for (int steps = 0; steps < 4096 && at != getpid(); ++steps) {
-        auto found = parents.find(at);
-        if (found == parents.end()) break;
-        at = found->second;
-      }
-      if (at != getpid() || pid == getpid()) continue;
-      any = true;
-      // The number may be somebody else's by now, whose parent is another.
-      OwnedFd process(open_pidfd(pid));
-      if (process && parent_of(pid) == parent) below.push_back(std::move(process));
-    }
-    for (const int signal : {SIGSTOP, SIGKILL})
-      for (const auto& process : below)
-        (void)syscall(SYS_pidfd_send_signal, process.get(), signal, nullptr, 0);
-    child::reap(socket_);
-    if (!any) return true;
-    const timespec moment{0, 500'000};
-    (void)nanosleep(&moment, nullptr);
-  }
-  errno = ETIMEDOUT;
-  return false;
+  const auto reap = [this] { child::reap(socket_); };
+  return plan_.host_uid != 0 ? end_all_of(plan_.host_uid, reap, kMostRounds)
+                             : end_below(reap, {}, kMostRounds);
 }
 
 void SlotProcess::prepare(const Message& request) {

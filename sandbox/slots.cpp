@@ -1,7 +1,6 @@
 // Slots on the parent's side: made on demand, leased, killed and made ready again behind the
 // answer; and the zygote with the guests it has parked.
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -22,12 +21,6 @@ using wire::Packet;
 
 constexpr Milliseconds kPatience = 10s;  // with our own processes
 constexpr std::size_t kSpareSlots = 2;   // being made ready while all others run
-
-// Killed from outside, maybe a moment ago: the end of its socket may not be read yet.
-bool has_ended(const Slot& slot) {
-  pollfd ended{slot.process.get(), POLLIN, 0};
-  return ended.fd >= 0 && poll(&ended, 1, 0) == 1;
-}
 
 void append(std::string& text, std::string_view part) {
   text += part;
@@ -109,7 +102,8 @@ Async<void> Core::read_slot(SlotRef slot) {
                                      asio::redirect_error(asio::use_awaitable, error));
     if (error || slot->gone) break;
     const int received = wire::receive_message(slot->socket.native_handle(), *packet, MSG_DONTWAIT);
-    if (received < 0 && (errno == EAGAIN || errno == EPROTO)) continue;
+    if (received < 0 && errno == EAGAIN) continue;
+    // It says nothing malformed: what came was cut off, since we have no room for its descriptors.
     if (received <= 0) break;
     const Message& message = packet->message;
     switch (message.kind) {
@@ -147,6 +141,8 @@ Async<void> Core::read_slot(SlotRef slot) {
     packet->close_fds();
     slot->changed.ring();
   }
+  // Never started: nobody else had the other end.
+  if (!error && !slot->process) slot->asked = false;
   give_up(slot);
 }
 
@@ -195,7 +191,12 @@ Async<Status> Core::all_dead(SlotRef slot) {
     co_return internal_error("the slot does not end its processes");
   }
   if (!slot->init) co_return Status();
-  WatchedFd init(context_, dup(slot->init.get()));
+  auto watched = watched_copy(context_, slot->init.get());
+  if (!watched) {
+    give_up(slot);
+    co_return std::move(watched).error();
+  }
+  WatchedFd& init = *watched;
   asio::steady_timer timer(context_, deadline);
   bool late = false;
   timer.async_wait([&](boost::system::error_code cancelled) {
@@ -233,7 +234,7 @@ Async<Status> Core::prepare(SlotRef slot) {
   if (slot->failed == message.id)
     co_return internal_error(std::string("slot: ") + to_string(slot->stage) + ": " +
                              std::strerror(slot->error));
-  co_return internal_error("the slot does not answer");
+  co_return internal_error(slot->gone ? "the slot is gone" : "the slot does not answer");
 }
 
 // Behind the answer: waits for the tree's death, makes room, parks the next Python.
@@ -277,7 +278,7 @@ Async<Result<SlotRef>> Core::take_slot() {
     if (!idle_.empty()) {
       SlotRef slot = idle_.back();
       idle_.pop_back();
-      if (!has_ended(*slot)) co_return slot;
+      if (!has_ended(slot->process)) co_return slot;
       give_up(slot);
       continue;
     }

@@ -2,9 +2,12 @@
 // its cap only; the pipe then fills, and the deadline or the kill ends it.
 #include "sandbox/waiting.h"
 
+#include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 
 namespace proctor {
 
@@ -19,6 +22,22 @@ Async<void> Bell::wait() {
   const auto state = co_await asio::this_coro::cancellation_state;
   if (state.cancelled() != asio::cancellation_type::none)
     throw boost::system::system_error(asio::error::operation_aborted);
+}
+
+bool has_ended(const OwnedFd& process) {
+  pollfd ended{process.get(), POLLIN, 0};
+  return process && poll(&ended, 1, 0) == 1;
+}
+
+Result<WatchedFd> watched_copy(asio::io_context& context, int fd) {
+  OwnedFd copy(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  if (!copy) return internal_error(std::string("sandbox: ") + std::strerror(errno));
+  WatchedFd watched(context);
+  boost::system::error_code error;
+  (void)watched.assign(copy.get(), error);
+  if (error) return internal_error("sandbox: " + error.message());
+  (void)copy.release();
+  return watched;
 }
 
 bool send(WatchedFd& socket, const wire::Message& message, std::string_view text,

@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "runtime/core/async.h"
+#include "runtime/core/result.h"
+#include "sandbox/owned_fd.h"
 #include "sandbox/wire.h"
 
 namespace proctor {
@@ -30,6 +32,12 @@ class Bell {
 
 // Waits until the descriptor is readable: a pidfd when its process is dead.
 using WatchedFd = asio::posix::stream_descriptor;
+
+// Whether a pidfd's process is dead; its end may not be heard of yet. False without one.
+bool has_ended(const OwnedFd& process);
+
+// A copy of the descriptor, to be watched on its own.
+Result<WatchedFd> watched_copy(asio::io_context& context, int fd);
 
 // Whether the message could be sent, without waiting.
 bool send(WatchedFd& socket, const wire::Message& message, std::string_view text = {},

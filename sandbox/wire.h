@@ -1,7 +1,7 @@
-// The messages between the parent, the launcher, the slots and the Python zygote: fixed structs on
-// a SOCK_SEQPACKET socket, with descriptors beside them. A receiver drops what is oversized, short
-// or carries more descriptors than it may, and closes those. Plain C inside: the zygote loads it
-// too.
+// The messages between the parent, the guardian, the launcher, the slots and the Python zygote:
+// fixed structs on a SOCK_SEQPACKET socket, with descriptors beside them. A receiver drops what is
+// oversized, short or carries more descriptors than it may, and closes those. Plain C inside: the
+// zygote loads it too.
 #pragma once
 
 #include <sys/resource.h>
@@ -20,9 +20,10 @@ inline constexpr std::uint32_t kMostLimits = 12;
 inline constexpr std::uint32_t kMagic = 0x70727431;  // "prt1"
 
 enum class Kind : std::uint32_t {
-  make_slot = 1,  // parent ─▶ launcher: text = the slot's plan in JSON; fds: the slot's socket
-  make_zygote,    // parent ─▶ launcher: the same for the zygote
-  sweep,          // parent ─▶ launcher: text = directories to remove when the parent is gone
+  make_slot = 1,  // parent ─▶ guardian ─▶ launcher: text = the slot's plan in JSON; fds: the
+                  // slot's socket, the filters
+  make_zygote,    // the same for a zygote
+  sweep,          // parent ─▶ guardian: text = directories to remove when the parent is gone
   started,        // zygote ─▶ parent: its interpreter is being loaded; fds: own pidfd
   ready,          // slot, zygote ─▶ parent: set up, value = own pid; fds: the slot's pidfd
   prepare,        // parent ─▶ slot: forget the last run, make room for the next

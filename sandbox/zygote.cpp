@@ -15,6 +15,7 @@ using wire::Kind;
 
 constexpr Milliseconds kPatience = 10s;  // until it is ready
 constexpr int kMostDeaths = 5;
+constexpr Milliseconds kPause = 60s;  // after that many
 
 }  // namespace
 
@@ -45,12 +46,15 @@ Zygote::Zygote(asio::io_context& context, Profile profile,
       deadline_(context) {}
 
 Async<bool> Zygote::ready(SlotPlan plan, FilterFds filters) {
+  while (was_killed()) co_await changed_.wait();
+  if (state_ == State::unusable && !closed_ && std::chrono::steady_clock::now() >= again_at_)
+    state_ = State::none;
   if (state_ == State::none) {
     state_ = State::starting;
     plan.profile = to_string(profile_);
     auto socket = ask_for_zygote(plan, filters);
     if (!socket) {
-      state_ = State::unusable;
+      be_unusable();
       co_return false;
     }
     (void)fcntl(*socket, F_SETFL, O_NONBLOCK);
@@ -64,12 +68,18 @@ Async<bool> Zygote::ready(SlotPlan plan, FilterFds filters) {
   co_return state_ == State::ready;
 }
 
-// One that does not get ready is killed, by the end of its reader, and not tried again.
+void Zygote::be_unusable() {
+  state_ = State::unusable;
+  deaths_ = 0;
+  again_at_ = std::chrono::steady_clock::now() + kPause;
+}
+
+// One that does not get ready is killed, by the end of its reader, and not tried again for a while.
 void Zygote::bound_start() {
   deadline_.expires_after(kPatience);
   deadline_.async_wait([this](boost::system::error_code cancelled) {
     if (cancelled || state_ != State::starting) return;
-    state_ = State::unusable;
+    be_unusable();
     boost::system::error_code ignored;
     socket_.cancel(ignored);
   });
@@ -97,9 +107,10 @@ Async<void> Zygote::read() {
       process_ = OwnedFd(packet->take(0));
     } else if (packet->message.kind == Kind::ready) {
       state_ = State::ready;
+      ready_since_ = std::chrono::steady_clock::now();
       deadline_.cancel();
-    } else if (!hear_(*packet) && packet->message.kind == Kind::failed) {
-      break;
+    } else if (!hear_(*packet) && packet->message.kind == Kind::failed && packet->message.id == 0) {
+      break;  // its own failure, and nobody's that is forgotten already
     }
     packet->close_fds();
     changed_.ring();
@@ -110,8 +121,12 @@ Async<void> Zygote::read() {
   deadline_.cancel();
   if (process_) (void)syscall(SYS_pidfd_send_signal, process_.get(), SIGKILL, nullptr, 0);
   process_.reset();
-  const bool again = state_ != State::unusable && ++deaths_ < kMostDeaths && !closed_;
-  state_ = again ? State::none : State::unusable;
+  if (state_ == State::ready && std::chrono::steady_clock::now() - ready_since_ > kPatience)
+    deaths_ = 0;
+  if (state_ != State::unusable && ++deaths_ < kMostDeaths)
+    state_ = State::none;
+  else
+    be_unusable();
   lost_();
   changed_.ring();
 }

@@ -26,10 +26,12 @@ class Zygote {
   Zygote(asio::io_context& context, Profile profile, std::function<bool(const wire::Packet&)> hear,
          std::function<void()> lost);
 
-  // Starts it when there is none. False where there can be none: guests start their own
+  // Starts it when there is none. False where there can be none just now: guests start their own
   // interpreter then.
   Async<bool> ready(SlotPlan plan, FilterFds filters);
   bool is_ready() const { return state_ == State::ready; }
+  // A moment ago, and its reader has not noticed yet.
+  bool was_killed() const { return is_ready() && has_ended(process_); }
   WatchedFd& socket() { return socket_; }
   void close();  // for good
 
@@ -38,6 +40,7 @@ class Zygote {
 
   Async<void> read();
   void bound_start();
+  void be_unusable();
 
   asio::io_context& context_;
   const Profile profile_;
@@ -48,7 +51,8 @@ class Zygote {
   OwnedFd process_;
   Bell changed_;
   asio::steady_timer deadline_;
-  int deaths_ = 0;
+  int deaths_ = 0;  // one soon after the other
+  std::chrono::steady_clock::time_point ready_since_, again_at_;
   bool closed_ = false;
 };
 

@@ -240,6 +240,16 @@ def processes_with(mark):
     return found
 
 
+def below(pid, name):
+    """Of what is below the process, those of that name."""
+    found = []
+    for child in open("/proc/%d/task/%d/children" % (pid, pid)).read().split():
+        if open("/proc/%s/comm" % child).read().strip() == name:
+            found.append(int(child))
+        found += below(int(child), name)
+    return found
+
+
 def nothing_is_left_after_kill_9():
     for world in ("root", "userns", "reduced") if os.geteuid() == 0 else ("userns", "reduced"):
         mark = "417%d" % os.getpid()
@@ -288,11 +298,10 @@ def a_slot_that_does_not_end_is_not_waited_for():
             if processes_with(mark):
                 break
             time.sleep(0.05)
-        children = lambda pid: open("/proc/%s/task/%s/children" % (pid, pid)).read().split()
-        slots = [slot for launcher in children(process.pid) for slot in children(launcher)]
+        slots = below(process.pid, "proctor-slot")
         assert slots and os.listdir(folder), (slots, os.listdir(folder))
         for slot in slots:
-            os.kill(int(slot), signal.SIGSTOP)
+            os.kill(slot, signal.SIGSTOP)
         process.kill()
         process.wait()
         for _ in range(200):
@@ -307,33 +316,47 @@ def a_slot_that_does_not_end_is_not_waited_for():
         assert not processes_with(mark), processes_with(mark)
 
 
-def a_killed_launcher_is_noticed():
-    for world in ("root", "userns") if os.geteuid() == 0 else ("userns",):
+def a_killed_launcher_is_replaced_and_a_killed_guardian_noticed():
+    for world in ("root", "userns", "reduced") if os.geteuid() == 0 else ("userns", "reduced"):
         mark = "418%d" % os.getpid()
-        process = subprocess.Popen([BINARY, "exec", "--lang", "bash", "-"], stdin=subprocess.PIPE,
-                                   stdout=subprocess.PIPE,
+        process = subprocess.Popen([BINARY, "exec", "--batch", "--parallel", "1", "-"], text=True,
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                    env={**os.environ, "PROCTOR_SANDBOX_WORLD": world})
-        process.stdin.write(("sleep %s" % mark).encode())
+
+        def ask(code):
+            process.stdin.write(json.dumps({"lang": "bash", "code": code}) + "\n")
+            process.stdin.flush()
+
+        def answer():
+            return json.loads(process.stdout.readline())
+
+        for name in ("proctor-launch", "proctor-launch", "proctor-guard"):
+            ask("echo 1")
+            assert answer()["stdout"] == "1\n", (world, name)
+            ask("setsid sleep %s & sleep %s" % (mark, mark))
+            for _ in range(100):
+                if len(processes_with(mark)) >= 2:
+                    break
+                time.sleep(0.05)
+            victims = below(process.pid, name)
+            assert victims, (world, name)
+            for victim in victims:
+                os.kill(victim, signal.SIGKILL)
+            killed = time.time()
+            value = answer()
+            assert value["status"] == "sandbox_error" and "killed from outside" in value["error"], (world, value)
+            assert time.time() - killed < 3, (world, time.time() - killed)
+            for _ in range(100):
+                if not processes_with(mark):
+                    break
+                time.sleep(0.05)
+            assert not processes_with(mark), (world, name)
+        # Nobody is left that could start another.
+        ask("echo 1")
+        value = answer()
+        assert value["status"] == "sandbox_error" and "start proctor again" in value["error"], (world, value)
         process.stdin.close()
-        for _ in range(100):
-            if processes_with(mark):
-                break
-            time.sleep(0.05)
-        with open("/proc/%d/task/%d/children" % (process.pid, process.pid)) as file:
-            children = file.read().split()
-        for child in children:
-            with open("/proc/%s/comm" % child) as file:
-                assert file.read().startswith("proctor-launch")
-            os.kill(int(child), 9)
-        killed = time.time()
-        value = json.loads(process.stdout.read())
-        assert children and value["status"] == "sandbox_error", (world, children, value)
-        assert process.wait() == 1 and time.time() - killed < 3, (world, time.time() - killed)
-        for _ in range(40):
-            if not processes_with(mark):
-                break
-            time.sleep(0.05)
-        assert not processes_with(mark), world
+        assert process.wait() == 1, world
 
 
 def nothing_is_left_after_many_short_runs():
@@ -435,7 +458,7 @@ few_open_files()
 batches()
 nothing_is_left_after_kill_9()
 a_slot_that_does_not_end_is_not_waited_for()
-a_killed_launcher_is_noticed()
+a_killed_launcher_is_replaced_and_a_killed_guardian_noticed()
 nothing_is_left_after_many_short_runs()
 hidden_tests_stay_hidden()
 as_an_ordinary_user()

@@ -269,9 +269,9 @@ def interrupted(scratch):
     check_equal(proctor("show", cut).returncode, 0, "which can be read then")
 
 
-class LauncherKiller:
+class SandboxKiller:
     """A policy that says `turns` one after the other; before turn TURN of task TASK it kills the
-    launcher of the sandbox, once."""
+    guardian of the sandbox, once: nobody can start another."""
 
     def __init__(self, turns, task, turn):
         self.turns, self.task, self.turn = turns, task, turn
@@ -290,12 +290,12 @@ class LauncherKiller:
     def kill(self):
         pid, self.process = self.process.pid, None
         with open(f"/proc/{pid}/task/{pid}/children") as children:
-            launchers = [int(child) for child in children.read().split()
-                         if open(f"/proc/{child}/comm").read().startswith("proctor-launch")]
-        check_equal(len(launchers), 1, "launchers to kill")
-        for launcher in launchers:
-            os.kill(launcher, signal.SIGKILL)
-            while open(f"/proc/{launcher}/stat").read().rsplit(")", 1)[1].split()[0] != "Z":
+            guardians = [int(child) for child in children.read().split()
+                         if open(f"/proc/{child}/comm").read().startswith("proctor-guard")]
+        check_equal(len(guardians), 1, "guardians to kill")
+        for guardian in guardians:
+            os.kill(guardian, signal.SIGKILL)
+            while open(f"/proc/{guardian}/stat").read().rsplit(")", 1)[1].split()[0] != "Z":
                 time.sleep(0.01)
 
     def run(self, *arguments):
@@ -312,7 +312,7 @@ def sandbox_gone(scratch):
     tasks = scratch.write("three.jsonl", [
         {"id": name, "prompt": name, "gold": {"answers": ["2"]}} for name in ("a", "b", "c")])
     for sessions in ("false", "true"):
-        policy = LauncherKiller([call, call, "<answer>2</answer>"], "b", 1)
+        policy = SandboxKiller([call, call, "<answer>2</answer>"], "b", 1)
         out = scratch("gone-" + sessions)
         with Server(policy) as server:
             config = scratch.write("gone.yaml", f"""
@@ -330,7 +330,7 @@ concurrency: 1
             check_equal([(r["outcome"]["status"], r["outcome"]["correct"], len(r["turns"]))
                          for r in lines(out + "/trajectories.jsonl")],
                         [("answered", True, 3), ("error", None, 1), ("error", None, 0)],
-                        "rollouts with the launcher killed in the second one")
+                        "rollouts with the sandbox killed in the second one")
             check_equal([seen["content"] for record in lines(out + "/trajectories.jsonl")
                          for turn in record["turns"] for seen in turn["observations"]],
                         ["2"] * 3, "what policies were shown")
@@ -347,7 +347,7 @@ def ungraded(scratch):
         {"id": name, "prompt": name, "checker": "unit_tests",
          "gold": {"language": "python", "entry_point": "two",
                   "tests": [{"args": [], "expect": 2}]}} for name in ("a", "b", "c")])
-    policy = LauncherKiller([program], "b", 0)
+    policy = SandboxKiller([program], "b", 0)
     out = scratch("ungraded")
     with Server(policy) as server:
         config = scratch.write("ungraded.yaml", f"""
@@ -361,7 +361,7 @@ concurrency: 1
         check("2 errors (grade what was not graded: proctor resume " in result.stderr,
               "the remedy is named: " + result.stderr)
         check_equal([r["outcome"]["correct"] for r in lines(out + "/trajectories.jsonl")],
-                    [True, None, None], "graded before the launcher was killed")
+                    [True, None, None], "graded before the sandbox was killed")
         shown, one = proctor("show", out), proctor("show", out, "ungraded-b")
         check_equal(len(re.findall(r"answered +not graded", shown.stdout)), 2, "the list says it: " + shown.stdout)
         check("not graded: " in one.stdout, "and so does each: " + one.stdout + one.stderr)

@@ -301,7 +301,7 @@ def command_line(scratch):
     result = proctor("bench", "sandbox", "--executions", "2", "--parallel", "1")
     check("bottleneck: not measured" in result.stderr, "bench sandbox of one at once: " + result.stderr)
     check_equal(json.loads(result.stdout)["runs"][0]["failures"], 0, "nothing failed")
-    # Executions that fail are counted: here the launcher is killed under them.
+    # Executions that fail are counted: here the sandbox's guardian is killed under them.
     bench = subprocess.Popen([BINARY, "bench", "sandbox", "--executions", "2000", "--parallel", "1"],
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     time.sleep(1)
@@ -309,7 +309,7 @@ def command_line(scratch):
         for child in file.read().split():
             os.kill(int(child), signal.SIGKILL)
     said, told = bench.communicate(timeout=60)
-    check_equal(bench.returncode, 1, "bench sandbox without a launcher: " + told)
+    check_equal(bench.returncode, 1, "bench sandbox without a sandbox: " + told)
     ran = json.loads(said)["runs"][0]
     check(ran["failures"] > 0 and ran["executions"] + ran["failures"] == 2000, f"failures are counted: {ran}")
     check("bottleneck: not measured" in told and "executions failed" in told, "and said: " + told)

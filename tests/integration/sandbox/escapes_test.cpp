@@ -1,7 +1,6 @@
 // Guests that try to get out, in every world: to the host's files, network, processes, to other
 // runs, and through the kernel's surface. Nothing here is stated as not promised.
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <sys/socket.h>
@@ -9,15 +8,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <csignal>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 #include <thread>
 
-#include "sandbox/files.h"
 #include "tests/integration/sandbox/attacks.h"
+#include "tests/integration/sandbox/watched.h"
 
 namespace proctor {
 namespace {
@@ -26,20 +22,6 @@ using testing::HasSubstr;
 
 class Escapes : public Attacks {};
 IN_EVERY_WORLD(Escapes);
-
-// Processes of this machine whose command line holds the text.
-int processes_with(const std::string& text) {
-  int found = 0;
-  DIR* proc = opendir("/proc");
-  while (const dirent* entry = readdir(proc)) {
-    std::ifstream file(std::string("/proc/") + entry->d_name + "/cmdline", std::ios::binary);
-    std::ostringstream line;
-    line << file.rdbuf();  // gives up quietly on a process that ends meanwhile
-    found += line.str().find(text) != std::string::npos;
-  }
-  closedir(proc);
-  return found;
-}
 
 TEST_P(Escapes, SystemCallsThatAreNobodysBusiness) { expect_contained(attack("syscalls.py")); }
 TEST_P(Escapes, PrivilegesAndWhatIsInherited) { expect_contained(attack("identity.py")); }
@@ -155,63 +137,6 @@ TEST_P(Escapes, OrphansAreReaped) {
   const Execution ran = python(guest("orphans.py"), limits);
   EXPECT_EQ(ran.ending, Ending::ok) << ran.out << ran.err;
   EXPECT_EQ(ran.out, reduced() ? "no proc\n" : "init\n0 left\n");
-}
-
-// Of this process's descendants, those with that name.
-std::vector<pid_t> descendants_named(const std::string& name) {
-  std::vector<pid_t> found;
-  DIR* proc = opendir("/proc");
-  while (const dirent* entry = readdir(proc)) {
-    const pid_t pid = std::atoi(entry->d_name);
-    std::ifstream file(std::string("/proc/") + entry->d_name + "/comm");
-    std::string comm;
-    if (pid <= 0 || !std::getline(file, comm) || comm != name) continue;
-    pid_t above = pid;
-    while (above > 1 && above != getpid()) above = parent_of(above);
-    if (above == getpid()) found.push_back(pid);
-  }
-  closedir(proc);
-  return found;
-}
-
-TEST_P(Escapes, AKilledSlotIsNoticedAndTakesItsGuestsAlong) {
-  const std::string mark = "7177" + std::to_string(getpid());
-  std::atomic<bool> over = false;
-  std::chrono::steady_clock::time_point killed;
-  std::thread killer([&] {
-    while (!over && processes_with(mark) == 0) usleep(10'000);
-    killed = std::chrono::steady_clock::now();
-    for (const pid_t slot : descendants_named("proctor-slot")) kill(slot, SIGKILL);
-  });
-  ExecutionRequest request;
-  request.language = Language::bash;
-  request.code = "sleep " + mark + " & echo up; sleep " + mark;
-  request.limits.wall = 60s;
-  const Execution ran = run(request);
-  over = true;
-  killer.join();
-  EXPECT_EQ(ran.ending, Ending::sandbox_error) << ran.error;
-  EXPECT_LT(std::chrono::steady_clock::now() - killed, 1s);
-  if (!reduced()) {
-    for (int i = 0; i < 40 && processes_with(mark) > 0; ++i) usleep(50'000);
-    EXPECT_EQ(processes_with(mark), 0);
-  }
-  EXPECT_EQ(python("print(1)").out, "1\n");
-}
-
-TEST_P(Escapes, ASessionWhoseSlotIsKilledIsNoOrdinaryEnd) {
-  const auto session = open_python();
-  const auto cell = [&] { return *await(session->run("1", Limits{})); };
-  EXPECT_EQ(cell().ending, Ending::ok);
-  const auto slots = descendants_named("proctor-slot");
-  for (const pid_t slot : slots) kill(slot, SIGKILL);
-  for (const pid_t slot : slots)
-    for (int i = 0; i < 100 && kill(slot, 0) == 0; ++i) usleep(10'000);
-  // The interpreter dies with its slot, though maybe a moment later.
-  Ending ended = Ending::ok;
-  for (int i = 0; i < 500 && ended == Ending::ok; ++i, usleep(10'000)) ended = cell().ending;
-  EXPECT_EQ(ended, Ending::sandbox_error);
-  for (int i = 0; i < 3; ++i) EXPECT_EQ(python("print(1)").out, "1\n") << "slots are replaced";
 }
 
 TEST_P(Escapes, AForkBombLeavesNothing) {
