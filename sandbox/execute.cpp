@@ -125,7 +125,11 @@ Async<Status> Core::furnish(SlotRef slot, const Program* program) {
 }
 
 Status Core::send_program(Guest& guest, const Program& program, bool with_limits) {
-  std::string head, body;
+  std::string head, body, environment;
+  for (const auto& variable : program.environment)
+    environment += (environment.empty() ? "" : std::string(1, '\0')) + variable;
+  head = std::to_string(environment.size()) + " ";
+  body = environment;
   for (const auto& argument : program.code_arguments) {
     head += std::to_string(argument.size()) + " ";
     body += argument;
@@ -219,6 +223,7 @@ Execution Core::judge(Slot& slot, Guest& guest, const Limits& limits, const Tree
     execution.usage.peak_processes = std::max(1, tree.peak_tasks());
   }
   execution.usage.cpu_ms = to_ms(cpu);
+  if (slot.proxy) execution.network = slot.proxy->take();
   execution.out_truncated = guest.out.overflowed;
   execution.err_truncated = guest.err.overflowed;
   if (guest.failed || slot.gone) {
@@ -292,6 +297,9 @@ Async<Result<GuestRef>> Core::begin_program(SlotRef slot, const Program* program
   } else {
     co_await unpark(slot);
   }
+  if (Status opened = co_await open_network(slot, program->limits); !opened)
+    co_return std::move(opened).error().in("sandbox");
+  if (slot->proxy) program->environment = slot->proxy->environment();
   Status furnished = co_await furnish(slot, program);
   if (!furnished) co_return std::move(furnished).error();
   if (slot->cgroup &&
@@ -369,6 +377,7 @@ Status Core::check_installed(const LanguageInfo& language) {
 Async<Result<Execution>> Core::execute(ExecutionRequest request) {
   for (const auto& name : request.get)
     if (auto checked = check_file_name(name); !checked) co_return std::move(checked).error();
+  if (auto can = check_network(request.limits); !can) co_return std::move(can).error();
   if (request.language == Language::c || request.language == Language::cpp)
     co_return co_await compile_and_run(std::move(request));
   Program program;

@@ -58,12 +58,13 @@ Async<void> Core::bury(SlotRef fork) {
   fork->origin->changed.ring();
 }
 
-Async<Status> Core::ask_origin(SlotRef origin, Message message, std::vector<int> fds) {
+Async<Status> Core::ask_slot(SlotRef origin, Message message, std::vector<int> fds) {
   message.id = ++last_id_;
   if (!send(origin->socket, message, {}, fds)) co_return internal_error("the slot is gone");
   const auto deadline = std::chrono::steady_clock::now() + kPatience;
   const auto answered = [&] {
-    return origin->allowed == message.id || origin->adopted == message.id;
+    return origin->allowed == message.id || origin->adopted == message.id ||
+           origin->listening == message.id;
   };
   while (!answered() && origin->failed != message.id && !origin->gone &&
          std::chrono::steady_clock::now() < deadline)
@@ -80,7 +81,7 @@ Async<Status> Core::vet(SlotRef origin) {
   close.kind = Kind::allow_forks;
   close.value = static_cast<std::int64_t>(origin->forks.size());
   close.flags = wire::kVet;
-  return ask_origin(std::move(origin), close);
+  return ask_slot(std::move(origin), close);
 }
 
 // Of a fork that failed or was called off half-way: once that is dead. Whose processes have rights
@@ -133,6 +134,8 @@ Async<Result<Core::LiveRef>> Core::fork_live(LiveRef live) {
   if (!live->alive) co_return unavailable(live->why_ended);
   if (world_ == World::reduced)
     co_return missing("a live session cannot be forked here, where namespaces are refused");
+  if (live->slot->proxy)
+    co_return missing("a live session with a network cannot be forked: its forks would share it");
   if (sessions_ + forks_ >= kMostSessions)
     co_return unavailable("there are " + std::to_string(sessions_ + forks_) +
                           " live sessions already");
@@ -181,7 +184,7 @@ Async<Status> Core::clone_session(LiveRef live, std::vector<int> fds, SteadyTime
   Message allow;
   allow.kind = Kind::allow_forks;
   allow.value = static_cast<std::int64_t>(origin->forks.size() + origin->buried.size());
-  if (auto opened = co_await ask_origin(origin, allow); !opened) co_return opened;
+  if (auto opened = co_await ask_slot(origin, allow); !opened) co_return opened;
   Message fork;
   fork.kind = Kind::fork;
   for (int attempt = 0;; ++attempt) {
@@ -213,7 +216,7 @@ Async<Status> Core::settle(LiveRef live, SlotRef fork, GuestRef guest, SteadyTim
   adopt.box_inodes = fork->box_inodes;
   const auto entrances = fork->cgroup ? fork->cgroup->entrances() : std::vector<int>();
   adopt.n_cgroups = static_cast<std::uint32_t>(entrances.size());
-  if (auto adopted = co_await ask_origin(fork->origin, adopt, entrances); !adopted)
+  if (auto adopted = co_await ask_slot(fork->origin, adopt, entrances); !adopted)
     co_return adopted;
   fork->box = std::move(fork->origin->adopted_box);
   {

@@ -3,7 +3,7 @@
 #include <array>
 
 #include "runtime/core/config.h"
-#include "sandbox/sandbox.h"
+#include "sandbox/network.h"
 
 namespace proctor {
 namespace {
@@ -18,15 +18,16 @@ struct Range {
   std::int64_t least, most;
 };
 constexpr std::int64_t kTiB = 1LL << 40;
-constexpr std::array<Range, 9> kRanges = {{{"time_ms", 1, 86'400'000},
-                                           {"wall_ms", 1, 86'400'000},
-                                           {"memory_bytes", 4 << 20, kTiB},
-                                           {"output_bytes", 0, 1 << 30},
-                                           {"processes", 1, 4096},
-                                           {"open_files", 8, 65'536},
-                                           {"file_bytes", 0, kTiB},
-                                           {"disk_bytes", 4096, kTiB},
-                                           {"inodes", 1, 10'000'000}}};
+constexpr std::array<Range, 10> kRanges = {{{"time_ms", 1, 86'400'000},
+                                            {"wall_ms", 1, 86'400'000},
+                                            {"memory_bytes", 4 << 20, kTiB},
+                                            {"output_bytes", 0, 1 << 30},
+                                            {"processes", 1, 4096},
+                                            {"open_files", 8, 65'536},
+                                            {"file_bytes", 0, kTiB},
+                                            {"disk_bytes", 4096, kTiB},
+                                            {"inodes", 1, 10'000'000},
+                                            {"network_bytes", 0, kTiB}}};
 
 }  // namespace
 
@@ -59,7 +60,14 @@ Result<Limits> read_limits(const json::object& options, const Limits& defaults) 
   limits.file = static_cast<Bytes>(number(6, count(defaults.file)));
   limits.disk = static_cast<Bytes>(number(7, count(defaults.disk)));
   limits.inodes = static_cast<int>(number(8, defaults.inodes));
+  limits.network_bytes = static_cast<Bytes>(number(9, count(defaults.network_bytes)));
+  const auto network = fields.optional_text("network");
   if (!fields.status().ok()) return Error(fields.status().error());
+  if (network) {
+    auto hosts = read_network(*network);
+    if (!hosts) return std::move(hosts).error();
+    limits.network = std::move(*hosts);
+  }
   return limits;
 }
 

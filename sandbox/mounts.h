@@ -24,6 +24,7 @@ inline constexpr std::array kSystemTrees = {"/usr",
                                             "/etc/localtime",
                                             "/etc/fonts",
                                             "/etc/mime.types",
+                                            "/etc/ssl/certs",
                                             "/etc/services",
                                             "/etc/protocols"};
 

@@ -21,6 +21,7 @@ class OwnedFd {
     if (fd_ >= 0) close(fd_);
     fd_ = -1;
   }
+  int release() { return std::exchange(fd_, -1); }
   int get() const { return fd_; }
   int release() { return std::exchange(fd_, -1); }
   explicit operator bool() const { return fd_ >= 0; }

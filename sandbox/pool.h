@@ -14,6 +14,7 @@
 #include "sandbox/cgroup.h"
 #include "sandbox/owned_fd.h"
 #include "sandbox/plan.h"
+#include "sandbox/proxy.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/waiting.h"
 #include "sandbox/wire.h"
@@ -76,6 +77,7 @@ struct Slot {
   OwnedFd ruleset;  // Landlock
   std::int64_t box_bytes = 0;
   int box_inodes = 0;
+  std::shared_ptr<Proxy> proxy;     // of a run with a network
   GuestRef parked;                  // a Python that waits for its program
   Profile profile = Profile::thin;  // of the last Python here
 
@@ -84,8 +86,8 @@ struct Slot {
   std::shared_ptr<Slot> origin;
   std::vector<std::weak_ptr<Slot>> forks;
   std::vector<SteadyTime> buried;  // when the last ones ended
-  std::uint64_t allowed = 0, adopted = 0;
-  OwnedFd adopted_box;
+  std::uint64_t allowed = 0, adopted = 0, listening = 0;
+  OwnedFd adopted_box, listener;
   bool forking = false;
 };
 using SlotRef = std::shared_ptr<Slot>;
@@ -107,6 +109,7 @@ struct Program {
   std::string code_file;  // where `code` goes below the box; "" for Python
   bool code_executable = false;
   std::string input;
+  std::vector<std::string> environment;  // beside what all have
   std::map<std::string, std::string> files;
   std::vector<std::string> get;  // below work/
   std::string fetch;             // a file below the box that the caller wants in `fetched`
@@ -196,11 +199,14 @@ class Core : public std::enable_shared_from_this<Core> {
   Async<Result<LiveRef>> fork_now(LiveRef live);
   Async<Status> clone_session(LiveRef live, std::vector<int> fds, SteadyTime deadline);
   Async<Status> settle(LiveRef live, SlotRef fork, GuestRef guest, SteadyTime deadline);
-  Async<Status> ask_origin(SlotRef origin, wire::Message message, std::vector<int> fds = {});
+  Async<Status> ask_slot(SlotRef origin, wire::Message message, std::vector<int> fds = {});
   Async<Status> vet(SlotRef origin);
   Async<void> vet_later(SlotRef origin);
   Async<Result<int>> next_sender(Guest& guest, SteadyTime deadline);
   Async<void> bury(SlotRef fork);
+  // egress.cpp
+  Status check_network(const Limits& limits) const;
+  Async<Status> open_network(SlotRef slot, Limits limits);
   // execute.cpp
   Async<Result<Execution>> execute(ExecutionRequest request);
   Async<Result<Execution>> compile_and_run(ExecutionRequest request);
@@ -247,6 +253,8 @@ class Core : public std::enable_shared_from_this<Core> {
   std::string python_;
   std::string boxes_;                        // reduced: the directory of the slots' boxes
   std::vector<std::string> trees_, hidden_;  // shown beside the system's own; never shown
+
+  std::shared_ptr<Outside> outside_;  // once somebody may go there
 
   std::vector<SlotRef> slots_;
   std::vector<SlotRef> idle_;

@@ -1,4 +1,6 @@
 // The Execution record of the contract.
+#include <array>
+
 #include "runtime/core/unicode.h"
 #include "sandbox/base64.h"
 #include "sandbox/sandbox.h"
@@ -37,7 +39,29 @@ json::array array_of(const std::vector<std::string>& texts) {
   return array;
 }
 
+json::object to_json(const NetworkUse& network) {
+  json::array connections;
+  for (const auto& each : network.connections) {
+    json::object connection{{"host", valid_utf8(each.host)},
+                            {"port", each.port},
+                            {"address", nullptr},
+                            {"bytes_out", each.bytes_out},
+                            {"bytes_in", each.bytes_in},
+                            {"ms", number_or_null(each.ms)},
+                            {"status", to_string(each.outcome)}};
+    if (!each.address.empty()) connection["address"] = each.address;
+    if (!each.why.empty()) connection["why"] = valid_utf8(each.why);
+    connections.push_back(std::move(connection));
+  }
+  return {{"connections", std::move(connections)}, {"unlisted", network.unlisted}};
+}
+
 }  // namespace
+
+const char* to_string(NetworkConnection::Outcome outcome) {
+  static constexpr std::array kNames = {"ok", "refused", "error", "limit", "open"};
+  return kNames[static_cast<std::size_t>(outcome)];
+}
 
 json::object to_json(const Execution& execution) {
   json::object files;
@@ -71,6 +95,7 @@ json::object to_json(const Execution& execution) {
                       {"denied", std::move(denied)}};
   if (execution.exit_code) record["exit_code"] = *execution.exit_code;
   if (execution.signal) record["signal"] = *execution.signal;
+  if (execution.network) record["network"] = to_json(*execution.network);
   if (!execution.error.empty()) record["error"] = execution.error;
   json::array replaced;
   if (!is_utf8(out)) replaced.emplace_back("stdout");

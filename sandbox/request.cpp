@@ -10,16 +10,10 @@ namespace proctor {
 namespace {
 
 const std::vector<std::string> kKnown = {
-    "lang",      "code",       "time_ms",    "wall_ms",    "memory_bytes",   "output_bytes",
-    "processes", "open_files", "file_bytes", "disk_bytes", "inodes",         "network",
-    "files",     "get",        "stdin",      "arguments",  "compiler_flags", "id"};
-
-Status check_network(const std::string& network) {
-  if (network == "none") return {};
-  if (network.rfind("allow:", 0) == 0)
-    return missing("network: lists of allowed hosts are not in this version; none is");
-  return bad_input("network: expected none, got '" + network + "'");
-}
+    "lang",         "code",           "time_ms",    "wall_ms",      "memory_bytes",
+    "output_bytes", "processes",      "open_files", "file_bytes",   "disk_bytes",
+    "inodes",       "network",        "files",      "get",          "stdin",
+    "arguments",    "compiler_flags", "id",         "network_bytes"};
 
 // What execve can take.
 Status check_arguments(const char* key, const std::vector<std::string>& arguments) {
@@ -49,7 +43,6 @@ Result<ExecutionRequest> read_execution_request(const json::object& object,
   request.get = fields.texts_or_empty("get");
   request.arguments = fields.texts_or_empty("arguments");
   request.compiler_flags = fields.texts_or_empty("compiler_flags");
-  const std::string network = fields.text_or("network", "none");
   for (const auto& [name, value] : fields.object_or_empty("files")) {
     const auto bytes =
         value.is_string() ? from_base64(std::string_view(value.as_string())) : std::nullopt;
@@ -68,7 +61,6 @@ Result<ExecutionRequest> read_execution_request(const json::object& object,
   if (!parsed)
     return bad_input("lang: unknown language '" + language + "'" + nearest_hint(language, known));
   request.language = *parsed;
-  if (auto allowed = check_network(network); !allowed) return std::move(allowed).error();
   auto limits = read_limits(object, defaults);
   if (!limits) return std::move(limits).error();
   request.limits = *limits;

@@ -24,6 +24,12 @@ enum class Bytes : std::int64_t {};
 constexpr std::int64_t count(Bytes bytes) { return static_cast<std::int64_t>(bytes); }
 constexpr Bytes operator""_MiB(unsigned long long n) { return static_cast<Bytes>(n * 1024 * 1024); }
 
+// A host that a program may reach, as `read_network` has it.
+struct AllowedHost {
+  std::string host;
+  int port = 0;  // 0: 80 and 443
+};
+
 struct Limits {
   Milliseconds cpu = 10s;  // of the whole tree
   Milliseconds wall = 20s;
@@ -34,11 +40,13 @@ struct Limits {
   Bytes file = 64_MiB;   // one file's size
   Bytes disk = 256_MiB;  // the workspace
   int inodes = 16384;
+  std::vector<AllowedHost> network;  // none: no network; a session has that it was opened with
+  Bytes network_bytes = 64_MiB;      // sent and received
 };
 // What a limit may be, both ends included, by its name in requests.
 std::pair<std::int64_t, std::int64_t> limit_range(std::string_view name);
-// Reads the options of `proctor exec` and of requests (time_ms, wall_ms, memory_bytes, ...) over
-// the given defaults.
+// Reads the options of `proctor exec` and of requests (time_ms, wall_ms, memory_bytes, ...,
+// network) over the given defaults.
 Result<Limits> read_limits(const json::object& options, const Limits& defaults = {});
 
 enum class Ending {
@@ -70,9 +78,9 @@ struct ExecutionRequest {
   std::function<void()> started = {};       // called once a slot is granted, on any thread
 };
 
-// A request as a record: {"lang","code"}, and, all optional, the limits, "network" ("none"),
-// "files" {NAME: base64}, "get" [NAME], "stdin", "arguments", "compiler_flags". Unknown keys are
-// refused with the nearest known one; `id` is the caller's and is let pass.
+// A request as a record: {"lang","code"}, and, all optional, the limits, "network" ("none" or
+// "allow:HOST,..."), "files" {NAME: base64}, "get" [NAME], "stdin", "arguments", "compiler_flags".
+// Unknown keys are refused with the nearest known one; `id` is the caller's and is let pass.
 Result<ExecutionRequest> read_execution_request(const json::object& request,
                                                 const Limits& defaults = {});
 
@@ -92,6 +100,24 @@ struct ExecutionUsage {
   int peak_processes = 0;
 };
 
+// What became of one connection to the outside.
+struct NetworkConnection {
+  enum class Outcome { ok, refused, error, limit, open };  // open: it goes on after the cell
+  std::string host;
+  int port = 0;
+  std::string address;  // "": it came to none
+  std::int64_t bytes_out = 0, bytes_in = 0;
+  double ms = 0;
+  Outcome outcome = Outcome::ok;
+  std::string why;  // "" where all is well
+};
+const char* to_string(NetworkConnection::Outcome outcome);
+
+struct NetworkUse {
+  std::vector<NetworkConnection> connections;
+  std::int64_t unlisted = 0;  // that were too many to be let through or written down
+};
+
 // How it ended; always data. `sandbox_error` says in `error` what failed of ours.
 struct Execution {
   Ending ending = Ending::sandbox_error;
@@ -103,6 +129,7 @@ struct Execution {
   ExecutionUsage usage;
   Isolation isolation;
   std::vector<std::pair<std::string, int>> denied;  // system call ─▶ count
+  std::optional<NetworkUse> network;                // where there was one
   std::string error;
 };
 // The Execution record of the contract.
@@ -144,6 +171,9 @@ struct SandboxConfig {
   bool allow_weak = false;           // go on even where guests are nearly as free as we are
   std::string python;                // interpreter; "" = the one set up for proctor, else python3
   std::size_t other_files = 24;      // that the process has open besides (measured: exec's)
+  // The addresses of a host that a program may reach; blocks, on a thread of its own. None: the
+  // system's.
+  std::function<Result<std::vector<std::string>>(const std::string& host)> look_up;
 };
 
 // A trusted launcher process and warm slots behind it. The launcher is forked by `start_launcher`,

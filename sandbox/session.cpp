@@ -186,6 +186,8 @@ Async<Result<Execution>> Core::run_cell(LiveRef live, std::string code, Limits l
     output->keep(static_cast<std::size_t>(count(limits.output)));
   if (slot->cgroup && !slot->cgroup->begin(count(limits.memory), limits.processes))
     co_return internal_error("sandbox: cgroup limits: " + std::string(std::strerror(errno)));
+  if (slot->proxy) slot->proxy->begin(limits.network_bytes);
+  if (slot->proxy && live->cells_begun == 0) program.environment = slot->proxy->environment();
   live->in_cell = true;
   ++live->cells_begun;
   (void)live->usage();
@@ -310,6 +312,7 @@ Async<Result<Core::LiveRef>> Core::open_here(LiveSettings settings) {
   const Language language = settings.language;
   if (language != Language::python && language != Language::bash)
     co_return bad_input("live sessions are there for python and bash");
+  if (auto can = check_network(settings.limits); !can) co_return std::move(can).error();
   if (sessions_ + forks_ >= kMostSessions)
     co_return unavailable("there are " + std::to_string(sessions_ + forks_) +
                           " live sessions already");
@@ -330,6 +333,8 @@ Async<Result<Core::LiveRef>> Core::open_here(LiveSettings settings) {
 Async<Result<Core::LiveRef>> Core::live_in(SlotRef slot, LiveSettings settings) {
   const auto& [language, limits, idle] = settings;
   co_await unpark(slot);
+  if (Status opened = co_await open_network(slot, limits); !opened)
+    co_return std::move(opened).error().in("sandbox");
   Program program;
   program.limits = limits;
   if (Status furnished = co_await furnish(slot, &program); !furnished)
@@ -340,8 +345,7 @@ Async<Result<Core::LiveRef>> Core::live_in(SlotRef slot, LiveSettings settings) 
     // It may fork when it is asked to, and only then.
     wire::Message none;
     none.kind = wire::Kind::allow_forks;
-    if (Status closed = co_await ask_origin(slot, none); !closed)
-      co_return std::move(closed).error();
+    if (Status closed = co_await ask_slot(slot, none); !closed) co_return std::move(closed).error();
   }
   Result<GuestRef> started = internal_error("");
   if (language == Language::bash) {

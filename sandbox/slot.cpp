@@ -172,6 +172,7 @@ class SlotProcess {
   void allow_forks(const Message& request);
   OwnedFd namespace_above_fork(pid_t pid) const;
   void adopt(const Packet& packet);
+  void listen(const Message& request);
   [[noreturn]] void give_view(const Message& request, int mounts, int processes, int entered) const;
 
   const SlotPlan plan_;
@@ -476,6 +477,24 @@ void SlotProcess::adopt(const Packet& packet) {
   if (helper > 0) (void)waitpid(helper, nullptr, 0);
 }
 
+void SlotProcess::listen(const Message& request) {
+  const OwnedFd listener(
+      reduced() ? -1 : socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  constexpr int kMostWaiting = 64;
+  if (!listener ||
+      bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
+      ::listen(listener.get(), kMostWaiting) != 0)
+    return send_failure(socket_, request.id, Stage::net_namespace);
+  Message answer;
+  answer.kind = Kind::listening;
+  answer.id = request.id;
+  const int fd = listener.get();
+  (void)wire::send_message(socket_, answer, nullptr, 0, &fd, 1);
+}
+
 void SlotProcess::serve() {
   child::watch_children();
   if (reduced()) (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
@@ -508,6 +527,8 @@ void SlotProcess::serve() {
             send_answer(Kind::resized, message.id);
         } else if (message.kind == Kind::allow_forks) {
           allow_forks(message);
+        } else if (message.kind == Kind::listen) {
+          listen(message);
         } else if (message.kind == Kind::kill) {
           if (end_run())
             send_answer(Kind::killed, message.id);

@@ -127,6 +127,10 @@ Async<void> Core::read_slot(SlotRef slot) {
         slot->adopted = message.id;
         slot->adopted_box = OwnedFd(packet->take(0));
         break;
+      case Kind::listening:
+        slot->listening = message.id;
+        slot->listener = OwnedFd(packet->take(0));
+        break;
       case Kind::failed:
         if (!guests_.count(message.id)) {
           slot->failed = message.id;
@@ -170,6 +174,7 @@ void Core::give_up(SlotRef slot) {  // NOLINT(performance-unnecessary-value-para
 void Core::kill_tree(Slot& slot) {
   if (slot.init) (void)syscall(SYS_pidfd_send_signal, slot.init.get(), SIGKILL, nullptr, 0);
   if (slot.cgroup) slot.cgroup->kill();
+  if (slot.proxy) slot.proxy->close();
   if (world_ == World::reduced && !slot.gone && slot.killed != UINT64_MAX) {
     Message message;
     message.kind = Kind::kill;
@@ -225,6 +230,7 @@ Async<Status> Core::prepare(SlotRef slot) {
   slot->box.reset();
   slot->init.reset();
   slot->ruleset.reset();
+  slot->proxy.reset();
   if (!send(slot->socket, message)) co_return internal_error("the slot is gone");
   const auto deadline = std::chrono::steady_clock::now() + kPatience;
   while (slot->prepared != message.id && slot->failed != message.id && !slot->gone &&
@@ -373,7 +379,11 @@ Result<GuestRef> Core::start_waiting(const SlotRef& slot, Zygote* zygote,
   if (!zygote) {
     message.n_arguments = static_cast<std::uint32_t>(arguments.size());
     for (const auto& argument : arguments) append(text, argument);
-    const auto environment = environment_of(*slot);
+    auto environment = environment_of(*slot);
+    if (slot->proxy) {
+      const auto proxy = slot->proxy->environment();
+      environment.insert(environment.end(), proxy.begin(), proxy.end());
+    }
     message.n_environment = static_cast<std::uint32_t>(environment.size());
     for (const auto& variable : environment) append(text, variable);
   }
@@ -447,7 +457,8 @@ Result<GuestRef> Core::spawn(const SlotRef& slot, const Program& program) {
   append(text, work);
   message.n_arguments = static_cast<std::uint32_t>(program.arguments.size());
   for (const auto& argument : program.arguments) append(text, argument);
-  const auto environment = environment_of(*slot);
+  auto environment = environment_of(*slot);
+  environment.insert(environment.end(), program.environment.begin(), program.environment.end());
   message.n_environment = static_cast<std::uint32_t>(environment.size());
   for (const auto& variable : environment) append(text, variable);
   if (text.size() > wire::kMostBytes) return bad_input("the arguments are longer than 64 KiB");

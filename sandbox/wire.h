@@ -47,6 +47,8 @@ enum class Kind : std::uint32_t {
   adopt,          // parent ─▶ slot: value = pid of a session's fork, to get a view of its own;
                   // fds: its cgroups
   adopted,        // back; fds: the box directory
+  listen,         // parent ─▶ slot: make a listener on the loopback of its guests
+  listening,      // back; fds: the listener
 };
 
 // Which step of setting up went wrong; errno alone never tells.

@@ -294,7 +294,8 @@ std::function<Result<int>()> set_up_exec(CLI::App& command) {
       {"--open-files", "N", "open files of each process (256)"},
       {"--file-bytes", "BYTES", "size of one file (64 MiB)"},
       {"--disk-bytes", "BYTES", "size of the workspace (256 MiB)"},
-      {"--inodes", "N", "files in the workspace (16384)"}};
+      {"--inodes", "N", "files in the workspace (16384)"},
+      {"--network-bytes", "BYTES", "sent and received over --network (64 MiB)"}};
   for (const auto& [flag, type, meaning] : limits) {
     std::string name = std::string(flag).substr(2);
     std::replace(name.begin(), name.end(), '-', '_');
@@ -313,8 +314,11 @@ std::function<Result<int>()> set_up_exec(CLI::App& command) {
       .add_flag("--allow-weak", arguments->allow_weak,
                 "run even where nothing but a system call filter can be had")
       ->group(isolation);
-  command.add_option("--network", arguments->network, "none, which is the default")
-      ->type_name("none")
+  command
+      .add_option("--network", arguments->network,
+                  "none, which is the default, or allow:HOST[:PORT],...: these hosts, through a "
+                  "proxy; without a port 80 and 443")
+      ->type_name("none|allow:HOST,...")
       ->group(isolation);
   return [arguments, &command]() -> Result<int> {
     if (!arguments->batch && command.count("--parallel") > 0)

@@ -44,7 +44,7 @@ def main():
                 pass  # its guests say so themselves
 
     def read_program(fd):
-        # "SIZE SIZE ...\n", then the arguments and, last, the code.
+        # "SIZE SIZE ...\n", then variables for the environment, the arguments and, last, the code.
         text = os.pread(fd, os.fstat(fd).st_size, 0)
         os.close(fd)
         at = text.index(b"\n") + 1
@@ -53,7 +53,10 @@ def main():
             parts.append(text[at:at + int(size)])
             at += int(size)
         # The code stays bytes: it may say itself what encoding it is in.
-        return [part.decode("utf-8", "surrogateescape") for part in parts[:-1]], parts[-1]
+        for variable in filter(None, parts[0].split(b"\0")):
+            name, value = variable.split(b"=", 1)
+            os.environb[name] = value
+        return [part.decode("utf-8", "surrogateescape") for part in parts[1:-1]], parts[-1]
 
     def report_exception():
         kind, value, trace = sys.exc_info()

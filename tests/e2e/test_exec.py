@@ -80,7 +80,10 @@ def refusals():
     refused(2, "workspace", "--lang", "python", "--file", "../x=/etc/hostname")
     refused(2, "'x' is given twice", "--lang", "bash", "--file", "x=/dev/null", "--file", "x=/etc/hostname")
     refused(2, "--stdin -: the program itself is read from stdin", "--lang", "bash", "--stdin", "-")
-    refused(3, "network", "--lang", "python", "--network", "allow:example.org")
+    refused(2, "network: '*.org': hosts are named one by one", "--lang", "python", "--network", "allow:*.org")
+    refused(2, "expected none or allow:HOST", "--lang", "python", "--network", "example.org")
+    refused(3, "network: allow: needs a network namespace", "--lang", "python", "--network", "allow:example.org",
+            env={"PROCTOR_SANDBOX_WORLD": "reduced"})
     refused(2, "expected root, userns or reduced", "--lang", "python", env={"PROCTOR_SANDBOX_WORLD": "foo"})
     refused(3, "strict", "--lang", "python", "--strict",
             env={"PROCTOR_SANDBOX_WORLD": "reduced"})
