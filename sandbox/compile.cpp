@@ -56,6 +56,7 @@ Async<Result<Execution>> Core::compile_and_run(ExecutionRequest request) {
     program.fetch = "code/main";
     // A compiler needs more than most programs may have, and is held to limits all the same.
     program.limits = request.limits;
+    program.limits.network.clear();
     program.limits.cpu = std::max<Milliseconds>(program.limits.cpu, 30s);
     program.limits.wall = std::max<Milliseconds>(program.limits.wall, 60s);
     program.limits.memory = std::max(program.limits.memory, 1024_MiB);

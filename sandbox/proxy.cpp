@@ -31,7 +31,7 @@ constexpr int kLookUpsAtOnce = 2;
 constexpr std::size_t kMostAddresses = 8;  // of a host, that are tried
 constexpr std::size_t kMostHead = std::size_t{32} << 10;
 constexpr std::size_t kChunk = std::size_t{32} << 10;
-constexpr Milliseconds kHeadTime = 10s, kConnectTime = 10s, kIdleTime = 60s, kPartingTime = 1s;
+constexpr Milliseconds kHeadTime = 5s, kConnectTime = 10s, kIdleTime = 60s, kPartingTime = 1s;
 
 Result<std::vector<std::string>> ask_the_system(const std::string& host) {
   addrinfo hints{}, *found = nullptr;
@@ -77,7 +77,7 @@ void drop_hop_fields(http::fields& fields) {
 Outside::Outside(asio::io_context& on, LookUp with)
     : context(on),
       look_up(with ? std::move(with) : ask_the_system),
-      most_open(std::max<std::size_t>(8, most_open_files() / 16)),
+      most_open(std::max<std::size_t>(2, most_open_files() / 16)),
       changed(on) {}
 
 struct Proxy::Entry {
@@ -247,7 +247,7 @@ Async<void> Proxy::serve(ConnectionRef connection) {
   Request request;
   request.parser.header_limit(kMostHead);
   request.parser.body_limit(boost::none);
-  expect_within(connection, kHeadTime, "no request came in 10 s");
+  expect_within(connection, kHeadTime, "no request came in 5 s");
   co_await http::async_read_header(connection->guest, connection->buffer, request.parser,
                                    asio::redirect_error(asio::use_awaitable, error));
   if (connection->entry->ended) co_return;
@@ -268,6 +268,7 @@ Async<void> Proxy::serve(ConnectionRef connection) {
   seen.host = usual_form(url->host);
   seen.port = std::stoi(url->port);
   request.url = *url;
+  request.url.host = seen.host;
   if (!is_allowed(hosts_, seen.host, seen.port)) {
     auto answered = answer(connection, 403, Outcome::refused,
                            with_port(seen.host, seen.port) + " is not among the allowed hosts");
@@ -436,7 +437,10 @@ Async<bool> Proxy::pass_hello(ConnectionRef connection) {
     expect_within(connection, kIdleTime, "nothing came or went for 60 s");
   }
   if (connection->entry->ended) co_return false;
-  if (error == asio::error::eof && connection->buffer.size() == 0) co_return true;
+  if (error == asio::error::eof && connection->buffer.size() == 0) {
+    connection->host.shutdown(tcp::socket::shutdown_send, error);
+    co_return true;
+  }
   std::string why;
   if (first.kind == FirstBytes::Kind::plain) {
     if (!names_port(hosts_, seen.host, seen.port))

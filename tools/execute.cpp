@@ -12,9 +12,9 @@ namespace proctor {
 namespace {
 
 constexpr std::size_t kMostSessions = 8;  // of one rollout
-constexpr std::array kLimitNames = {"time_ms",      "wall_ms",    "memory_bytes",
-                                    "output_bytes", "processes",  "open_files",
-                                    "file_bytes",   "disk_bytes", "inodes"};
+constexpr std::array kLimitNames = {"time_ms",   "wall_ms",      "memory_bytes", "output_bytes",
+                                    "processes", "open_files",   "file_bytes",   "disk_bytes",
+                                    "inodes",    "network_bytes"};
 
 // At most `most` bytes, whole characters, the middle left out: errors stand at the end.
 std::string shortened(const std::string& text, std::size_t most) {
@@ -221,7 +221,8 @@ std::vector<OptionInfo> options_of(Language language) {
                                            "open files of each process",
                                            "size of one file",
                                            "size of the workspace",
-                                           "files in the workspace"};
+                                           "files in the workspace",
+                                           "sent and received over the network"};
   for (std::size_t i = 0; i < kLimitNames.size(); ++i) {
     OptionInfo option{.name = kLimitNames[i], .type = OptionType::integer, .fallback = nullptr};
     option.meaning = kMeanings[i];
@@ -229,6 +230,9 @@ std::vector<OptionInfo> options_of(Language language) {
     option.least = static_cast<double>(least), option.most = static_cast<double>(most);
     options.push_back(option);
   }
+  OptionInfo network{.name = "network", .type = OptionType::text, .fallback = "none"};
+  network.meaning = "none, or allow:HOST[:PORT],...: the hosts it may reach";
+  options.push_back(network);
   OptionInfo max_bytes{.name = "max_bytes", .type = OptionType::integer, .fallback = 8000};
   max_bytes.meaning = "of output shown to the policy; the middle is left out beyond";
   max_bytes.least = 100, max_bytes.most = 1e7;
@@ -247,6 +251,7 @@ Result<ToolRef> make(Language language, const Options& options, const ToolServic
   json::object given;
   for (const char* name : kLimitNames)
     if (options.given(name)) given[name] = options.integer(name);
+  given["network"] = options.text("network");
   auto limits = read_limits(given);
   if (!limits) return std::move(limits).error();
   return ToolRef(std::make_shared<Execute>(language, *limits, options, *services.sandbox));

@@ -1,12 +1,15 @@
 """`proctor exec` from outside: one program, batches, refusals, and the worlds of ordinary users."""
 import base64
+import http.server
 import json
 import os
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 from support import BINARY, skip
@@ -231,6 +234,76 @@ def batches():
     assert process.wait(timeout=30) == 0
 
 
+def hosts_that_are_allowed():
+    """Real clients, over TLS as well, against a server of this machine's loopback."""
+    class Server(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", "6")
+            self.end_headers()
+            self.wfile.write(b"served")
+
+        def log_message(self, *_):
+            pass
+
+    with tempfile.TemporaryDirectory() as folder:
+        key, certificate = os.path.join(folder, "key.pem"), os.path.join(folder, "cert.pem")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+                        "-nodes", "-keyout", key, "-out", certificate, "-days", "1", "-subj", "/CN=localhost",
+                        "-addext", "subjectAltName=DNS:localhost"], check=True, capture_output=True)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        servers = [http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server) for _ in range(2)]
+        servers[1].socket = context.wrap_socket(servers[1].socket, server_side=True)
+        for server in servers:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+        plain, tls = (server.server_address[1] for server in servers)
+        python = ("import ssl, urllib.request\nfor url in 'http://localhost:%d', 'https://localhost:%d':\n"
+                  "  context = ssl.create_default_context(cafile='ca.pem')\n"
+                  "  print(urllib.request.urlopen(url, context=context).read().decode())\n"
+                  "try: urllib.request.urlopen('http://localhost:1')\nexcept OSError as error: print(error)"
+                  % (plain, tls))
+        bash = ("for url in http://localhost:%d https://localhost:%d; do curl -sS --cacert ca.pem $url; echo; done; "
+                "curl -sS http://localhost:1" % (plain, tls))
+        node = shutil.which("node") and (
+            "const http = require('http'), proxy = new URL(process.env.http_proxy);"
+            "http.get({host: proxy.hostname, port: proxy.port, path: 'http://localhost:%d/', headers: {host: 'localhost:%d'"
+            "}}, (answer) => answer.on('data', (data) => console.log(String(data))));" % (plain, plain))
+        allowed = "allow:localhost:%d,localhost:%d" % (plain, tls)
+        for world in ("root", "userns") if os.geteuid() == 0 else ("userns",):
+            for language, program in (("python", python), ("bash", bash), ("js", node)):
+                if not program:
+                    skipped.append("a network for node")
+                    continue
+                value = record("--lang", language, "--network", allowed, "--file", "ca.pem=" + certificate, "-",
+                               stdin=program, env={"PROCTOR_SANDBOX_WORLD": world})
+                network = value["network"]
+                assert network["unlisted"] == 0, network
+                first = network["connections"][0]
+                assert first["host"] == "localhost" and first["port"] == plain and first["status"] == "ok", first
+                assert first["address"] in ("127.0.0.1", "::1") and first["bytes_in"] > 50 < first["bytes_out"], first
+                if language == "js":
+                    assert value["stdout"] == "served\n", value
+                    continue
+                assert value["stdout"].startswith("served\nserved\n"), value
+                assert "localhost:1 is not among the allowed hosts" in value["stdout"], value
+                assert [each["status"] for each in network["connections"]] == ["ok", "ok", "refused"], network
+                assert network["connections"][2]["address"] is None, network
+        # A name that the system makes an address of this machine.
+        line = {"lang": "python", "code": "import urllib.request\nurllib.request.urlopen('http://2130706433:%d')" % plain,
+                "network": "allow:2130706433:%d" % plain}
+        done = call("--batch", stdin=json.dumps(line))
+        assert b"127.0.0.1 is a loopback address, which the list does not name" in done.stdout, done
+        value = record("--lang", "bash", "--network", allowed, "--network-bytes", "100", "-", stdin=bash)
+        assert {each["status"] for each in value["network"]["connections"]} == {"limit", "refused"}, value
+        assert "network" not in record("--lang", "bash", "-", stdin=":")
+        for server in servers:
+            server.shutdown()
+            server.server_close()
+
+
 def processes_with(mark):
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
@@ -448,6 +521,9 @@ def as_an_ordinary_user():
                 "import os, time\nfor _ in range(50):\n  if os.fork() == 0: time.sleep(9)\n"), **options)
             assert value["status"] == "process_limit", (world, value)
             assert any(layer["layer"] == "uid" for layer in value["isolation"]["missing"]), value
+            done = call("--lang", "bash", "--network", "allow:localhost:1", "-", stdin="curl -sS http://localhost:1",
+                        **options)
+            assert (b"no connection to localhost:1" in done.stdout) if world == "userns" else done.returncode == 3, done
             mark = "829%d" % os.getpid()
             value = record("--lang", "bash", stdin="setsid sleep %s & echo x" % mark, **options)
             assert value["stdout"] == "x\n", value
@@ -459,6 +535,7 @@ one_program()
 refusals()
 few_open_files()
 batches()
+hosts_that_are_allowed()
 nothing_is_left_after_kill_9()
 a_slot_that_does_not_end_is_not_waited_for()
 a_killed_launcher_is_replaced_and_a_killed_guardian_noticed()

@@ -23,6 +23,7 @@ class InWorld : public testing::TestWithParam<const char*> {
     setenv("PROCTOR_SANDBOX_WORLD", GetParam(), 1);
     SandboxConfig config;
     config.slots = 2;
+    configure(config);
     auto made = make_sandbox_pool(config);
     unsetenv("PROCTOR_SANDBOX_WORLD");
     if (made) {
@@ -31,6 +32,8 @@ class InWorld : public testing::TestWithParam<const char*> {
     }
     cannot_run("SANDBOX_MUST_WORK", made.error().message);
   }
+
+  virtual void configure(SandboxConfig& config) { (void)config; }
 
   // A live Python. One that cannot be opened throws, which fails the test with the reason.
   std::shared_ptr<SandboxSession> open_python(const Limits& limits = {}) {
