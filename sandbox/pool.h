@@ -211,7 +211,7 @@ class Core : public std::enable_shared_from_this<Core> {
   Async<Result<Execution>> execute(ExecutionRequest request);
   Async<Result<Execution>> compile_and_run(ExecutionRequest request);
   static Status check_installed(const LanguageInfo& language);
-  Async<Result<GuestRef>> begin_program(SlotRef slot, const Program* program, SteadyTime* begin);
+  Async<Result<GuestRef>> begin_program(SlotRef slot, Program* program, SteadyTime* begin);
   Async<Result<Execution>> run_program(Program program, std::string* fetched);
   Execution failure(std::string why) const;  // ours
   // Whom file work in a workspace is done as; 0: as ourselves.
