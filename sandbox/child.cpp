@@ -71,6 +71,12 @@ bool place_descriptors(const Packet& spawn, int& report) {
   return syscall(SYS_close_range, kReport + 1, ~0U, 0) == 0;
 }
 
+bool load_filter(const void* filter, unsigned instructions) {
+  sock_fprog program{static_cast<unsigned short>(instructions),
+                     static_cast<sock_filter*>(const_cast<void*>(filter))};
+  return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0;
+}
+
 bool drop_capabilities() {
   (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
   for (int capability = 0; capability < 64; ++capability)
@@ -247,11 +253,8 @@ void confine(const Packet& spawn, const Confinement& confinement, int report) {
   read_strings(arguments, message.n_arguments);
   read_strings(environment, message.n_environment);
 
-  if (confinement.filter_size > 0) {
-    sock_fprog program{static_cast<unsigned short>(confinement.filter_size),
-                       static_cast<sock_filter*>(const_cast<void*>(confinement.filter))};
-    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) != 0) fail(Stage::seccomp);
-  }
+  if (confinement.filter_size > 0 && !load_filter(confinement.filter, confinement.filter_size))
+    fail(Stage::seccomp);
   if (message.flags & wire::kPark) {
     if (message.n_arguments == 0) {
       close(report);
@@ -283,7 +286,13 @@ void proctor_start(const void* filter, unsigned filter_size, const void* session
   (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 }
 
-void proctor_ready(int socket) {
+// From here on the zygote may do what confining a guest takes, and what guests may.
+void proctor_ready(int socket, const void* filter, unsigned filter_size) {
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+      !proctor::child::load_filter(filter, filter_size)) {
+    proctor::wire::send_failure(socket, 0, proctor::wire::Stage::seccomp);
+    _exit(1);
+  }
   proctor::wire::Message message;
   message.kind = proctor::wire::Kind::ready;
   message.value = getpid();

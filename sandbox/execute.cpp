@@ -277,8 +277,7 @@ Async<Execution> Core::end_guest(SlotRef slot, GuestRef guest, Limits limits,
 }
 
 // The program under way in the slot. Where that fails, nothing of it has run.
-Async<Result<GuestRef>> Core::begin_program(SlotRef slot, Program* program,
-                                            SteadyTime* begin) {
+Async<Result<GuestRef>> Core::begin_program(SlotRef slot, Program* program, SteadyTime* begin) {
   const bool python = program->arguments.empty();
   GuestRef guest;
   if (python) {

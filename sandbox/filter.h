@@ -29,7 +29,13 @@ struct FilterOptions {
 inline constexpr unsigned long kForkFlags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID |
                                             CLONE_NEWIPC | CLONE_PARENT | CLONE_VM | CLONE_VFORK;
 
+// A filter takes half a millisecond to load. What a zygote has loaded its guests inherit for
+// nothing: it allows, beside what guests of both kinds may do, what confining them takes, and the
+// little that each guest loads on top refuses that again. The two together answer as the whole
+// does.
+enum class FilterPart { whole, inherited, own };
+
 // The program's bytes (struct sock_filter[]).
-Result<std::string> build_filter(const FilterOptions& options);
+Result<std::string> build_filter(const FilterOptions& options, FilterPart part = FilterPart::whole);
 
 }  // namespace proctor

@@ -216,8 +216,7 @@ Async<Status> Core::settle(LiveRef live, SlotRef fork, GuestRef guest, SteadyTim
   adopt.box_inodes = fork->box_inodes;
   const auto entrances = fork->cgroup ? fork->cgroup->entrances() : std::vector<int>();
   adopt.n_cgroups = static_cast<std::uint32_t>(entrances.size());
-  if (auto adopted = co_await ask_slot(fork->origin, adopt, entrances); !adopted)
-    co_return adopted;
+  if (auto adopted = co_await ask_slot(fork->origin, adopt, entrances); !adopted) co_return adopted;
   fork->box = std::move(fork->origin->adopted_box);
   {
     const ActAs as(file_uid());

@@ -146,7 +146,7 @@ void Station::start(Packet& packet, const SlotPlan& plan) {
   if (pid < 0) wire::send_failure(packet.fds[0], 0, Stage::fork);
   if (pid > 0 && plan.world == World::reduced && plan.host_uid != 0) guests_[pid] = plan.host_uid;
   if (pid != 0) return;
-  const FilterFds filters{packet.fds[1], packet.fds[2]};
+  const FilterFds filters{packet.fds[1], packet.fds[2], packet.n_fds > 3 ? packet.fds[3] : -1};
   if (packet.message.kind == Kind::make_slot) become_slot(plan, packet.fds[0], filters);
   become_zygote(plan, packet.fds[0], filters);
 }
@@ -212,7 +212,7 @@ void Station::serve() {
         to_remove_.emplace_back(text.substr(begin, end - begin));
         begin = end + 1;
       }
-    } else if (packet.n_fds == 3) {
+    } else if (packet.n_fds >= 3) {
       const auto plan = read_plan(text);
       if (!entered) {
         errno = why_not;

@@ -49,13 +49,14 @@ Result<int> ask(Kind kind, const SlotPlan& plan, FilterFds filters) {
   Message message;
   message.kind = kind;
   const std::string text = write_plan(plan);
-  const int fds[3] = {pair[1], filters.program, filters.session};
+  const int fds[4] = {pair[1], filters.program, filters.session, filters.inherited};
   int sent;
   {
     std::lock_guard lock(guardian_mutex);
-    sent = guardian_socket < 0 ? -2
-                               : wire::send_message(guardian_socket, message, text.data(),
-                                                    text.size(), fds, 3, MSG_DONTWAIT);
+    sent = guardian_socket < 0
+               ? -2
+               : wire::send_message(guardian_socket, message, text.data(), text.size(), fds,
+                                    filters.inherited < 0 ? 3 : 4, MSG_DONTWAIT);
   }
   const int error = errno;
   close(pair[1]);

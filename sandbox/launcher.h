@@ -9,9 +9,10 @@
 
 namespace proctor {
 
-// Descriptors that hold the system call filters of guests.
+// Descriptors that hold the system call filters of guests: whole, or a zygote's, its guests' own
+// parts and what they inherit.
 struct FilterFds {
-  int program = -1, session = -1;
+  int program = -1, session = -1, inherited = -1;
 };
 // Asks for a slot or a zygote; the answer (`ready` or `failed`) comes on the returned socket, which
 // the caller owns.

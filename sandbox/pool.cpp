@@ -231,14 +231,22 @@ Status Core::try_world(World world) {
   options.namespaces = world != World::reduced;
   options.own_uid = world != World::reduced || geteuid() == 0;
   options.truncation_held = options.own_uid || landlock_abi() >= kLandlockTruncate;
-  for (OwnedFd* into : {&filter_, &session_filter_}) {
-    options.session = into == &session_filter_ && options.namespaces;
-    auto filter = build_filter(options);
+  const auto build = [&options](OwnedFd& into, FilterPart part, bool session) -> Status {
+    options.session = session && options.namespaces;
+    auto filter = build_filter(options, part);
     if (!filter) return std::move(filter).error();
     auto sealed = sealed_memory(*filter, "filter");
     if (!sealed) return std::move(sealed).error();
-    *into = std::move(*sealed);
+    into = std::move(*sealed);
+    return {};
+  };
+  for (auto& [filters, part] : {std::pair{&slot_filters_, FilterPart::whole},
+                                std::pair{&zygote_filters_, FilterPart::own}}) {
+    if (auto built = build(filters->program, part, false); !built) return built;
+    if (auto built = build(filters->session, part, true); !built) return built;
   }
+  if (auto built = build(zygote_filters_.inherited, FilterPart::inherited, true); !built)
+    return built;
   if (world == World::reduced && boxes_.empty()) {
     const char* base = std::getenv("TMPDIR");
     std::string path = std::string(base && *base ? base : "/tmp") + "/proctor-XXXXXX";
@@ -313,7 +321,7 @@ Result<SlotRef> Core::request_slot() {
   slot->host_uid = plan.host_uid;
   if (!plan.box.empty() && mkdir(plan.box.c_str(), 0711) != 0 && errno != EEXIST)
     return internal_error("'" + plan.box + "': " + std::strerror(errno));
-  auto socket = ask_for_slot(plan, filters());
+  auto socket = ask_for_slot(plan, slot_filters_.fds());
   if (!socket) return std::move(socket).error();
   slot->asked = true;
   slot->socket.assign(*socket);

@@ -248,8 +248,11 @@ class Core : public std::enable_shared_from_this<Core> {
   std::vector<MissingLayer> missing_;
   Isolation isolation_;
   std::unique_ptr<Cgroups> cgroups_;
-  OwnedFd filter_, session_filter_;
-  FilterFds filters() const { return {filter_.get(), session_filter_.get()}; }
+  struct Filters {
+    OwnedFd program, session, inherited;
+    FilterFds fds() const { return {program.get(), session.get(), inherited.get()}; }
+  };
+  Filters slot_filters_, zygote_filters_;
   std::string python_;
   std::string boxes_;                        // reduced: the directory of the slots' boxes
   std::vector<std::string> trees_, hidden_;  // shown beside the system's own; never shown

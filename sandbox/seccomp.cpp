@@ -14,9 +14,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <iterator>
 #include <vector>
 
 #include "sandbox/filter.h"
@@ -93,12 +95,16 @@ constexpr const char* kRefused[] = {
     "lremovexattr", "fremovexattr", "landlock_create_ruleset", "landlock_add_rule",
     "landlock_restrict_self", "memfd_secret", "set_mempolicy_home_node", "cachestat"};
 
+// What child.cpp confines a guest with, and guests may not.
+constexpr const char* kConfining[] = {"setns", "setgroups", "seccomp", "landlock_restrict_self"};
+constexpr int kConfiningPrctls[] = {PR_CAP_AMBIENT, PR_CAPBSET_DROP, PR_SET_DUMPABLE};
+
 // Not named, hence ENOSYS: openat2 and clone3, whose arguments lie in memory, io_uring_*, io_*
 // (runtimes fall back quietly), and all that is new.
 
 class Filter {
  public:
-  Filter() : context_(seccomp_init(SCMP_ACT_ERRNO(ENOSYS))) {}
+  explicit Filter(std::uint32_t otherwise) : context_(seccomp_init(otherwise)) {}
   ~Filter() {
     if (context_) seccomp_release(context_);
   }
@@ -156,12 +162,17 @@ void add_sockets(Filter& filter, bool own_network) {
                 SCMP_A1_32(SCMP_CMP_MASKED_EQ, kType, type));
 }
 
+template <class Compare>
+void refuse_with(Filter& filter, const char* name, Compare argument_has, std::uint64_t bits) {
+  for (std::uint64_t bit = 1; bit <= bits; bit <<= 1)
+    if (bit & bits) filter.rule(SCMP_ACT_ERRNO(EPERM), name, argument_has(bit, bit));
+}
+
 // Allowed while an argument has none of these bits.
 template <class Compare>
 void add_without(Filter& filter, const char* name, Compare argument_has, std::uint64_t bits) {
   filter.allow(name, argument_has(bits, 0));
-  for (std::uint64_t bit = 1; bit <= bits; bit <<= 1)
-    if (bit & bits) filter.rule(SCMP_ACT_ERRNO(EPERM), name, argument_has(bit, bit));
+  refuse_with(filter, name, argument_has, bits);
 }
 
 // Programs that would run as somebody else cannot be made anywhere.
@@ -227,17 +238,27 @@ void add_memory(Filter& filter, bool own_ipc) {
   if (own_ipc) add_without(filter, "shmget", PROCTOR_ARGUMENT(2), SHM_HUGETLB);
 }
 
-// Limits of the caller's own. That of core files stays as it was set, whatever programs make of it:
-// many of them set it to 0 first thing.
-void add_limits(Filter& filter) {
-  filter.allow("setrlimit", SCMP_A0_32(SCMP_CMP_NE, RLIMIT_CORE));
+// That of core files stays as it was set, whatever programs make of it: many of them set it to 0
+// first thing.
+void add_core_limit(Filter& filter) {
   filter.rule(SCMP_ACT_ERRNO(0), "setrlimit", SCMP_A0_32(SCMP_CMP_EQ, RLIMIT_CORE));
+  filter.rule(SCMP_ACT_ERRNO(0), "prlimit64", SCMP_A0_32(SCMP_CMP_EQ, 0),
+              SCMP_A1_32(SCMP_CMP_EQ, RLIMIT_CORE), SCMP_A2_64(SCMP_CMP_NE, 0));
+}
+
+// Limits of the caller's own.
+void add_limits(Filter& filter, bool confines) {
   const auto own = SCMP_A0_32(SCMP_CMP_EQ, 0);
+  filter.rule(SCMP_ACT_ERRNO(EPERM), "prlimit64", SCMP_A0_32(SCMP_CMP_NE, 0));
+  if (confines) {
+    filter.allow("setrlimit");
+    filter.allow("prlimit64", own);
+    return;
+  }
+  filter.allow("setrlimit", SCMP_A0_32(SCMP_CMP_NE, RLIMIT_CORE));
   filter.allow("prlimit64", own, SCMP_A1_32(SCMP_CMP_NE, RLIMIT_CORE));
   filter.allow("prlimit64", own, SCMP_A1_32(SCMP_CMP_EQ, RLIMIT_CORE), SCMP_A2_64(SCMP_CMP_EQ, 0));
-  filter.rule(SCMP_ACT_ERRNO(0), "prlimit64", own, SCMP_A1_32(SCMP_CMP_EQ, RLIMIT_CORE),
-              SCMP_A2_64(SCMP_CMP_NE, 0));
-  filter.rule(SCMP_ACT_ERRNO(EPERM), "prlimit64", SCMP_A0_32(SCMP_CMP_NE, 0));
+  add_core_limit(filter);
 }
 
 void add_processes(Filter& filter, bool own_processes) {
@@ -285,7 +306,7 @@ void add_ioctls(Filter& filter) {
     filter.allow("ioctl", SCMP_A1_32(SCMP_CMP_EQ, static_cast<std::uint32_t>(request)));
 }
 
-void add_prctls(Filter& filter) {
+void add_prctls(Filter& filter, bool confines) {
   constexpr int kHarmless[] = {PR_SET_NAME,         PR_GET_NAME,           PR_SET_PDEATHSIG,
                                PR_GET_PDEATHSIG,    PR_GET_DUMPABLE,       PR_GET_NO_NEW_PRIVS,
                                PR_SET_NO_NEW_PRIVS, PR_GET_SECCOMP,        PR_CAPBSET_READ,
@@ -294,32 +315,37 @@ void add_prctls(Filter& filter) {
                                PR_GET_SECUREBITS,   PR_GET_CHILD_SUBREAPER};
   for (int operation : kHarmless)
     filter.allow("prctl", SCMP_A0_32(SCMP_CMP_EQ, static_cast<std::uint32_t>(operation)));
+  if (!confines) return;
+  for (int operation : kConfiningPrctls)
+    filter.allow("prctl", SCMP_A0_32(SCMP_CMP_EQ, static_cast<std::uint32_t>(operation)));
 }
 
-}  // namespace
+// A sibling would be a child of the slot or zygote: no watcher of the tree would know it.
+constexpr std::uint64_t kOfOthers = CLONE_PARENT | CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID |
+                                    CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
 
-Result<std::string> build_filter(const FilterOptions& options) {
-  Filter filter;
-  if (!filter) return internal_error("seccomp: out of memory");
-  (void)seccomp_attr_set(filter.get(), SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
-  (void)seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_OPTIMIZE, 2);  // binary search
+void add_clones(Filter& filter, bool session) {
+  if (!session) return add_without(filter, "clone", PROCTOR_ARGUMENT(0), kOfOthers);
+  filter.allow("clone", SCMP_A0_64(SCMP_CMP_MASKED_EQ, kOfOthers, 0));
+  filter.allow("clone", SCMP_A0_64(SCMP_CMP_EQ, kForkFlags | SIGCHLD));
+}
+
+void add_all(Filter& filter, const FilterOptions& options, bool confines) {
   for (const char* name : kAllowed) filter.allow(name);
-  for (const char* name : kRefused) filter.rule(SCMP_ACT_ERRNO(EPERM), name);
-  // A sibling would be a child of the slot or zygote: no watcher of the tree would know it.
-  constexpr std::uint64_t kOfOthers = CLONE_PARENT | CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID |
-                                      CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
-  if (options.session) {
-    filter.allow("clone", SCMP_A0_64(SCMP_CMP_MASKED_EQ, kOfOthers, 0));
-    filter.allow("clone", SCMP_A0_64(SCMP_CMP_EQ, kForkFlags | SIGCHLD));
-  } else {
-    add_without(filter, "clone", PROCTOR_ARGUMENT(0), kOfOthers);
+  for (const char* name : kRefused) {
+    const bool needed = confines && std::find_if(std::begin(kConfining), std::end(kConfining),
+                                                 [name](const char* each) {
+                                                   return std::strcmp(each, name) == 0;
+                                                 }) != std::end(kConfining);
+    filter.rule(needed ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EPERM), name);
   }
+  add_clones(filter, options.namespaces && (options.session || confines));
   // 0xffffffff only asks; ADDR_NO_RANDOMIZE and the like weaken the guest itself, and are refused.
   filter.allow("personality", SCMP_A0_32(SCMP_CMP_EQ, 0));
   filter.allow("personality", SCMP_A0_32(SCMP_CMP_EQ, 0xffffffff));
   add_files(filter, options.own_uid, options.truncation_held);
   add_memory(filter, options.namespaces);
-  add_limits(filter);
+  add_limits(filter, confines);
   add_processes(filter, options.namespaces);
   add_sockets(filter, options.namespaces);
   if (options.namespaces)
@@ -329,7 +355,31 @@ Result<std::string> build_filter(const FilterOptions& options) {
   add_signals(filter);
   add_file_controls(filter);
   add_ioctls(filter);
-  add_prctls(filter);
+  add_prctls(filter, confines);
+}
+
+// Refuses what add_all() allows beyond these options when it `confines`, as it would refuse it.
+void add_own(Filter& filter, const FilterOptions& options) {
+  for (const char* name : kConfining) filter.rule(SCMP_ACT_ERRNO(EPERM), name);
+  for (int operation : kConfiningPrctls)
+    filter.rule(SCMP_ACT_ERRNO(ENOSYS), "prctl",
+                SCMP_A0_32(SCMP_CMP_EQ, static_cast<std::uint32_t>(operation)));
+  add_core_limit(filter);
+  if (!options.session) refuse_with(filter, "clone", PROCTOR_ARGUMENT(0), kOfOthers);
+}
+
+}  // namespace
+
+Result<std::string> build_filter(const FilterOptions& options, FilterPart part) {
+  const bool own = part == FilterPart::own;
+  Filter filter(own ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(ENOSYS));
+  if (!filter) return internal_error("seccomp: out of memory");
+  (void)seccomp_attr_set(filter.get(), SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+  if (!own) (void)seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_OPTIMIZE, 2);  // binary search
+  if (own)
+    add_own(filter, options);
+  else
+    add_all(filter, options, part == FilterPart::inherited);
   if (filter.error() != 0)
     return internal_error(std::string("seccomp: ") + std::strerror(filter.error()));
 

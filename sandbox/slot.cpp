@@ -574,7 +574,7 @@ void become_slot(const SlotPlan& plan, int socket, FilterFds filters) {
 
 void become_zygote(const SlotPlan& plan, int socket, FilterFds filters) {
   socket = keep_away(socket);
-  filters = {keep_away(filters.program), keep_away(filters.session)};
+  filters = {keep_away(filters.program), keep_away(filters.session), keep_away(filters.inherited)};
   (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   // Where no init of theirs reaps them, its guests' orphans count as processes until somebody does.
   if (plan.world == World::reduced) (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
@@ -585,10 +585,12 @@ void become_zygote(const SlotPlan& plan, int socket, FilterFds filters) {
   }
   announce(socket, Kind::started);
   (void)fcntl(socket, F_SETFD, 0);
-  for (const int filter : {filters.program, filters.session}) (void)fcntl(filter, F_SETFD, 0);
+  for (const int filter : {filters.program, filters.session, filters.inherited})
+    (void)fcntl(filter, F_SETFD, 0);
   const std::string socket_text = std::to_string(socket);
   const std::string filter_text = std::to_string(filters.program);
   const std::string session_text = std::to_string(filters.session);
+  const std::string inherited_text = std::to_string(filters.inherited);
   const std::string source(zygote_source());
   const char* arguments[] = {plan.python.c_str(),
                              "-s",
@@ -598,6 +600,7 @@ void become_zygote(const SlotPlan& plan, int socket, FilterFds filters) {
                              plan.child_object.c_str(),
                              filter_text.c_str(),
                              session_text.c_str(),
+                             inherited_text.c_str(),
                              plan.profile.c_str(),
                              nullptr};
   const char* environment[] = {"PATH=/usr/local/bin:/usr/bin:/bin",

@@ -310,7 +310,7 @@ Async<Result<SlotRef>> Core::take_slot() {
 Async<bool> Core::zygote_ready(Profile profile) {
   if (world_ == World::reduced && geteuid() != 0) co_return false;
   SlotPlan plan = plan_for(-1);
-  auto starting = zygote(profile).ready(std::move(plan), filters());
+  auto starting = zygote(profile).ready(std::move(plan), zygote_filters_.fds());
   co_return co_await std::move(starting);
 }
 

@@ -1,5 +1,5 @@
 # The warm Python: forks a confined child ahead of every request. It never runs foreign code itself.
-# argv: socket, shared object, filter descriptors (of programs, of live sessions), profile. All that is
+# argv: socket, shared object, filter descriptors (of programs, of live sessions, of what both inherit), profile. All that is
 # dangerous is done in child.cpp and live.cpp.
 # Started with "once" or "session" instead of a socket it is itself the guest, confined already, where
 # no zygote can be had.
@@ -35,9 +35,9 @@ def main():
         return [ctypes.create_string_buffer(text, len(text)), len(text) // 8]
 
     if not cold:
-        filters = read_filter(int(sys.argv[3])) + read_filter(int(sys.argv[4]))
-        lib.proctor_start(*filters)
-        for name in {"numpy": ["numpy"], "sympy": ["numpy", "sympy"]}.get(sys.argv[5], []):
+        filters = [part for fd in sys.argv[3:6] for part in read_filter(int(fd))]
+        lib.proctor_start(*filters[:4])
+        for name in {"numpy": ["numpy"], "sympy": ["numpy", "sympy"]}.get(sys.argv[6], []):
             try:
                 __import__(name)
             except ImportError:
@@ -257,7 +257,7 @@ def main():
         os.close(fd)
     gc.collect()
     gc.freeze()
-    lib.proctor_ready(socket)
+    lib.proctor_ready(socket, *filters[4:])
     while True:
         turn = lib.proctor_next(socket)
         if turn < 0:

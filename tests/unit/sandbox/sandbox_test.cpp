@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
+#include <grp.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sched.h>
@@ -210,21 +211,28 @@ TEST_F(Files, HardTreesAreRemoved) {
   EXPECT_NE(access((path_ + "/a").c_str(), F_OK), 0);
 }
 
-// What system calls answer behind a filter, tried in a child: errno, 0 for success.
+// What system calls answer behind a filter, tried in a child: errno, 0 for success. As the zygote's
+// and its guest's, one upon the other, a filter answers the same.
 class Filters : public testing::Test {
  protected:
   template <class Try>
-  static int errno_of(const FilterOptions& options, Try attempt) {
-    const auto program = build_filter(options);
-    EXPECT_TRUE(program);
-    if (!program) return -1;
+  static int errno_behind(const FilterOptions& options, const std::vector<FilterPart>& parts,
+                          Try attempt) {
+    std::vector<std::string> programs;
+    for (const FilterPart part : parts) {
+      auto program = build_filter(options, part);
+      EXPECT_TRUE(program);
+      if (!program) return -1;
+      programs.push_back(std::move(*program));
+    }
     const pid_t child = fork();
     if (child == 0) {
-      sock_fprog filter{static_cast<unsigned short>(program->size() / 8),
-                        reinterpret_cast<sock_filter*>(const_cast<char*>(program->data()))};
-      if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
-          syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter) != 0)
-        _exit(255);
+      if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) _exit(255);
+      for (auto& program : programs) {
+        sock_fprog filter{static_cast<unsigned short>(program.size() / 8),
+                          reinterpret_cast<sock_filter*>(program.data())};
+        if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter) != 0) _exit(255);
+      }
       errno = 0;
       _exit(attempt() < 0 ? errno : 0);
     }
@@ -232,17 +240,25 @@ class Filters : public testing::Test {
     waitpid(child, &status, 0);
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   }
+  template <class Try>
+  static int errno_of(const FilterOptions& options, Try attempt) {
+    const int layered = errno_behind(options, {FilterPart::inherited, FilterPart::own}, attempt);
+    const int whole = errno_behind(options, {FilterPart::whole}, attempt);
+    EXPECT_EQ(layered, whole);
+    return whole;
+  }
   const FilterOptions full_, reduced_{.namespaces = false},
       shared_uid_{.namespaces = false, .own_uid = false};
 };
 
 TEST_F(Filters, AreSmallEnoughForTheKernel) {
-  for (const auto& options : {full_, reduced_, shared_uid_}) {
-    const auto program = build_filter(options);
-    ASSERT_TRUE(program);
-    EXPECT_EQ(program->size() % 8, 0U);
-    EXPECT_LT(program->size() / 8, 4096U);
-  }
+  for (const auto& options : {full_, reduced_, shared_uid_})
+    for (const auto part : {FilterPart::whole, FilterPart::inherited, FilterPart::own}) {
+      const auto program = build_filter(options, part);
+      ASSERT_TRUE(program);
+      EXPECT_EQ(program->size() % 8, 0U);
+      EXPECT_LT(program->size() / 8, part == FilterPart::own ? 96U : 4096U);
+    }
 }
 
 TEST_F(Filters, WithoutANetworkThereAreSocketPairsOnly) {
@@ -320,6 +336,24 @@ TEST_F(Filters, LimitsAreOnesOwnAndThatOfCoreFilesStays) {
     EXPECT_EQ(errno_of(options, [] { return prlimit(getppid(), RLIMIT_CPU, nullptr, nullptr); }),
               EPERM);
   }
+}
+
+TEST_F(Filters, WhatConfinesGuestsIsRefusedToThem) {
+  FilterOptions session = full_;
+  session.session = true;
+  for (const auto& options : {full_, session, reduced_}) {
+    EXPECT_EQ(errno_of(options, [] { return setns(-1, 0); }), EPERM);
+    EXPECT_EQ(errno_of(options, [] { return setgroups(0, nullptr); }), EPERM);
+    EXPECT_EQ(errno_of(options, [] { return syscall(SYS_seccomp, 0, 0, nullptr); }), EPERM);
+    EXPECT_EQ(errno_of(options, [] { return syscall(SYS_landlock_restrict_self, -1, 0); }), EPERM);
+    for (const int operation : {PR_CAP_AMBIENT, PR_CAPBSET_DROP, PR_SET_DUMPABLE, PR_SET_PTRACER})
+      EXPECT_EQ(errno_of(options, [=] { return prctl(operation, 0, 0, 0, 0); }), ENOSYS);
+    EXPECT_EQ(errno_of(options, [] { return prctl(PR_GET_DUMPABLE, 0, 0, 0, 0); }), 0);
+  }
+  const auto clone_as_fork = [] {
+    return syscall(SYS_clone, (kForkFlags & ~CLONE_VM & ~CLONE_VFORK) | SIGCHLD, 0, 0, 0, 0);
+  };
+  EXPECT_EQ(errno_of(full_, clone_as_fork), EPERM);
 }
 
 TEST_F(Filters, NoProcessIsMadeAsASibling) {
