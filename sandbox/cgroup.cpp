@@ -63,16 +63,38 @@ class CounterFile {
   int fd_ = -1;
 };
 
-// A folder of its own for each run, as the highest number of tasks cannot be reset. One whose
-// removal is refused, being busy for a moment still, goes with the pool's.
+}  // namespace
+
+// Groups that nobody uses any more. One that is busy for a moment still, with what was killed in
+// it, is tried again.
+class UnusedGroups {
+ public:
+  void remove(const std::string& directory) {
+    if (rmdir(directory.c_str()) != 0 && errno == EBUSY) busy_.push_back(directory);
+  }
+  void try_again() {
+    for (const auto& directory : std::exchange(busy_, {})) remove(directory);
+  }
+
+ private:
+  std::vector<std::string> busy_;
+};
+
+namespace {
+
+using Unused = std::shared_ptr<UnusedGroups>;
+
+// A folder of its own for each run, as the highest number of tasks cannot be reset.
 class RunFolders {
  public:
-  explicit RunFolders(std::string base) : base_(std::move(base)) {}
+  RunFolders(std::string base, Unused unused)
+      : base_(std::move(base)), unused_(std::move(unused)) {}
   ~RunFolders() { remove(); }
   RunFolders(const RunFolders&) = delete;
   RunFolders& operator=(const RunFolders&) = delete;
   // The next run's, or "" with errno.
   std::string next() {
+    unused_->try_again();
     remove();
     current_ = base_ + "-" + std::to_string(++runs_);
     return mkdir(current_.c_str(), 0755) == 0 ? current_ : "";
@@ -80,18 +102,21 @@ class RunFolders {
 
  private:
   void remove() const {
-    if (!current_.empty()) (void)rmdir(current_.c_str());
+    if (!current_.empty()) unused_->remove(current_);
   }
   std::string base_, current_;
+  Unused unused_;
   int runs_ = 0;
 };
 
 class CgroupV1 final : public Cgroup {
  public:
   // The folders of memory and cpu are there already.
-  CgroupV1(const std::string& memory, std::string pids, const std::string& cpu)
+  CgroupV1(const std::string& memory, std::string pids, const std::string& cpu,
+           const Unused& unused)
       : directories_{memory, cpu},
-        folders_(std::move(pids)),
+        unused_(unused),
+        folders_(std::move(pids), unused),
         limit_(memory + "/memory.limit_in_bytes", O_RDWR),
         swap_limit_(memory + "/memory.memsw.limit_in_bytes", O_RDWR),
         peak_(memory + "/memory.max_usage_in_bytes", O_RDWR),
@@ -104,7 +129,7 @@ class CgroupV1 final : public Cgroup {
   ~CgroupV1() override {
     for (int fd : entrances_)
       if (fd >= 0) close(fd);
-    for (const auto& directory : directories_) (void)rmdir(directory.c_str());
+    for (const auto& directory : directories_) unused_->remove(directory);
   }
 
   bool renew() override {
@@ -152,7 +177,8 @@ class CgroupV1 final : public Cgroup {
 
  private:
   std::vector<std::string> directories_;  // memory, cpu
-  RunFolders folders_;                    // pids
+  Unused unused_;
+  RunFolders folders_;  // pids
   CounterFile limit_, swap_limit_, peak_, oom_, cpu_, most_, peak_tasks_, refused_;
   std::int64_t memory_limit_ = 0;
   int task_limit_ = 0;
@@ -161,7 +187,8 @@ class CgroupV1 final : public Cgroup {
 
 class CgroupV2 final : public Cgroup {
  public:
-  explicit CgroupV2(std::string directory) : folders_(std::move(directory)) {
+  CgroupV2(std::string directory, Unused unused)
+      : folders_(std::move(directory), std::move(unused)) {
     entrances_.push_back(-1);
   }
   ~CgroupV2() override {
@@ -283,6 +310,7 @@ std::string below_mount(const Hierarchy& hierarchy, const std::string& group) {
 
 std::unique_ptr<Cgroups> Cgroups::find() {
   std::unique_ptr<Cgroups> found(new Cgroups);
+  found->unused_ = std::make_shared<UnusedGroups>();
   const auto mounts = mounted_hierarchies();
   const auto own = own_groups();
   const std::string name = group_name();
@@ -362,12 +390,12 @@ std::unique_ptr<Cgroup> Cgroups::make(int index) {
       (void)CounterFile(directory + kPassedOn, O_WRONLY).put(kControllers);
   std::unique_ptr<Cgroup> made;
   if (kind_ == 2) {
-    made = std::make_unique<CgroupV2>(directories_[0] + name);
+    made = std::make_unique<CgroupV2>(directories_[0] + name, unused_);
   } else if (kind_ == 1) {
     for (const auto& directory : {directories_[0], directories_[2]})
       if (mkdir((directory + name).c_str(), 0755) != 0) return nullptr;
     made = std::make_unique<CgroupV1>(directories_[0] + name, directories_[1] + name,
-                                      directories_[2] + name);
+                                      directories_[2] + name, unused_);
   }
   if (made && made->renew()) return made;
   const int error = errno;

@@ -35,6 +35,8 @@ class Cgroup {
   std::vector<int> entrances_;
 };
 
+class UnusedGroups;
+
 // What the process may write to, found once a pool.
 class Cgroups {
  public:
@@ -50,6 +52,7 @@ class Cgroups {
  private:
   Cgroups() = default;
   int made_ = 0;
+  std::shared_ptr<UnusedGroups> unused_;
   int kind_ = 0;  // 1, 2: version; 0: none
   std::string why_;
   std::vector<std::string> directories_;  // v1: memory, pids, cpuacct; v2: one

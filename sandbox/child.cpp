@@ -29,7 +29,6 @@ using wire::Packet;
 using wire::Stage;
 
 constexpr int kMostGuests = 2048;
-constexpr int kMostStrings = 1024;
 constexpr int kChannel = 3;
 constexpr int kReport = 4;
 constexpr int kOutOfTheWay = kReport + 1;  // low: the limit of open files may be small
@@ -167,10 +166,37 @@ Turn serve_one(int socket, Packet& packet) {
   return packet.message.kind == Kind::spawn ? Turn::fork : Turn::other;
 }
 
+bool read_spawn(const Packet& packet, Spawn& spawn) {
+  const Message& message = packet.message;
+  errno = EPROTO;
+  const int used = message.flags & wire::kPark ? 5 : message.flags & wire::kJoinRun ? 4 : 3;
+  const int others = packet.n_fds - static_cast<int>(message.n_cgroups);
+  if (others < used || message.text_size == 0 || packet.text[message.text_size - 1] != 0)
+    return false;
+  spawn.cgroups = packet.fds + others;
+  spawn.ruleset = message.value == 1 && others > used ? packet.fds[others - 1] : -1;
+  spawn.directory = packet.text;
+  auto* at = const_cast<char*>(packet.text) + std::strlen(packet.text) + 1;
+  const char* const end = packet.text + message.text_size;
+  const auto read_strings = [&](char** into, std::uint32_t n) {
+    for (std::uint32_t i = 0; i < n; ++i, at += std::strlen(at) + 1) {
+      if (at >= end) return false;
+      into[i] = at;
+    }
+    into[n] = nullptr;
+    return true;
+  };
+  if (message.n_arguments < kMostStrings && message.n_environment < kMostStrings)
+    return read_strings(spawn.arguments, message.n_arguments) &&
+           read_strings(spawn.environment, message.n_environment);
+  errno = E2BIG;
+  return false;
+}
+
 bool before_fork(int socket, const Packet& packet) {
-  const int needed = (packet.message.flags & wire::kPark) ? 5 : 3;
-  if (packet.n_fds < needed || n_guests >= kMostGuests) {
-    errno = n_guests >= kMostGuests ? EAGAIN : EPROTO;
+  static Spawn ignored;
+  if (n_guests >= kMostGuests) errno = EAGAIN;
+  if (n_guests >= kMostGuests || !read_spawn(packet, ignored)) {
     wire::send_failure(socket, packet.message.id, Stage::protocol);
     return false;
   }
@@ -198,33 +224,28 @@ void after_fork(int socket, Packet& packet, long pid) {
   packet.close_fds();
 }
 
-void confine(const Packet& spawn, const Confinement& confinement, int report) {
-  const Message& message = spawn.message;
+void confine(const Packet& packet, const Confinement& confinement, int report) {
+  const Message& message = packet.message;
   const auto fail = [&](Stage stage) { die(report, message.id, stage); };
-  for (std::uint32_t i = 0; i < message.n_cgroups; ++i) {
-    const int fd = spawn.fds[spawn.n_fds - 1 - static_cast<int>(i)];
-    if (write(fd, "0", 1) != 1) fail(Stage::cgroup);
-  }
-  if (is_pidfd_join(spawn)) {
+  Spawn spawn;
+  if (!read_spawn(packet, spawn)) fail(Stage::protocol);
+  const int ruleset = spawn.ruleset >= 0 ? spawn.ruleset : confinement.landlock_ruleset;
+  for (std::uint32_t i = 0; i < message.n_cgroups; ++i)
+    if (write(spawn.cgroups[i], "0", 1) != 1) fail(Stage::cgroup);
+  if (is_pidfd_join(packet)) {
     int spaces = CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWUSER;
     if (message.flags & wire::kJoinSlot) spaces |= CLONE_NEWNS | CLONE_NEWNET;
-    if (setns(spawn.fds[3], spaces) != 0) fail(Stage::join);
+    if (setns(packet.fds[3], spaces) != 0) fail(Stage::join);
   }
-  if (message.text_size == 0 || spawn.text[message.text_size - 1] != 0) {
-    errno = EPROTO;
-    fail(Stage::protocol);
-  }
-  if (chdir(spawn.text) != 0) fail(Stage::directory);
+  if (chdir(spawn.directory) != 0) fail(Stage::directory);
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) fail(Stage::no_new_privs);
-  if (confinement.landlock_ruleset >= 0 &&
-      syscall(SYS_landlock_restrict_self, confinement.landlock_ruleset, 0) != 0)
-    fail(Stage::landlock);
+  if (ruleset >= 0 && syscall(SYS_landlock_restrict_self, ruleset, 0) != 0) fail(Stage::landlock);
   if (message.flags & wire::kSetIdentity) {
     (void)setgroups(0, nullptr);  // refused in an unprivileged user namespace, where it is moot
     if (setresgid(message.gid, message.gid, message.gid) != 0) fail(Stage::identity);
     if (setresuid(message.uid, message.uid, message.uid) != 0) fail(Stage::identity);
   }
-  if (!place_descriptors(spawn, report)) fail(Stage::descriptors);
+  if (!place_descriptors(packet, report)) fail(Stage::descriptors);
   (void)setsid();
   umask(022);
   // The zygote's guests are Pythons with the handlers of one.
@@ -233,25 +254,9 @@ void confine(const Packet& spawn, const Confinement& confinement, int report) {
   if (!apply_limits(message)) fail(Stage::limits);
   if (!drop_capabilities()) fail(Stage::capabilities);
   // Only the reduced world needs it: elsewhere the run's init takes its guests along.
-  if (!is_pidfd_join(spawn)) (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+  if (!is_pidfd_join(packet)) (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   // A parked guest never calls execve, which would make it dumpable again: /proc/self is its own.
   (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
-
-  char* arguments[kMostStrings];
-  char* environment[kMostStrings];
-  if (message.n_arguments >= kMostStrings || message.n_environment >= kMostStrings) {
-    errno = E2BIG;
-    fail(Stage::protocol);
-  }
-  char* at = const_cast<char*>(spawn.text) + std::strlen(spawn.text) + 1;
-  char* const end = const_cast<char*>(spawn.text) + message.text_size;
-  const auto read_strings = [&](char** into, std::uint32_t n) {
-    std::uint32_t i = 0;
-    for (; i < n && at < end; at += std::strlen(at) + 1) into[i++] = at;
-    into[i] = nullptr;
-  };
-  read_strings(arguments, message.n_arguments);
-  read_strings(environment, message.n_environment);
 
   if (confinement.filter_size > 0 && !load_filter(confinement.filter, confinement.filter_size))
     fail(Stage::seccomp);
@@ -262,7 +267,7 @@ void confine(const Packet& spawn, const Confinement& confinement, int report) {
     }
     (void)fcntl(kChannel, F_SETFD, 0);  // a cold Python finds its channel there
   }
-  execve(arguments[0], arguments, environment);
+  execve(spawn.arguments[0], spawn.arguments, spawn.environment);
   fail(Stage::exec);
 }
 
@@ -318,12 +323,8 @@ void proctor_forked(int socket, long pid) {
 // In the child. Answers 1 for a live session, 0 for a single program.
 int proctor_confine(int socket) {
   const bool session = zygote_packet.message.flags & proctor::wire::kSession;
-  // The ruleset of the slot travels with the message, before the cgroups.
-  proctor::child::Confinement confinement = session ? session_confinement : zygote_confinement;
-  const int ruleset = zygote_packet.n_fds - 1 - static_cast<int>(zygote_packet.message.n_cgroups);
-  if (zygote_packet.message.value == 1 && ruleset >= 0)
-    confinement.landlock_ruleset = zygote_packet.fds[ruleset];
-  proctor::child::confine(zygote_packet, confinement, socket);
+  proctor::child::confine(zygote_packet, session ? session_confinement : zygote_confinement,
+                          socket);
   return session;
 }
 

@@ -24,6 +24,18 @@ void confine(const wire::Packet& spawn, const Confinement& confinement, int repo
 // The limits of each process that a message names.
 bool apply_limits(const wire::Message& message);
 
+// What a spawn message asks for; all of it lies in the packet.
+inline constexpr std::size_t kMostStrings = 1024;
+struct Spawn {
+  const char* directory;
+  char* arguments[kMostStrings];  // these two end with nullptr
+  char* environment[kMostStrings];
+  const int* cgroups;  // entrances, n_cgroups of the message
+  int ruleset;         // Landlock's, which a zygote is sent; -1: none
+};
+// False with errno where the message is not as it must be.
+bool read_spawn(const wire::Packet& packet, Spawn& spawn);
+
 // What `serve_one` gives back.
 enum class Turn : int {
   parent = 0,  // nothing to do for the caller: call again

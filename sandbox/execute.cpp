@@ -226,7 +226,8 @@ Execution Core::judge(Slot& slot, Guest& guest, const Limits& limits, const Tree
   if (slot.proxy) execution.network = slot.proxy->take();
   execution.out_truncated = guest.out.overflowed;
   execution.err_truncated = guest.err.overflowed;
-  if (guest.failed || slot.gone) {
+  // Killed for its limit it may fail to be started, where that was slow.
+  if (slot.gone || (guest.failed && !forced)) {
     execution.ending = Ending::sandbox_error;
     execution.error = why_lost(slot, guest);
     return execution;

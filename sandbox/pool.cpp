@@ -21,6 +21,7 @@
 #include "sandbox/embedded.h"
 #include "sandbox/files.h"
 #include "sandbox/filter.h"
+#include "sandbox/hear.h"
 #include "sandbox/landlock.h"
 #include "sandbox/launcher.h"
 #include "sandbox/mounts.h"
@@ -346,8 +347,7 @@ Status Core::prove(Slot& slot) {
     }
   };
   if (auto ready = expect(Kind::ready); !ready) return ready;
-  slot.process = OwnedFd(packet.take(0));
-  slot.pid = static_cast<int>(packet.message.value);
+  (void)hear(slot, packet);
   packet.close_fds();
 
   const Limits defaults;
@@ -358,7 +358,8 @@ Status Core::prove(Slot& slot) {
   prepare.box_inodes = slot.box_inodes = defaults.inodes;
   (void)wire::send_message(socket, prepare);
   if (auto prepared = expect(Kind::prepared); !prepared) return prepared;
-  accept_prepared(slot, packet);
+  (void)hear(slot, packet);
+  packet.close_fds();
   if (slot.cgroup && !slot.cgroup->begin(count(defaults.memory), defaults.processes)) {
     slot.stage = wire::Stage::cgroup;
     slot.error = errno;

@@ -183,7 +183,6 @@ class Core : public std::enable_shared_from_this<Core> {
   void kill_tree(Slot& slot);
   Async<Status> all_dead(SlotRef slot);
   void put_back(const SlotRef& slot);
-  static void accept_prepared(Slot& slot, wire::Packet& packet);
   wire::Message spawn_message(const Slot& slot) const;
   std::string work_directory(const Slot& slot) const;
   // session.cpp

@@ -9,6 +9,7 @@
 
 #include "sandbox/crossing.h"
 #include "sandbox/files.h"
+#include "sandbox/hear.h"
 #include "sandbox/live.h"
 
 namespace proctor {
@@ -92,17 +93,8 @@ Async<void> Core::read_channel(LiveRef live) {
     if (received < 0 && (errno == EAGAIN || errno == EPROTO)) continue;
     if (received <= 0) break;
     packet->close_fds();
-    // The guest's word counts while a cell runs: in between it would only ask for a new account.
-    if (packet->message.kind == wire::Kind::done && live->in_cell) {
-      guest->raised = packet->message.value & 1;
-      guest->drew = packet->message.value & 2;
-      ++guest->cells_done;
-    } else if (packet->message.kind == wire::Kind::forked && live->forking) {
-      guest->fork_error = static_cast<int>(packet->message.value);
-    } else if (packet->message.kind == wire::Kind::exited && live->slot->origin) {
-      guest->status = static_cast<int>(packet->message.value);
-      guest->exited = true;
-    }
+    hear_session(*guest, packet->message,
+                 {live->in_cell, live->forking, live->slot->origin != nullptr});
     guest->changed.ring();
   }
   // Of a fork nobody else tells that it has ended.

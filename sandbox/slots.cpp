@@ -9,6 +9,7 @@
 #include <csignal>
 
 #include "sandbox/embedded.h"
+#include "sandbox/hear.h"
 #include "sandbox/launcher.h"
 #include "sandbox/pool.h"
 
@@ -54,42 +55,13 @@ wire::Message Core::spawn_message(const Slot& slot) const {
   return message;
 }
 
-void Core::accept_prepared(Slot& slot, Packet& packet) {
-  int at = 0;
-  slot.box = OwnedFd(packet.take(at++));
-  slot.init = packet.message.flags ? OwnedFd(packet.take(at++)) : OwnedFd();
-  slot.init_pid = static_cast<int>(packet.message.value);
-  slot.ruleset = OwnedFd(packet.take(at));
-  packet.close_fds();
-  slot.prepared = packet.message.id;
-}
-
 // A message about a guest, from its slot or from a zygote; false where it is not about one.
 bool Core::dispatch(const Packet& packet) {
   auto found = guests_.find(packet.message.id);
   if (found == guests_.end()) return false;
   const GuestRef guest = found->second.lock();
   if (!guest) return true;
-  switch (packet.message.kind) {
-    case Kind::spawned:
-      guest->pid = guest->main_pid = static_cast<int>(packet.message.value);
-      if (guest->channel)
-        guest->process = OwnedFd(static_cast<int>(syscall(SYS_pidfd_open, guest->pid, 0)));
-      break;
-    case Kind::exited:
-      guest->exited = true;
-      guest->status = static_cast<int>(packet.message.value);
-      guest->cpu = std::chrono::microseconds(packet.message.cpu_us);
-      guest->peak_memory = packet.message.peak_kib * 1024;
-      break;
-    case Kind::failed:
-      guest->failed = true;
-      guest->stage = packet.message.stage;
-      guest->error = packet.message.error;
-      break;
-    default:
-      return true;
-  }
+  hear(*guest, packet.message);
   guest->changed.ring();
   return true;
 }
@@ -105,43 +77,8 @@ Async<void> Core::read_slot(SlotRef slot) {
     if (received < 0 && errno == EAGAIN) continue;
     // It says nothing malformed: what came was cut off, since we have no room for its descriptors.
     if (received <= 0) break;
-    const Message& message = packet->message;
-    switch (message.kind) {
-      case Kind::ready:
-        slot->process = OwnedFd(packet->take(0));
-        slot->pid = static_cast<int>(message.value);
-        break;
-      case Kind::prepared:
-        accept_prepared(*slot, *packet);
-        break;
-      case Kind::resized:
-        slot->resized = message.id;
-        break;
-      case Kind::killed:
-        slot->killed = message.id;
-        break;
-      case Kind::allowed:
-        slot->allowed = message.id;
-        break;
-      case Kind::adopted:
-        slot->adopted = message.id;
-        slot->adopted_box = OwnedFd(packet->take(0));
-        break;
-      case Kind::listening:
-        slot->listening = message.id;
-        slot->listener = OwnedFd(packet->take(0));
-        break;
-      case Kind::failed:
-        if (!guests_.count(message.id)) {
-          slot->failed = message.id;
-          slot->stage = message.stage;
-          slot->error = message.error;
-          break;
-        }
-        [[fallthrough]];
-      default:
-        dispatch(*packet);
-    }
+    // A guest may fail where only its slot can tell.
+    if (!dispatch(*packet)) (void)hear(*slot, *packet);
     packet->close_fds();
     slot->changed.ring();
   }

@@ -227,7 +227,7 @@ inline int receive_message(int socket, Packet& packet, int flags = 0) {
         close(fd);
     }
   }
-  if (size == 0) return 0;
+  if (size == 0 && packet.n_fds == 0) return 0;
   if ((header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) ||
       !well_formed(packet.message, static_cast<std::size_t>(size))) {
     packet.close_fds();

@@ -1,6 +1,7 @@
-// What of the sandbox is to be seen from outside: its processes.
+// What of the sandbox is to be seen from outside: its processes and groups.
 #pragma once
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -72,11 +73,30 @@ inline std::vector<pid_t> zygotes() {
   return found;
 }
 
-// Returns when they have ended.
+// Returns when they have ended, and what was below them, which dies a moment later.
 inline void kill_all(const std::vector<pid_t>& victims) {
+  std::vector<pid_t> all = descendants();
+  std::erase_if(all, [&](pid_t pid) {
+    while (pid > 1 && std::find(victims.begin(), victims.end(), pid) == victims.end())
+      pid = parent_of(pid);
+    return pid <= 1;
+  });
   for (const pid_t pid : victims) kill(pid, SIGKILL);
-  for (const pid_t pid : victims)
-    (void)comes_true([&] { return kill(pid, 0) != 0 || parent_of(pid) == 0; });
+  for (const pid_t pid : all) (void)comes_true([&] { return kill(pid, 0) != 0; });
+}
+
+// The sandbox's own groups of this process.
+inline std::vector<std::string> own_cgroups() {
+  std::vector<std::string> found;
+  const std::string name = "proctor-" + std::to_string(getpid()) + "-";
+  for (const std::string controller : {"", "/memory", "/pids", "/cpuacct", "/cpu,cpuacct"}) {
+    const std::string base = "/sys/fs/cgroup" + controller;
+    const OwnedFd folder(open(base.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!folder) continue;
+    for (const auto& each : names_in(folder.get()))
+      if (each.starts_with(name)) found.push_back(base + "/" + each);
+  }
+  return found;
 }
 
 }  // namespace proctor

@@ -20,9 +20,11 @@
 #include <unistd.h>
 
 #include "sandbox/base64.h"
+#include "sandbox/child.h"
 #include "sandbox/files.h"
 #include "sandbox/filter.h"
 #include "sandbox/mounts.h"
+#include "sandbox/plan.h"
 #include "sandbox/wire.h"
 
 namespace proctor {
@@ -473,6 +475,45 @@ TEST_F(Frames, CarryTextAndDescriptors) {
   packet->close_fds();
 }
 
+TEST_F(Frames, ASpawnMessageNamesNothingBeyondItself) {
+  wire::Packet packet;
+  const std::string text("/box/work\0/bin/true\0A=b\0", 25);
+  std::memcpy(packet.text, text.data(), text.size());
+  packet.message.text_size = static_cast<std::uint32_t>(text.size());
+  packet.message.n_arguments = packet.message.n_environment = 1;
+  packet.message.n_cgroups = 2;
+  packet.n_fds = 5;
+  for (int i = 0; i < packet.n_fds; ++i) packet.fds[i] = 100 + i;
+  child::Spawn spawn;
+  ASSERT_TRUE(child::read_spawn(packet, spawn));
+  EXPECT_STREQ(spawn.directory, "/box/work");
+  EXPECT_STREQ(spawn.arguments[0], "/bin/true");
+  EXPECT_STREQ(spawn.environment[0], "A=b");
+  EXPECT_EQ(spawn.environment[1], nullptr);
+  EXPECT_EQ(spawn.cgroups[1], 104);
+  const auto refused = [&](auto change) {
+    wire::Packet changed = packet;
+    change(changed);
+    return !child::read_spawn(changed, spawn);
+  };
+  EXPECT_TRUE(refused([](auto& other) { other.message.n_cgroups = 3; })) << "no descriptor is two";
+  EXPECT_TRUE(refused([](auto& other) { other.message.n_environment = 2; }));
+  EXPECT_TRUE(refused([](auto& other) { other.message.n_arguments = 5000; }));
+  EXPECT_TRUE(refused([](auto& other) { other.message.text_size -= 1; })) << "an open end";
+  EXPECT_TRUE(refused([](auto& other) { other.message.text_size = 0; }));
+}
+
+TEST(Plans, AreReadAsWrittenOrRefused) {
+  SlotPlan plan;
+  plan.trees = {"/opt/python"};
+  plan.host_uid = 7;
+  auto read = read_plan(write_plan(plan));
+  ASSERT_TRUE(read) << read.error().message;
+  EXPECT_EQ(write_plan(*read), write_plan(plan));
+  for (const char* bad : {"", "[]", "{}", R"({"world":9})", R"({"world":)"})
+    EXPECT_FALSE(read_plan(bad)) << bad;
+}
+
 TEST_F(Frames, HalfAForeignOrAnOverfullOneIsDroppedWithItsDescriptors) {
   const int before = open_descriptors();
   auto packet = std::make_unique<wire::Packet>();
@@ -492,11 +533,12 @@ TEST_F(Frames, HalfAForeignOrAnOverfullOneIsDroppedWithItsDescriptors) {
       entry->cmsg_len = CMSG_LEN(sizeof(int) * static_cast<std::size_t>(n_fds));
       for (int i = 0; i < n_fds; ++i) std::memcpy(CMSG_DATA(entry) + i * 4, &pair_[0], 4);
     }
-    ASSERT_GT(sendmsg(pair_[0], &header, 0), 0);
+    ASSERT_EQ(sendmsg(pair_[0], &header, 0), static_cast<ssize_t>(size));
     EXPECT_EQ(wire::receive_message(pair_[1], *packet), -1);
     EXPECT_EQ(errno, EPROTO);
   };
   send_raw(&message, sizeof message / 2, 3);
+  send_raw(&message, 0, 2);  // and not the end of the other side
   message.magic = 1;
   send_raw(&message, sizeof message, 3);
   message.magic = wire::kMagic;
