@@ -477,7 +477,7 @@ TEST_F(Frames, CarryTextAndDescriptors) {
 
 TEST_F(Frames, ASpawnMessageNamesNothingBeyondItself) {
   wire::Packet packet;
-  const std::string text("/box/work\0/bin/true\0A=b\0", 25);
+  const std::string text("/box/work\0/bin/true\0A=b\0", 24);
   std::memcpy(packet.text, text.data(), text.size());
   packet.message.text_size = static_cast<std::uint32_t>(text.size());
   packet.message.n_arguments = packet.message.n_environment = 1;
