@@ -176,8 +176,8 @@ struct SandboxConfig {
   std::function<Result<std::vector<std::string>>(const std::string& host)> look_up;
 };
 
-// A trusted launcher process and warm slots behind it. The launcher is forked by `start_launcher`,
-// which main calls before any thread exists.
+// A trusted launcher process and warm slots behind it. The launcher, with the guardian that keeps
+// it running, is forked by `start_launcher`, which main calls before any thread exists.
 class SandboxPool {
  public:
   virtual ~SandboxPool() = default;

@@ -5,7 +5,7 @@ cd "${1:-.}"
 status=0
 while IFS= read -r file; do
   [ -f "$file" ] || continue
-  case "$(head -c 64 "$file" | head -1)" in
+  case "$(head -c 64 "$file" | tr -d '\0' | head -1)" in
     '#!'*bash*) bash -n "$file" || status=1 ;;
     '#!'*/sh*) sh -n "$file" || status=1 ;;
   esac
