@@ -80,7 +80,7 @@ FirstBytes look_at(std::string_view bytes) {
       return {Kind::broken, {}};
     const std::string_view record = rest.substr(kRecordHead, size);
     hello += record;
-    if (hello[0] != kClientHello) return {Kind::broken, {}};
+    if (!hello.empty() && hello[0] != kClientHello) return {Kind::broken, {}};
     if (hello.size() >= kHelloHead) {
       Reader message(std::string_view(hello).substr(1));
       const std::size_t length = message.number(3);

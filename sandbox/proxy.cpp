@@ -31,6 +31,8 @@ constexpr int kLookUpsAtOnce = 2;
 constexpr std::size_t kMostAddresses = 8;  // of a host, that are tried
 constexpr std::size_t kMostHead = std::size_t{32} << 10;
 constexpr std::size_t kChunk = std::size_t{32} << 10;
+constexpr int kSocketBuffer = 256 << 10;  // of the kernel's memory, which nobody's limit counts
+constexpr std::size_t kMostName = 255;
 constexpr Milliseconds kHeadTime = 5s, kConnectTime = 10s, kIdleTime = 60s, kPartingTime = 1s;
 
 Result<std::vector<std::string>> ask_the_system(const std::string& host) {
@@ -48,6 +50,13 @@ Result<std::vector<std::string>> ask_the_system(const std::string& host) {
   }
   freeaddrinfo(found);
   return addresses;
+}
+
+void settle(tcp::socket& socket) {
+  boost::system::error_code ignored;
+  socket.set_option(tcp::no_delay(true), ignored);
+  socket.set_option(tcp::socket::send_buffer_size(kSocketBuffer), ignored);
+  socket.set_option(tcp::socket::receive_buffer_size(kSocketBuffer), ignored);
 }
 
 std::string with_port(const std::string& host, int port) {
@@ -224,6 +233,10 @@ Async<void> Proxy::accept(std::shared_ptr<Proxy> self) {
     }
     if (++connections_ > kMostInAll) {
       ++unlisted_;
+      boost::system::error_code ignored;
+      connection->guest.close(ignored);
+      pause.expires_after(10ms);  // whoever goes on and on is served slowly
+      co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, error));
       continue;
     }
     entries_.push_back(connection->entry);
@@ -243,7 +256,7 @@ Async<void> Proxy::accept(std::shared_ptr<Proxy> self) {
 Async<void> Proxy::serve(ConnectionRef connection) {
   NetworkConnection& seen = connection->entry->seen;
   boost::system::error_code error;
-  connection->guest.set_option(tcp::no_delay(true), error);
+  settle(connection->guest);
   Request request;
   request.parser.header_limit(kMostHead);
   request.parser.body_limit(boost::none);
@@ -260,7 +273,8 @@ Async<void> Proxy::serve(ConnectionRef connection) {
   const bool tunnels = message.method() == http::verb::connect;
   const std::string target(message.target());
   auto url = parse_http_url(tunnels ? "http://" + target : target);
-  if (!url || url->tls || (tunnels && !target.ends_with(":" + url->port))) {
+  if (!url || url->tls || url->host.size() > kMostName ||
+      (tunnels && !target.ends_with(":" + url->port))) {
     auto answered = answer(connection, 400, Outcome::refused,
                            "expected a request for http://HOST/... or CONNECT HOST:PORT");
     co_return co_await std::move(answered);
@@ -343,6 +357,9 @@ namespace {
 
 Async<Result<bool>> connect(tcp::socket* socket, tcp::endpoint endpoint) {
   boost::system::error_code error;
+  socket->open(endpoint.protocol(), error);
+  if (error) co_return unavailable(error.message());
+  settle(*socket);
   co_await socket->async_connect(endpoint, asio::redirect_error(asio::use_awaitable, error));
   if (error) co_return unavailable(error.message());
   co_return true;
@@ -384,7 +401,6 @@ Async<bool> Proxy::reach(ConnectionRef connection) {
     auto connected = co_await std::move(connecting);
     if (connection->entry->ended) co_return false;
     if (connected) {
-      connection->host.set_option(tcp::no_delay(true), error);
       expect_within(connection, kIdleTime, "nothing came or went for 60 s");
       co_return true;
     }
@@ -451,7 +467,8 @@ Async<bool> Proxy::pass_hello(ConnectionRef connection) {
     boost::system::error_code is_name;
     (void)asio::ip::make_address(seen.host, is_name);
     if (is_name || !first.server_name.empty())
-      why = "TLS names the server '" + first.server_name + "', not " + seen.host;
+      why =
+          "TLS names the server '" + first.server_name.substr(0, kMostName) + "', not " + seen.host;
   }
   if (!why.empty()) {
     end(*connection, Outcome::refused, why);
