@@ -125,11 +125,9 @@ Async<Status> Core::furnish(SlotRef slot, const Program* program) {
 }
 
 Status Core::send_program(Guest& guest, const Program& program, bool with_limits) {
-  std::string head, body, environment;
-  for (const auto& variable : program.environment)
-    environment += (environment.empty() ? "" : std::string(1, '\0')) + variable;
-  head = std::to_string(environment.size()) + " ";
-  body = environment;
+  std::string body;
+  for (const auto& variable : program.environment) body += variable + '\0';
+  std::string head = std::to_string(body.size()) + " ";
   for (const auto& argument : program.code_arguments) {
     head += std::to_string(argument.size()) + " ";
     body += argument;

@@ -113,6 +113,7 @@ class Execute final : public Tool {
       : language_(language),
         limits_(limits),
         max_bytes_(static_cast<std::size_t>(options.integer("max_bytes"))),
+        network_(options.text("network")),
         sessions_(has_sessions(language) && options.boolean("sessions")),
         pool_(pool) {}
 
@@ -130,6 +131,10 @@ class Execute final : public Tool {
       properties["session"] = {{"type", "string"},
                                {"description", "name of the interpreter, when there are several"}};
     }
+    if (side_effects()) {
+      const std::string hosts = network_.substr(network_.find(':') + 1);
+      description += fmt::format(" It can reach {} over the network, through a proxy.", hosts);
+    }
     return {.name = to_string(language_),
             .description = description,
             .parameters = {{"type", "object"},
@@ -137,6 +142,8 @@ class Execute final : public Tool {
                            {"required", json::array{"code"}}}};
   }
   bool stateful() const override { return sessions_; }
+  // Of the hosts it may reach.
+  bool side_effects() const override { return !limits_.network.empty(); }
   bool executes() const override { return true; }
   Limiter::Usage usage() const override { return pool_.usage(); }
 
@@ -207,6 +214,7 @@ class Execute final : public Tool {
   const Language language_;
   const Limits limits_;
   const std::size_t max_bytes_;
+  const std::string network_;
   const bool sessions_;
   SandboxPool& pool_;
 };

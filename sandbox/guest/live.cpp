@@ -60,7 +60,7 @@ int wait_for_cell(bool session) {
   return program;
 }
 
-// The code of a program ("SIZE SIZE ...\n", arguments, code), as text of its own.
+// The code of a program ("SIZE SIZE ...\n", environment, arguments, code), as text of its own.
 char* read_code(int program) {
   struct stat found{};
   if (fstat(program, &found) != 0) return nullptr;
