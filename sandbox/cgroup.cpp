@@ -21,10 +21,6 @@
 namespace proctor {
 namespace {
 
-// Version 2: what a group passes on to those in it.
-constexpr const char* kPassedOn = "/cgroup.subtree_control";
-constexpr const char* kControllers = "+memory +pids +cpu";
-
 class CounterFile {
  public:
   CounterFile() = default;
@@ -61,6 +57,21 @@ class CounterFile {
 
  private:
   int fd_ = -1;
+};
+
+// The highest number of tasks at once: the kernel's, from Linux 6.11 on, or the highest seen.
+class TaskPeak {
+ public:
+  TaskPeak() = default;
+  explicit TaskPeak(const std::string& directory)
+      : counted_(directory + "/pids.peak", O_RDONLY),
+        now_(counted_ ? CounterFile() : CounterFile(directory + "/pids.current", O_RDONLY)) {}
+  void look() { seen_ = now_ ? std::max(seen_, now_.number()) : 0; }
+  int number() const { return static_cast<int>(counted_ ? counted_.number() : seen_); }
+
+ private:
+  CounterFile counted_, now_;
+  std::int64_t seen_ = 0;
 };
 
 }  // namespace
@@ -137,7 +148,7 @@ class CgroupV1 final : public Cgroup {
     const std::string pids = folders_.next();
     if (pids.empty()) return false;
     most_ = CounterFile(pids + "/pids.max", O_RDWR);
-    peak_tasks_ = CounterFile(pids + "/pids.peak", O_RDONLY);
+    peak_tasks_ = TaskPeak(pids);
     refused_ = CounterFile(pids + "/pids.events", O_RDONLY);
     task_limit_ = 0;
     if (entrances_.back() >= 0) close(entrances_.back());
@@ -167,10 +178,11 @@ class CgroupV1 final : public Cgroup {
     return true;
   }
   std::chrono::microseconds cpu() override {
+    peak_tasks_.look();
     return std::chrono::microseconds((cpu_.number() - cpu_before_) / 1000);
   }
   std::int64_t peak_memory() override { return peak_.number(); }
-  int peak_tasks() override { return static_cast<int>(peak_tasks_.number()); }
+  int peak_tasks() override { return peak_tasks_.number(); }
   bool out_of_memory() override { return oom_.field("oom_kill") > oom_before_; }
   bool out_of_tasks() override { return refused_.field("max") > refused_before_; }
   void kill() override {}  // version 1 has no such file
@@ -179,7 +191,8 @@ class CgroupV1 final : public Cgroup {
   std::vector<std::string> directories_;  // memory, cpu
   Unused unused_;
   RunFolders folders_;  // pids
-  CounterFile limit_, swap_limit_, peak_, oom_, cpu_, most_, peak_tasks_, refused_;
+  CounterFile limit_, swap_limit_, peak_, oom_, cpu_, most_, refused_;
+  TaskPeak peak_tasks_;
   std::int64_t memory_limit_ = 0;
   int task_limit_ = 0;
   std::int64_t cpu_before_ = 0, oom_before_ = 0, refused_before_ = 0;
@@ -204,7 +217,7 @@ class CgroupV2 final : public Cgroup {
     if (!peak_) peak_ = CounterFile(directory + "/memory.peak", O_RDONLY);
     events_ = CounterFile(directory + "/memory.events", O_RDONLY);
     most_ = CounterFile(directory + "/pids.max", O_RDWR);
-    peak_tasks_ = CounterFile(directory + "/pids.peak", O_RDONLY);
+    peak_tasks_ = TaskPeak(directory);
     refused_ = CounterFile(directory + "/pids.events", O_RDONLY);
     cpu_ = CounterFile(directory + "/cpu.stat", O_RDONLY);
     kill_ = CounterFile(directory + "/cgroup.kill", O_WRONLY);
@@ -223,17 +236,19 @@ class CgroupV2 final : public Cgroup {
     return true;
   }
   std::chrono::microseconds cpu() override {
+    peak_tasks_.look();
     return std::chrono::microseconds(cpu_.field("usage_usec") - cpu_before_);
   }
   std::int64_t peak_memory() override { return peak_.number(); }
-  int peak_tasks() override { return static_cast<int>(peak_tasks_.number()); }
+  int peak_tasks() override { return peak_tasks_.number(); }
   bool out_of_memory() override { return events_.field("oom_kill") > oom_before_; }
   bool out_of_tasks() override { return refused_.field("max") > refused_before_; }
   void kill() override { (void)kill_.put("1"); }
 
  private:
   RunFolders folders_;
-  CounterFile limit_, peak_, events_, most_, peak_tasks_, refused_, cpu_, kill_;
+  CounterFile limit_, peak_, events_, most_, refused_, cpu_, kill_;
+  TaskPeak peak_tasks_;
   std::int64_t cpu_before_ = 0, oom_before_ = 0, refused_before_ = 0;
 };
 
@@ -296,6 +311,71 @@ void remove_stale(const std::string& directory) {
   closedir(stream);
 }
 
+// Version 2: what is made in the group has limits. errno EBUSY while processes are in it.
+bool pass_on(const std::string& group) {
+  const CounterFile control(group + "/cgroup.subtree_control", O_WRONLY);
+  if (!control.put("+memory +pids")) return false;
+  (void)control.put("+cpu");  // shares alone hang on it, and not everybody is given it
+  return true;
+}
+
+// Where this process was before it stepped aside, and where it is now; "" when it did not.
+struct Aside {
+  std::string group, below;
+};
+Aside& aside() {
+  static Aside now;
+  return now;
+}
+
+// This process and what it has started.
+void move_us(const std::string& from, const std::string& to) {
+  const CounterFile entrance(to + "/cgroup.procs", O_WRONLY);
+  std::ifstream pids(from + "/cgroup.procs");
+  for (pid_t pid; pids >> pid;) {
+    pid_t above = pid;
+    while (above > 1 && above != getpid()) above = parent_of(above);
+    if (above == getpid()) (void)entrance.put(std::to_string(pid));
+  }
+}
+
+void remove_group(const std::string& directory) {
+  // It is busy for a moment after its last process was killed.
+  for (int round = 0; round < 50; ++round) {
+    remove_below(directory);
+    if (rmdir(directory.c_str()) == 0 || errno == ENOENT) break;
+    usleep(2'000);
+  }
+}
+
+// Version 2 lets a group that passes controllers on hold no processes: where nobody but we are in
+// it, we move into one below.
+bool step_aside(const std::string& group) {
+  const std::string below = group + "/" + group_name();
+  if (mkdir(below.c_str(), 0755) != 0) return false;
+  move_us(group, below);
+  if (pass_on(group)) {
+    aside() = {group, below};
+    return true;
+  }
+  const int why = errno;
+  move_us(below, group);
+  (void)rmdir(below.c_str());
+  errno = why;
+  return false;
+}
+
+// Refused as long as anybody needs the controllers. Who is killed before leaves the group as it is.
+void step_back() {
+  const auto [group, below] = aside();
+  if (group.empty() ||
+      !CounterFile(group + "/cgroup.subtree_control", O_WRONLY).put("-memory -pids -cpu"))
+    return;
+  aside() = {};
+  move_us(below, group);
+  remove_group(below);
+}
+
 std::string below_mount(const Hierarchy& hierarchy, const std::string& group) {
   // In a container the group's path may be given from the host's root, of which only a part is
   // mounted here.
@@ -317,30 +397,35 @@ std::unique_ptr<Cgroups> Cgroups::find() {
   std::string why_v1, why_v2 = "no cgroup2 file system is mounted";
 
   if (auto unified = mounts.find(""); unified != mounts.end()) {
+    const std::string& mount = unified->second.mount;
     const std::string here = below_mount(unified->second, own.count("") ? own.at("") : "/");
+    // What was delegated to us comes before what we merely may write to.
+    std::vector<std::pair<std::string, bool>> places = {{here, false}, {mount, false}};
     const std::string parent = here.substr(0, here.rfind('/'));
-    why_v2 = "cgroup2 has no memory and pids controllers to pass on";
-    for (const auto& base : {here, parent, unified->second.mount}) {
-      if (base.size() < unified->second.mount.size()) continue;
+    if (parent.size() > mount.size()) places.insert(places.begin() + 1, {parent, false});
+    places.insert(geteuid() == 0 ? places.end() : places.begin() + 1, {here, true});
+    if (!aside().group.empty()) places.insert(places.begin(), {aside().group, false});
+    why_v2.clear();
+    for (const auto& [base, occupied] : places) {
       const std::string controllers = CounterFile(base + "/cgroup.controllers", O_RDONLY).text();
       if (controllers.find("memory") == std::string::npos ||
           controllers.find("pids") == std::string::npos)
         continue;
-      (void)CounterFile(base + kPassedOn, O_WRONLY).put(kControllers);
-      const std::string ours = base + "/" + name;
       remove_stale(base);
-      if (mkdir(ours.c_str(), 0755) != 0) {
-        why_v2 = base + ": " + std::strerror(errno);
-        continue;
+      const std::string ours = base + "/" + name;
+      if ((occupied ? step_aside(base) : pass_on(base)) && mkdir(ours.c_str(), 0755) == 0) {
+        if (pass_on(ours)) {
+          found->kind_ = 2;
+          found->directories_ = {ours};
+          return found;
+        }
+        (void)rmdir(ours.c_str());
       }
-      if (CounterFile(ours + kPassedOn, O_WRONLY).put(kControllers)) {
-        found->kind_ = 2;
-        found->directories_ = {ours};
-        return found;
-      }
-      why_v2 = base + ": controllers cannot be passed on: " + std::strerror(errno);
-      (void)rmdir(ours.c_str());
+      if (why_v2.empty() || errno == EBUSY)
+        why_v2 = base + ": " +
+                 (errno == EBUSY ? "other processes are in this group" : std::strerror(errno));
     }
+    if (why_v2.empty()) why_v2 = "cgroup2 has no memory and pids controllers to pass on";
   }
   for (const char* controller : {"memory", "pids", "cpuacct"}) {
     auto hierarchy = mounts.find(controller);
@@ -371,14 +456,8 @@ std::unique_ptr<Cgroups> Cgroups::find() {
 }
 
 Cgroups::~Cgroups() {
-  for (const auto& directory : directories_) {
-    // A group is busy for a moment after its last process was killed.
-    for (int round = 0; round < 50; ++round) {
-      remove_below(directory);
-      if (rmdir(directory.c_str()) == 0 || errno == ENOENT) break;
-      usleep(2'000);
-    }
-  }
+  for (const auto& directory : directories_) remove_group(directory);
+  if (kind_ == 2) step_back();
 }
 
 std::unique_ptr<Cgroup> Cgroups::make(int index) {
@@ -386,8 +465,7 @@ std::unique_ptr<Cgroup> Cgroups::make(int index) {
   const std::string name = "/" + std::to_string(index) + "-" + std::to_string(++made_);
   // Somebody may have swept away what was empty.
   for (const auto& directory : directories_)
-    if (mkdir(directory.c_str(), 0755) == 0 && kind_ == 2)
-      (void)CounterFile(directory + kPassedOn, O_WRONLY).put(kControllers);
+    if (mkdir(directory.c_str(), 0755) == 0 && kind_ == 2) (void)pass_on(directory);
   std::unique_ptr<Cgroup> made;
   if (kind_ == 2) {
     made = std::make_unique<CgroupV2>(directories_[0] + name, unused_);

@@ -20,9 +20,9 @@ class Cgroup {
   virtual bool renew() = 0;
   // Limits, and marks the counters' present state as zero.
   virtual bool begin(std::int64_t memory, int tasks) = 0;
-  virtual std::chrono::microseconds cpu() = 0;
+  virtual std::chrono::microseconds cpu() = 0;  // a look, which peak_tasks() may hang on
   virtual std::int64_t peak_memory() = 0;
-  virtual int peak_tasks() = 0;  // 0: the kernel does not count it
+  virtual int peak_tasks() = 0;
   virtual bool out_of_memory() = 0;
   virtual bool out_of_tasks() = 0;
   virtual void kill() = 0;  // everything in it, where the kernel can

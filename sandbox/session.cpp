@@ -71,11 +71,9 @@ void Core::let_go(Live& live) {
   live.channel.close(ignored);
   live.guest->out.fd.close(ignored);
   live.guest->err.fd.close(ignored);
-  // Its forks live on in namespaces below its own, whose init stays until the last of them is gone.
-  if (!stopping_ && live.home.use_count() > 1) {
-    if (live.slot->cgroup) live.slot->cgroup->kill();
-    kill_all_but(live.slot->init_pid);
-  }
+  // Its forks live on in namespaces below its own, whose init, in the same cgroup as the rest,
+  // stays until the last of them is gone.
+  if (!stopping_ && live.home.use_count() > 1) kill_all_but(live.slot->init_pid);
   live.guest->process.reset();  // it would keep its namespaces
   live.home.reset();
 }

@@ -2,12 +2,13 @@
 import os, signal, subprocess, time
 from attack import escaped
 shell = subprocess.Popen(["sh", "-c", """
-trap : USR1
+trap : USR1; echo up
 for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
   printf 'c\\na\\nb\\n' | cat | sort | tr '\\n' ' '
   (exit 7); echo $?
 done"""], stdout=subprocess.PIPE)
-time.sleep(0.02)
+if shell.stdout.readline() != b"up\n":
+    escaped(104, "the shell does not start")
 while shell.poll() is None:
     os.kill(shell.pid, signal.SIGUSR1)
     time.sleep(0.0002)

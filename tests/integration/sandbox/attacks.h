@@ -32,6 +32,9 @@ class Attacks : public InWorld {
     request.language = *language_of_ending(name.substr(name.rfind('.')));
     request.code = guest(name);
     request.arguments = std::move(arguments);
+    // An attack comes to its end on a slow machine too.
+    request.limits.cpu = 60s;
+    request.limits.wall = 120s;
     if (request.language == Language::python) request.files["attack.py"] = guest("attack.py");
     return request;
   }
