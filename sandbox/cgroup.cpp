@@ -530,13 +530,6 @@ std::int64_t page_tables_of(int pid) {
 
 }  // namespace
 
-int tasks_of(std::uint32_t uid) {
-  int tasks = 0;
-  for (const auto& [pid, process] : all_processes(uid))
-    tasks += process.of_uid ? process.threads : 0;
-  return tasks;
-}
-
 TreeUsage TreeWatch::look() {
   const auto all = all_processes(uid_);
   TreeUsage usage;

@@ -64,8 +64,6 @@ struct TreeUsage {
   int tasks = 0;            // now; threads count
 };
 
-int tasks_of(std::uint32_t uid);  // processes and threads, on the whole machine
-
 // What a run's processes use, from /proc: all below `roots`, all of `uid` (0: nobody's), and the
 // processor time of what `holder` (the run's init, or the slot) has waited for since the first
 // look.

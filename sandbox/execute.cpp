@@ -54,12 +54,14 @@ void Core::add_limits(wire::Message& message, const Limits& limits, bool session
   add(RLIMIT_NICE, 0);
   add(RLIMIT_MSGQUEUE, 1 << 20);
   // Counted by uid. The run's init counts too where it has the guest's; and where guests have ours,
-  // so does everything else that we run.
-  int others = tree_is_counted ? 16 : 1;
-  if (world_ == World::reduced && geteuid() != 0) others = tasks_of(geteuid());
-  if (session) others += kMostForks;  // all of a session's count here together
-  add(RLIMIT_NPROC,
-      static_cast<std::uint64_t>(limits.processes) + static_cast<std::uint64_t>(others));
+  // so do all others of that user, and what the programs of other slots start meanwhile.
+  std::uint64_t most = static_cast<std::uint64_t>(limits.processes) + (tree_is_counted ? 16 : 1);
+  if (session) most += kMostForks;  // all of a session's count here together
+  if (world_ == World::reduced) {
+    message.flags |= wire::kBesideOthers;
+    if (geteuid() != 0) most += most_slots() * static_cast<std::uint64_t>(limits.processes);
+  }
+  add(RLIMIT_NPROC, most);
   if (!tree_is_counted) add(RLIMIT_DATA, static_cast<std::uint64_t>(count(limits.memory)) * 4);
 }
 

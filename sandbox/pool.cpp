@@ -109,6 +109,39 @@ std::vector<std::string> hidden_directories() {
   return hidden;
 }
 
+// What to do about layers that are missing: in a container its flags decide, and its groups are
+// nobody's inside. Blind spots: a container that shares the host's pid namespace, and one whose
+// runtime leaves none of these marks.
+struct Remedies {
+  const char* namespaces;
+  const char* cgroup;
+  const char* uid;
+};
+
+bool in_container() {
+  struct stat own{};
+  constexpr ino_t kFirstPidNamespace = 0xEFFFFFFC;  // the kernel's PROC_PID_INIT_INO
+  if (stat("/proc/self/ns/pid", &own) == 0 && own.st_ino == kFirstPidNamespace) return false;
+  return access("/.dockerenv", F_OK) == 0 || access("/run/.containerenv", F_OK) == 0 ||
+         std::getenv("container") || std::getenv("KUBERNETES_SERVICE_HOST");
+}
+
+const Remedies& remedies() {
+  static const Remedies on_host = {
+      "run as root, or allow unprivileged user namespaces",
+      "run as root, or give this process a delegated cgroup (systemd-run --user --scope -p "
+      "Delegate=yes)",
+      "run as root"};
+  static const Remedies inside = {
+      "docker run --security-opt seccomp=docker/seccomp.json --security-opt apparmor=unconfined "
+      "--security-opt systempaths=unconfined (docs/docker.md)",
+      "none from inside: --memory and --pids-limit of docker run hold the container as a whole",
+      "docker run --user root; in the full world with --cap-add SYS_ADMIN, which docs/docker.md "
+      "advises against"};
+  static const Remedies& chosen = in_container() ? inside : on_host;
+  return chosen;
+}
+
 constexpr std::array kNamespaces = {"user", "mount", "pid", "net", "ipc", "uts"};
 
 }  // namespace
@@ -183,9 +216,8 @@ Status Core::choose_world() {
   if (cgroups_->usable()) {
     remove_when_gone(cgroups_->directories());
   } else {
-    missing_.push_back({"cgroup", cgroups_->why(),
-                        "run as root, or give this process a delegated cgroup (systemd-run --user "
-                        "--scope -p Delegate=yes)"});
+    missing_.push_back(
+        {"cgroup", cgroups_->why() + "; memory, time and processes are polled", remedies().cgroup});
   }
   landlock_ = landlock_abi() > 0;
   if (!landlock_)
@@ -208,9 +240,7 @@ Status Core::choose_world() {
     if (world == World::reduced) {
       if (*forced) why_not = "PROCTOR_SANDBOX_WORLD=reduced asks for none";
       for (const char* name : kNamespaces)
-        missing_.push_back({name, "namespaces refused: " + why_not,
-                            "run as root, allow unprivileged user namespaces, or give the "
-                            "container a seccomp profile that allows them"});
+        missing_.push_back({name, "namespaces refused: " + why_not, remedies().namespaces});
     }
     if (world == World::reduced && geteuid() != 0) {
       // Guests are the same user: what is left must at least keep them from our files and signals.
@@ -218,7 +248,8 @@ Status Core::choose_world() {
         return missing("no isolation worth the name can be had here: namespaces are refused (" +
                        why_not +
                        "), there is no Landlock, and guests would be the same user; "
-                       "run as root, or allow it (proctor exec --allow-weak)");
+                       "allow it (proctor exec --allow-weak), or " +
+                       remedies().namespaces);
       (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     }
     return {};
@@ -269,7 +300,7 @@ Status Core::try_world(World world) {
     }
     const wire::Stage stage = (*slot)->stage;
     if (stage == wire::Stage::cgroup && cgroups_->usable()) {
-      missing_.push_back({"cgroup", proved.error().message, "run as root, or delegate a cgroup"});
+      missing_.push_back({"cgroup", proved.error().message, remedies().cgroup});
       (*slot)->cgroup.reset();
       cgroups_ = nullptr;
     } else if (stage == wire::Stage::landlock && landlock_) {
@@ -404,7 +435,7 @@ void Core::describe_isolation() {
     isolation_.active.push_back("uid");
   else
     missing_.push_back(
-        {"uid", "not started as root: guests are the same user outside", "run as root"});
+        {"uid", "not started as root: guests are the same user outside", remedies().uid});
   isolation_.missing = missing_;
 }
 

@@ -105,7 +105,11 @@ TEST_P(Host, OrdinaryProgramsLiveWithWhatIsRefused) {
     if (name == std::string("everyday.js") && access("/usr/bin/node", X_OK) != 0) continue;
     ExecutionRequest request = attack(name, {GetParam()});
     request.limits.memory = 1024_MiB;
-    EXPECT_EQ(expect_contained(request).ending, Ending::ok) << name;
+    // Modes and times stay as they are where guests are proctor's own user: tar and gcc's linker
+    // fail.
+    const bool refused = reduced() && !has("uid") && name == std::string("everyday.sh");
+    EXPECT_EQ(expect_contained(request).ending, refused ? Ending::nonzero_exit : Ending::ok)
+        << name;
   }
 }
 
