@@ -189,6 +189,7 @@ Async<Status> Core::clone_session(LiveRef live, std::vector<int> fds, SteadyTime
   fork.kind = Kind::fork;
   for (int attempt = 0;; ++attempt) {
     guest->fork_error.reset();
+    guest->resumed = false;
     if (!send(live->channel, fork, {}, fds))
       co_return internal_error("the session does not answer");
     while (!guest->fork_error && !guest->exited && !guest->failed && !origin->gone &&
@@ -229,6 +230,11 @@ Async<Status> Core::settle(LiveRef live, SlotRef fork, GuestRef guest, SteadyTim
     co_return internal_error("the fork has ended");
   auto session = co_await next_sender(*guest, deadline);
   if (!session) co_return std::move(session).error();
+  // Until then it holds what it was given for the fork.
+  const GuestRef forked = live->guest;
+  while (!forked->resumed && !forked->exited && !forked->failed && !fork->gone &&
+         std::chrono::steady_clock::now() < deadline)
+    co_await forked->changed.wait(deadline);
   if (auto vetted = co_await vet(fork->origin); !vetted) co_return vetted;
   guest->pid = guest->main_pid = *session;
   guest->process = OwnedFd(static_cast<int>(syscall(SYS_pidfd_open, *session, 0)));

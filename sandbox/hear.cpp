@@ -91,6 +91,8 @@ void hear_session(Guest& guest, const Message& message, Hearing hearing) {
     ++guest.cells_done;
   } else if (message.kind == Kind::forked && hearing.forking) {
     guest.fork_error = static_cast<int>(message.value);
+  } else if (message.kind == Kind::resumed && hearing.forking) {
+    guest.resumed = true;
   } else if (message.kind == Kind::exited && hearing.is_fork) {
     guest.status = static_cast<int>(message.value);
     guest.exited = true;

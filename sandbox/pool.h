@@ -45,6 +45,7 @@ struct Guest {
   int cells_done = 0;  // live session: answers received
   bool raised = false, drew = false;
   std::optional<int> fork_error;  // live session: how its fork went
+  bool resumed = false;           // and whether it goes on after it
 };
 using GuestRef = std::shared_ptr<Guest>;
 

@@ -44,6 +44,7 @@ enum class Kind : std::uint32_t {
   allowed,        // back
   fork,           // parent ─▶ live session: fork; fds: the fork's channel, stdout, stderr
   forked,         // live session ─▶ parent: value = errno; its fork ─▶ parent, by its own channel
+  resumed,        // live session ─▶ parent: after its fork it goes on
   adopt,          // parent ─▶ slot: value = pid of a session's fork, to get a view of its own;
                   // fds: its cgroups
   adopted,        // back; fds: the box directory

@@ -172,7 +172,7 @@ int fork_session() {
   close(fork.channel);
   close(fork.out);
   close(fork.err);
-  if (pid < 0) tell(Kind::forked, error);
+  pid < 0 ? tell(Kind::forked, error) : tell(Kind::resumed, 0);
   return 0;
 }
 
