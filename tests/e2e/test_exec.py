@@ -1,5 +1,6 @@
 """`proctor exec` from outside: one program, batches, refusals, and the worlds of ordinary users."""
 import base64
+import errno
 import http.server
 import json
 import os
@@ -392,34 +393,47 @@ def a_slot_that_does_not_end_is_not_waited_for():
         assert not processes_with(mark), processes_with(mark)
 
 
+class Batch:
+    """A batch that is asked line by line, one after the other."""
+
+    def __init__(self, world, before=(), **environment):
+        self.process = subprocess.Popen([*before, BINARY, "exec", "--batch", "--parallel", "1", "-"], text=True,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        env={**os.environ, "PROCTOR_SANDBOX_WORLD": world, **environment})
+
+    def ask(self, code):
+        self.process.stdin.write(json.dumps({"lang": "bash", "code": code}) + "\n")
+        self.process.stdin.flush()
+
+    def answer(self):
+        return json.loads(self.process.stdout.readline())
+
+    def run(self, code):
+        self.ask(code)
+        return self.answer()
+
+    def close(self):
+        self.process.stdin.close()
+        return self.process.wait()
+
+
 def a_killed_launcher_is_replaced_and_a_killed_guardian_noticed():
     for world in ("root", "userns", "reduced") if os.geteuid() == 0 else ("userns", "reduced"):
         mark = "418%d" % os.getpid()
-        process = subprocess.Popen([BINARY, "exec", "--batch", "--parallel", "1", "-"], text=True,
-                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                   env={**os.environ, "PROCTOR_SANDBOX_WORLD": world})
-
-        def ask(code):
-            process.stdin.write(json.dumps({"lang": "bash", "code": code}) + "\n")
-            process.stdin.flush()
-
-        def answer():
-            return json.loads(process.stdout.readline())
-
+        batch = Batch(world)
         for name in ("proctor-launch", "proctor-launch", "proctor-guard"):
-            ask("echo 1")
-            assert answer()["stdout"] == "1\n", (world, name)
-            ask("setsid sleep %s & sleep %s" % (mark, mark))
+            assert batch.run("echo 1")["stdout"] == "1\n", (world, name)
+            batch.ask("setsid sleep %s & sleep %s" % (mark, mark))
             for _ in range(100):
                 if len(processes_with(mark)) >= 2:
                     break
                 time.sleep(0.05)
-            victims = below(process.pid, name)
+            victims = below(batch.process.pid, name)
             assert victims, (world, name)
             for victim in victims:
                 os.kill(victim, signal.SIGKILL)
             killed = time.time()
-            value = answer()
+            value = batch.answer()
             assert value["status"] == "sandbox_error" and "killed from outside" in value["error"], (world, value)
             assert time.time() - killed < 3, (world, time.time() - killed)
             for _ in range(100):
@@ -428,11 +442,35 @@ def a_killed_launcher_is_replaced_and_a_killed_guardian_noticed():
                 time.sleep(0.05)
             assert not processes_with(mark), (world, name)
         # Nobody is left that could start another.
-        ask("echo 1")
-        value = answer()
+        value = batch.run("echo 1")
         assert value["status"] == "sandbox_error" and "start proctor again" in value["error"], (world, value)
-        process.stdin.close()
-        assert process.wait() == 1, world
+        assert batch.close() == 1, world
+
+
+def a_full_disk_is_told_and_forgotten():
+    if os.geteuid() != 0:
+        skipped.append("a full disk (needs root)")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        mounts = ("unshare", "-m", "sh", "-c",
+                  'mount -t tmpfs -o size=4m,mode=0755 none "$TMPDIR" && exec "$0" "$@"')
+        batch = Batch("reduced", mounts, TMPDIR=folder)
+        assert batch.run("echo 1")["stdout"] == "1\n"
+        filling = "/proc/%d/root%s/filling" % (batch.process.pid, folder)
+        for _ in range(3):
+            try:
+                with open(filling, "ab", buffering=0) as file:
+                    while True:
+                        file.write(bytes(4096))
+            except OSError as full:
+                assert full.errno == errno.ENOSPC, full
+            value = batch.run("echo 2")
+            assert value["status"] == "sandbox_error" and "No space left" in value["error"], value
+        os.remove(filling)
+        for _ in range(3):
+            assert batch.run("echo 3")["stdout"] == "3\n"
+        assert batch.close() == 1
 
 
 def nothing_is_left_after_many_short_runs():
@@ -539,6 +577,7 @@ hosts_that_are_allowed()
 nothing_is_left_after_kill_9()
 a_slot_that_does_not_end_is_not_waited_for()
 a_killed_launcher_is_replaced_and_a_killed_guardian_noticed()
+a_full_disk_is_told_and_forgotten()
 nothing_is_left_after_many_short_runs()
 hidden_tests_stay_hidden()
 as_an_ordinary_user()
