@@ -277,6 +277,13 @@ Async<Execution> Core::end_guest(SlotRef slot, GuestRef guest, Limits limits,
   co_return judge(*slot, *guest, limits, *tree, forced, begin);
 }
 
+Status Core::begin_counting(const SlotRef& slot, const Limits& limits) {
+  if (!slot->cgroup || slot->cgroup->begin(count(limits.memory), limits.processes)) return {};
+  const int error = errno;
+  give_up(slot);
+  return internal_error("sandbox: cgroup limits: " + std::string(std::strerror(error)));
+}
+
 // The program under way in the slot. Where that fails, nothing of it has run.
 Async<Result<GuestRef>> Core::begin_program(SlotRef slot, Program* program, SteadyTime* begin) {
   const bool python = program->arguments.empty();
@@ -302,12 +309,7 @@ Async<Result<GuestRef>> Core::begin_program(SlotRef slot, Program* program, Stea
   if (slot->proxy) program->environment = slot->proxy->environment();
   Status furnished = co_await furnish(slot, program);
   if (!furnished) co_return std::move(furnished).error();
-  if (slot->cgroup &&
-      !slot->cgroup->begin(count(program->limits.memory), program->limits.processes)) {
-    const int error = errno;
-    give_up(slot);
-    co_return internal_error("sandbox: cgroup limits: " + std::string(std::strerror(error)));
-  }
+  if (Status counted = begin_counting(slot, program->limits); !counted) co_return counted.error();
   *begin = Steady::now();
   if (!python) co_return spawn(slot, *program);
   if (auto sent = send_program(*guest, *program, true); !sent) co_return std::move(sent).error();

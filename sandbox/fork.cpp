@@ -280,7 +280,9 @@ Async<Result<Core::LiveRef>> Core::fork_now(LiveRef live) {
   inner.reset();  // its end is then that of the fork
   Status settled = co_await settle(live, slot, *guest, deadline);
   if (!settled) co_return std::move(settled).error();
-  co_return begin_live(std::move(home), *guest, live->settings);
+  auto channel = watched_copy(context_, (*guest)->channel.get());
+  if (!channel) co_return std::move(channel).error();
+  co_return begin_live(std::move(home), *guest, live->settings, std::move(*channel));
 }
 
 }  // namespace proctor

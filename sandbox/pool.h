@@ -189,7 +189,8 @@ class Core : public std::enable_shared_from_this<Core> {
   // session.cpp
   Async<Result<LiveRef>> open_here(LiveSettings settings);
   Async<Result<LiveRef>> live_in(SlotRef slot, LiveSettings settings);
-  Result<LiveRef> begin_live(std::shared_ptr<Home> home, GuestRef guest, LiveSettings settings);
+  LiveRef begin_live(std::shared_ptr<Home> home, GuestRef guest, LiveSettings settings,
+                     WatchedFd channel);
   Async<void> read_channel(LiveRef live);
   Async<void> watch_between_cells(LiveRef live);
   Async<Result<Execution>> run_cell(LiveRef live, std::string code, Limits limits);
@@ -214,6 +215,8 @@ class Core : public std::enable_shared_from_this<Core> {
   Async<Result<GuestRef>> begin_program(SlotRef slot, Program* program, SteadyTime* begin);
   Async<Result<Execution>> run_program(Program program, std::string* fetched);
   Execution failure(std::string why) const;  // ours
+  // Sets the tree's limits; gives up the slot where its groups have been taken away.
+  Status begin_counting(const SlotRef& slot, const Limits& limits);
   // Whom file work in a workspace is done as; 0: as ourselves.
   std::uint32_t file_uid() const;
   Async<Status> furnish(SlotRef slot, const Program* program);

@@ -310,14 +310,17 @@ Async<Result<Core::LiveRef>> Core::open_here(LiveSettings settings) {
     if (auto installed = check_installed(info_of(language)); !installed)
       co_return std::move(installed).error();
   Place place(this);
-  auto taken = co_await take_slot();
-  if (!taken) co_return std::move(taken).error();
-  Lodging lodging(this, *taken);
-  auto live = co_await live_in(*taken, settings);
-  if (!live) co_return std::move(live).error();
-  lodging.slot = nullptr;
-  place.core = nullptr;
-  co_return live;
+  for (std::size_t tries = slots_.size() + 1;; --tries) {  // as for a program
+    auto taken = co_await take_slot();
+    if (!taken) co_return std::move(taken).error();
+    Lodging lodging(this, *taken);
+    auto live = co_await live_in(*taken, settings);
+    if (!live && tries > 0 && live.error().kind == ErrorKind::internal) continue;
+    if (!live) co_return std::move(live).error();
+    lodging.slot = nullptr;
+    place.core = nullptr;
+    co_return live;
+  }
 }
 
 Async<Result<Core::LiveRef>> Core::live_in(SlotRef slot, LiveSettings settings) {
@@ -329,8 +332,7 @@ Async<Result<Core::LiveRef>> Core::live_in(SlotRef slot, LiveSettings settings) 
   program.limits = limits;
   if (Status furnished = co_await furnish(slot, &program); !furnished)
     co_return std::move(furnished).error();
-  if (slot->cgroup && !slot->cgroup->begin(count(limits.memory), limits.processes))
-    co_return internal_error("sandbox: cgroup limits: " + std::string(std::strerror(errno)));
+  if (Status counted = begin_counting(slot, limits); !counted) co_return counted.error();
   if (world_ != World::reduced) {
     // It may fork when it is asked to, and only then.
     wire::Message none;
@@ -348,18 +350,18 @@ Async<Result<Core::LiveRef>> Core::live_in(SlotRef slot, LiveSettings settings) 
   }
   if (!started) co_return std::move(started).error();
   (*started)->out.most = (*started)->err.most = static_cast<std::size_t>(count(limits.output));
+  auto channel = watched_copy(context_, (*started)->channel.get());
+  if (!channel) co_return std::move(channel).error();
   auto home = std::make_shared<Home>(this, slot, nullptr);
-  co_return begin_live(std::move(home), *started, settings);
+  co_return begin_live(std::move(home), *started, settings, std::move(*channel));
 }
 
-Result<Core::LiveRef> Core::begin_live(std::shared_ptr<Home> home, GuestRef guest,
-                                       LiveSettings settings) {
+Core::LiveRef Core::begin_live(std::shared_ptr<Home> home, GuestRef guest, LiveSettings settings,
+                               WatchedFd channel) {
   // A fork's uid is that of its whole family, which the tree is not.
   const std::uint32_t uid = home->slot->origin ? 0 : home->slot->host_uid;
   const int holder = holder_of(*home->slot);
-  auto channel = watched_copy(context_, guest->channel.get());
-  if (!channel) return std::move(channel).error();
-  auto live = std::make_shared<Live>(std::move(home), guest, settings, std::move(*channel));
+  auto live = std::make_shared<Live>(std::move(home), guest, settings, std::move(channel));
   live->tree = std::make_shared<TreeWatch>(holder, std::vector<int>{}, uid);
   set_going(read_channel(live));
   set_going(read_output(guest, false));
