@@ -343,7 +343,7 @@ Async<Result<Execution>> Core::run_program(Program program, std::string* fetched
   boost::system::error_code ignored;
   guest->out.fd.close(ignored);
   guest->err.fd.close(ignored);
-  if (slot->gone) co_return execution;
+  if (execution.ending == Ending::sandbox_error) co_return execution;
   if (!program.get.empty() || fetched || world_ == World::reduced) {
     // Files are read when nobody can change them any more.
     Status dead = co_await all_dead(slot);

@@ -129,8 +129,10 @@ Async<Status> Core::all_dead(SlotRef slot) {
            std::chrono::steady_clock::now() < deadline)
       co_await slot->changed.wait(deadline);
     if (slot->killed != 0 && !slot->gone) co_return Status();
+    const bool lost = slot->gone;
     give_up(slot);
-    co_return internal_error("the slot does not end its processes");
+    co_return internal_error(lost ? "the slot was killed from outside"
+                                  : "the slot does not end its processes");
   }
   if (!slot->init) co_return Status();
   auto watched = watched_copy(context_, slot->init.get());
