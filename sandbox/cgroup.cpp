@@ -228,12 +228,11 @@ class CgroupV2 final : public Cgroup {
     return entrances_.back() >= 0;
   }
   bool begin(std::int64_t memory, int tasks) override {
-    if (!limit_.put(std::to_string(memory)) || !most_.put(std::to_string(tasks))) return false;
     (void)peak_.put("0");  // for the cells of a session; possible since Linux 6.12
     cpu_before_ = cpu_.field("usage_usec");
-    oom_before_ = events_.field("oom_kill");
+    oom_before_ = events_.field("oom_kill");  // what is held already may be too much
     refused_before_ = refused_.field("max");
-    return true;
+    return limit_.put(std::to_string(memory)) && most_.put(std::to_string(tasks));
   }
   std::chrono::microseconds cpu() override {
     peak_tasks_.look();
