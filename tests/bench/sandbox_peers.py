@@ -2,7 +2,7 @@
 """The sandbox beside others, in the same minutes: bubblewrap and go-judge where they are installed, and
 without isolation a bare fork+exec and a Python that forks. The ratios count, not the numbers.
 
-    python3 tests/bench/sandbox_peers.py build/release/proctor [--rounds 3] [--go-judge PATH]
+    tests/bench/sandbox_peers.py build/release/proctor [--rounds 3] [--go-judge PATH]
 
 Needs root for go-judge: go install github.com/criyle/go-judge/cmd/go-judge@v1.8.5; for bubblewrap: apt-get
 install bubblewrap. A peer that is missing is named. All are asked by this Python: proctor (`exec --batch`)
