@@ -85,7 +85,7 @@ class Bubblewrap(Bare):
     missing = None if program else "bubblewrap: apt-get install bubblewrap"
 
     def wrapped(self, command, folder):
-        work = ["--bind", folder, "/work", "--chdir", "/work"] if folder else ["--chdir", "/tmp"]
+        work = ["--bind", folder, "/box", "--chdir", "/box"] if folder else ["--chdir", "/tmp"]
         return [self.program, "--unshare-all", "--die-with-parent", "--new-session", "--ro-bind", "/usr", "/usr",
                 "--symlink", "usr/bin", "/bin", "--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64",
                 "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", *work, *command]
