@@ -567,6 +567,23 @@ def as_an_ordinary_user():
             assert value["stdout"] == "x\n", value
             time.sleep(0.3)
             assert not processes_with(mark), (world, value)
+        beside_processes_that_are_not_seen(become, binary)
+
+
+def beside_processes_that_are_not_seen(become, binary):
+    """As in a container: the kernel counts them with a program's own, and /proc does not show them."""
+    crowd = subprocess.Popen([*become, "bash", "-c", "for i in {1..300}; do sleep 99 & done; echo all; wait"],
+                             stdout=subprocess.PIPE, start_new_session=True)
+    try:
+        assert crowd.stdout.readline() == b"all\n"
+        value = record("--lang", "bash", stdin="for i in {1..20}; do sleep 1 & done; wait; echo done",
+                       prefix=("unshare", "--pid", "--fork", "--kill-child", "--mount-proc", *become), binary=binary,
+                       env={"PROCTOR_SANDBOX_WORLD": "reduced"})
+        assert value["stdout"] == "done\n", value
+    finally:
+        os.killpg(crowd.pid, signal.SIGKILL)
+        crowd.wait()
+        crowd.stdout.close()
 
 
 one_program()
