@@ -101,31 +101,6 @@ void unblock_signals() {
   (void)sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
-// Whether this process may make another where its user may have so many.
-[[gnu::noinline]] bool may_fork(rlim_t most, rlim_t allowed) {
-  const rlimit trial{most, allowed};
-  if (setrlimit(RLIMIT_NPROC, &trial) != 0) return false;
-  const pid_t pid = vfork();
-  if (pid == 0) _exit(0);
-  return pid > 0 && waitpid(pid, nullptr, 0) != 0;
-}
-
-// The processes and threads that the kernel counts for this user besides this one: /proc does not
-// show those outside of a container.
-rlim_t others_of_user(rlim_t allowed) {
-  constexpr rlim_t kMostNumbers = 1 << 22;
-  const rlim_t end = allowed < kMostNumbers ? allowed : kMostNumbers;
-  rlim_t least = 0, most = end;
-  while (least < most) {
-    const rlim_t middle = least + (most - least) / 2;
-    if (may_fork(middle, allowed))
-      most = middle;
-    else
-      least = middle + 1;
-  }
-  return least < 2 || least == end ? 0 : least - 2;
-}
-
 }  // namespace
 
 bool apply_limits(const Message& message) {
@@ -133,10 +108,7 @@ bool apply_limits(const Message& message) {
     const auto resource = static_cast<__rlimit_resource_t>(message.limits[i].resource);
     rlimit old{};
     if (getrlimit(resource, &old) != 0) return false;
-    rlim_t value = message.limits[i].value;
-    if (resource == RLIMIT_NPROC && (message.flags & wire::kBesideOthers))
-      value += others_of_user(old.rlim_max);
-    rlimit limit{value, value};
+    rlimit limit{message.limits[i].value, message.limits[i].value};
     if (limit.rlim_max > old.rlim_max) limit.rlim_cur = limit.rlim_max = old.rlim_max;
     if (setrlimit(resource, &limit) != 0) return false;
   }

@@ -12,6 +12,7 @@
 #include "sandbox/crossing.h"
 #include "sandbox/files.h"
 #include "sandbox/pool.h"
+#include "sandbox/user_tasks.h"
 
 namespace proctor {
 namespace {
@@ -57,10 +58,9 @@ void Core::add_limits(wire::Message& message, const Limits& limits, bool session
   // so do all others of that user, and what the programs of other slots start meanwhile.
   std::uint64_t most = static_cast<std::uint64_t>(limits.processes) + (tree_is_counted ? 16 : 1);
   if (session) most += kMostForks;  // all of a session's count here together
-  if (world_ == World::reduced) {
-    message.flags |= wire::kBesideOthers;
-    if (geteuid() != 0) most += most_slots() * static_cast<std::uint64_t>(limits.processes);
-  }
+  if (world_ == World::reduced && geteuid() != 0)
+    most += static_cast<std::uint64_t>(tasks_of_user()) +
+            most_slots() * static_cast<std::uint64_t>(limits.processes);
   add(RLIMIT_NPROC, most);
   if (!tree_is_counted) add(RLIMIT_DATA, static_cast<std::uint64_t>(count(limits.memory)) * 4);
 }

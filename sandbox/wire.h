@@ -96,7 +96,7 @@ struct ResourceLimit {
   std::uint64_t value;
 };
 
-// Flags of a spawn message, of `go` and of allow_forks.
+// Flags of a spawn message, and of allow_forks.
 enum : std::uint32_t {
   kJoinRun = 1,      // fds[3] is the run's init: fork into its pid namespace, join ipc, uts, user
   kJoinSlot = 2,     // and its mount and net namespace too (the zygote is elsewhere)
@@ -104,7 +104,6 @@ enum : std::uint32_t {
   kPark = 8,         // fds[4] is the channel: wait there for `go` (after exec when given arguments)
   kSession = 16,     // the channel stays open: one `go` a cell
   kVet = 32,
-  kBesideOthers = 64,  // the limit of processes is beside those that the user has already
 };
 
 struct Message {

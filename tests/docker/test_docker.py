@@ -156,9 +156,9 @@ def try_world(name, flags, level, world, missing):
     check("6/6 rollouts" in ran.stderr, f"{name}: six rollouts, got {ran.stderr[-500:]}")
     script = os.path.join(ROOT, "tests/docker/policy.jsonl")
     ran = run(flags, "run", "examples/quickstart.yaml", "--model", "policy=script:/policy.jsonl?tokens=bytes",
-              "--limit", "8", "--out", "runs/scripted", options=[f"--volume={script}:/policy.jsonl:ro"])
+              "--limit", "2", "--out", "runs/scripted", options=[f"--volume={script}:/policy.jsonl:ro"])
     check_equal(ran.returncode, 0, f"{name}: examples/quickstart.yaml with a script ({ran.stderr[-500:]})")
-    check_equal(re.findall(r"^(\w+) +8 +8 +100%", ran.stdout, re.M), ["code", "math", "qa"],
+    check_equal(re.findall(r"^(\w+) +2 +2 +100%", ran.stdout, re.M), ["code", "math", "qa"],
                 f"{name}: suites of examples/quickstart.yaml: {ran.stdout[:1000]}")
     # One task of the quickstart: the embedded model, and hidden tests that g++ compiles.
     ran = run(flags, "run", "examples/quickstart.yaml", "--filter", "suite=code,id=code-cpp-gcd", "--out", "runs/one")
