@@ -1,3 +1,4 @@
+// As RFC 8446 has a ClientHello, in however many records.
 #include "sandbox/client_hello.h"
 
 #include <cstdint>

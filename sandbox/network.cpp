@@ -1,3 +1,4 @@
+// Blocks of addresses are those of the IANA's registries of special-purpose addresses.
 #include "sandbox/network.h"
 
 #include <ifaddrs.h>

@@ -59,6 +59,7 @@ class Proxy : public std::enable_shared_from_this<Proxy> {
   using ConnectionRef = std::shared_ptr<Connection>;
   using Outcome = NetworkConnection::Outcome;
 
+  // What `request` points at belongs to the caller, who awaits them.
   Async<void> accept(std::shared_ptr<Proxy> self);
   Async<void> serve(ConnectionRef connection);
   Async<void> forward(ConnectionRef connection, Request* request);
@@ -71,7 +72,10 @@ class Proxy : public std::enable_shared_from_this<Proxy> {
   Async<bool> pass_body(ConnectionRef connection, Request* request);
   Async<void> answer(ConnectionRef connection, int code, Outcome outcome, std::string why);
   bool spend(Connection& connection, std::size_t bytes, bool out);
+  std::string limit_of_bytes() const;
+  // Closes the connection when that much time has passed, instead of what was expected before.
   static void expect_within(const ConnectionRef& connection, Milliseconds limit, std::string why);
+  static void expect_more(const ConnectionRef& connection);
   static void end(Connection& connection, Outcome outcome, std::string why);
 
   const std::shared_ptr<Outside> outside_;
