@@ -38,7 +38,7 @@ class Reader {
 };
 
 FirstBytes read_hello(std::string_view body) {
-  const FirstBytes broken{Kind::broken, {}};
+  FirstBytes broken{Kind::broken, {}};
   constexpr std::size_t kVersionAndRandom = 34, kServerName = 0, kHostName = 0;
   Reader hello(body);
   hello.part(kVersionAndRandom);
