@@ -264,10 +264,13 @@ Execution Core::judge(Slot& slot, Guest& guest, const Limits& limits, const Tree
 
 Async<Execution> Core::end_guest(SlotRef slot, GuestRef guest, Limits limits,
                                  std::shared_ptr<TreeWatch> tree, std::optional<Ending> forced,
-                                 SteadyTime begin) {
+                                 SteadyTime begin, LiveRef session) {
   // What the guest leaves behind counts as well, and is there for one more look.
   if (!slot->cgroup) (void)tree->look();
-  kill_tree(*slot);
+  if (session)
+    kill_session(*session);
+  else
+    kill_tree(*slot);
   // Its status comes a moment later, with what it used.
   const SteadyTime drained = Steady::now() + kDrain;
   while (!(guest->out.ended && guest->err.ended && (guest->exited || guest->failed))) {

@@ -194,6 +194,7 @@ class Core : public std::enable_shared_from_this<Core> {
   Async<void> read_channel(LiveRef live);
   Async<void> watch_between_cells(LiveRef live);
   Async<Result<Execution>> run_cell(LiveRef live, std::string code, Limits limits);
+  void kill_session(const Live& live);
   void let_go(Live& live);
   // fork.cpp
   Async<Result<LiveRef>> fork_live(LiveRef live);
@@ -232,7 +233,7 @@ class Core : public std::enable_shared_from_this<Core> {
   // Kills the tree, takes what it still wrote, and judges.
   Async<Execution> end_guest(SlotRef slot, GuestRef guest, Limits limits,
                              std::shared_ptr<TreeWatch> tree, std::optional<Ending> forced,
-                             SteadyTime begin);
+                             SteadyTime begin, LiveRef session = nullptr);
   // How it ended and what it used, with its output, which is taken from the guest.
   Execution judge(Slot& slot, Guest& guest, const Limits& limits, const TreeWatch& tree,
                   std::optional<Ending> forced, SteadyTime begin);

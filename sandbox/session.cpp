@@ -64,6 +64,15 @@ TreeUsage Core::Live::usage() {
   return tree->look();
 }
 
+// Its forks live on in namespaces below its own, whose init, in the same cgroup as the rest, stays
+// until the last of them is gone.
+void Core::kill_session(const Live& live) {
+  if (live.home.use_count() > 1)
+    kill_all_but(live.slot->init_pid);
+  else
+    kill_tree(*live.slot);
+}
+
 void Core::let_go(Live& live) {
   live.alive = false;
   if (std::exchange(live.closed, true)) return;
@@ -71,9 +80,7 @@ void Core::let_go(Live& live) {
   live.channel.close(ignored);
   live.guest->out.fd.close(ignored);
   live.guest->err.fd.close(ignored);
-  // Its forks live on in namespaces below its own, whose init, in the same cgroup as the rest,
-  // stays until the last of them is gone.
-  if (!stopping_ && live.home.use_count() > 1) kill_all_but(live.slot->init_pid);
+  if (!stopping_) kill_session(live);
   live.guest->process.reset();  // it would keep its namespaces
   live.home.reset();
 }
@@ -174,8 +181,13 @@ Async<Result<Execution>> Core::run_cell(LiveRef live, std::string code, Limits l
   // What was written since the last cell comes with this one.
   for (Output* output : {&guest->out, &guest->err})
     output->keep(static_cast<std::size_t>(count(limits.output)));
-  if (slot->cgroup && !slot->cgroup->begin(count(limits.memory), limits.processes))
-    co_return internal_error("sandbox: cgroup limits: " + std::string(std::strerror(errno)));
+  if (slot->cgroup && !slot->cgroup->begin(count(limits.memory), limits.processes)) {
+    if (errno != EBUSY)
+      co_return internal_error("sandbox: cgroup limits: " + std::string(std::strerror(errno)));
+    Execution dead = failure("it holds more memory than this cell may use; the session is over");
+    dead.ending = Ending::memory_limit;
+    co_return dead;
+  }
   if (slot->proxy) slot->proxy->begin(limits.network_bytes);
   if (slot->proxy && live->cells_begun == 0) program.environment = slot->proxy->environment();
   live->in_cell = true;
@@ -191,7 +203,7 @@ Async<Result<Execution>> Core::run_cell(LiveRef live, std::string code, Limits l
   live->last_used = std::chrono::steady_clock::now();
   const bool goes_on = !forced && guest->cells_done > cell;
   if (!goes_on) {
-    Execution execution = co_await end_guest(slot, guest, limits, tree, forced, begin);
+    Execution execution = co_await end_guest(slot, guest, limits, tree, forced, begin, live);
     execution.error += std::string(execution.error.empty() ? "" : "; ") + "the session is over";
     co_return execution;
   }

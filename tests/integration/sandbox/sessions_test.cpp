@@ -37,6 +37,17 @@ class Sessions : public InWorld {
 };
 IN_EVERY_WORLD(Sessions);
 
+TEST_P(Sessions, HoldNoMoreThanTheNextCellMay) {
+  const auto session = open(Language::python);
+  Limits less;
+  less.memory = 64_MiB;
+  EXPECT_EQ(said(session, "x = b'x' * (200 << 20)"), "");
+  const Execution ended = cell(session, "1", less);
+  EXPECT_EQ(ended.ending, Ending::memory_limit) << ended.error;
+  EXPECT_THAT(ended.error, HasSubstr("the session is over"));
+  EXPECT_FALSE(session->alive());
+}
+
 class Forks : public Sessions {};
 INSTANTIATE_TEST_SUITE_P(Worlds, Forks, testing::Values("root", "userns"),
                          [](const auto& each) { return std::string(each.param); });
@@ -111,6 +122,21 @@ TEST_P(Forks, LeaveNothingRunningOfAClosedSession) {
   for (int i = 0; i < 100 && sleepers() > 0; ++i) std::this_thread::sleep_for(20ms);
   EXPECT_EQ(sleepers(), 0);
   EXPECT_EQ(said(fork, "1 + 1"), "2\n");
+}
+
+TEST_P(Forks, OutliveTheEndOfTheirSession) {
+  Limits short_limits;
+  short_limits.wall = 300ms;
+  for (const char* end : {"while True: pass", "import os; os._exit(3)", "x = 'x' * (1 << 30)"}) {
+    const auto session = open(Language::python);
+    said(session, "x = 5");
+    const auto fork = fork_of(session), second = fork_of(fork);
+    EXPECT_NE(cell(session, end, short_limits).ending, Ending::ok);
+    EXPECT_FALSE(session->alive());
+    EXPECT_EQ(said(fork, "x"), "5\n") << end;
+    EXPECT_NE(cell(fork, end, short_limits).ending, Ending::ok);
+    EXPECT_EQ(said(second, "x"), "5\n") << end;
+  }
 }
 
 TEST_P(Forks, BashForksAsWell) {
