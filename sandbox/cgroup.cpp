@@ -1,6 +1,5 @@
 // cgroup back ends. Version 1 has one hierarchy a controller and no way to start a process inside;
-// version 2 has one tree, whose parent must pass controllers on. Blind spot of polling: what starts
-// and ends between two looks is seen only in its parent's totals.
+// version 2 has one tree, whose parent must pass controllers on.
 #include "sandbox/cgroup.h"
 
 #include <dirent.h>
@@ -479,100 +478,6 @@ std::unique_ptr<Cgroup> Cgroups::make(int index) {
   made.reset();
   errno = error;
   return nullptr;
-}
-
-namespace {
-
-struct Process {
-  int parent = 0, threads = 0;
-  std::int64_t ticks = 0, pages = 0;
-  bool of_uid = false;
-};
-
-std::map<int, Process> all_processes(std::uint32_t uid) {
-  std::map<int, Process> all;
-  for (const pid_t pid : processes()) {
-    const std::string directory = "/proc/" + std::to_string(pid);
-    const std::string text = CounterFile(directory + "/stat", O_RDONLY).text();
-    const auto close = text.rfind(')');  // the name itself may hold spaces and brackets
-    if (close == std::string::npos) continue;
-    std::istringstream words(text.substr(close + 1));
-    std::vector<std::int64_t> fields = {0, 0, 0};  // counted as in proc(5): 3 is the state
-    std::string state;
-    words >> state;
-    fields.push_back(0);
-    for (std::int64_t value; fields.size() < 25 && words >> value;) fields.push_back(value);
-    if (fields.size() < 25) continue;
-    Process process{static_cast<int>(fields[4]), static_cast<int>(fields[20]),
-                    fields[14] + fields[15] + fields[16] + fields[17], fields[24], false};
-    if (uid != 0) {
-      const std::string status = CounterFile(directory + "/status", O_RDONLY).text();
-      const auto line = status.find("\nUid:");
-      process.of_uid =
-          line != std::string::npos && std::strtoul(status.c_str() + line + 5, nullptr, 10) == uid;
-    }
-    all[pid] = process;
-  }
-  return all;
-}
-
-// Address space that is only read costs nothing else.
-std::int64_t page_tables_of(int pid) {
-  const std::string status =
-      CounterFile("/proc/" + std::to_string(pid) + "/status", O_RDONLY).text();
-  constexpr std::string_view kName = "\nVmPTE:";
-  const auto line = status.find(kName);
-  return line == std::string::npos
-             ? 0
-             : std::strtoll(status.c_str() + line + kName.size(), nullptr, 10) * 1024;
-}
-
-}  // namespace
-
-TreeUsage TreeWatch::look() {
-  const auto all = all_processes(uid_);
-  TreeUsage usage;
-  std::int64_t ticks = 0;
-  for (const auto& [pid, process] : all) {
-    if (pid == holder_) {
-      if (holder_ticks_before_ < 0) holder_ticks_before_ = process.ticks;
-      ticks += process.ticks - holder_ticks_before_;
-      continue;
-    }
-    bool ours = process.of_uid;
-    int at = pid;
-    for (int steps = 0; !ours && steps < 4096; ++steps) {
-      ours = at == holder_ || std::find(roots_.begin(), roots_.end(), at) != roots_.end();
-      auto found = all.find(at);
-      if (found == all.end()) break;
-      at = found->second.parent;
-    }
-    if (!ours) continue;
-    usage.tasks += process.threads;
-    usage.memory += process.pages * sysconf(_SC_PAGESIZE) + page_tables_of(pid);
-    ticks += process.ticks;
-  }
-  // A tree's time never falls; what vanishes between two looks was reaped by somebody outside.
-  most_ticks_ = std::max(most_ticks_, ticks);
-  usage.cpu = cpu();
-  peak_memory_ = std::max(peak_memory_, usage.memory);
-  peak_tasks_ = std::max(peak_tasks_, usage.tasks);
-  return usage;
-}
-
-namespace {
-std::chrono::microseconds time_of(std::int64_t ticks) {
-  return std::chrono::microseconds(ticks * 1'000'000 / sysconf(_SC_CLK_TCK));
-}
-}  // namespace
-
-std::chrono::microseconds TreeWatch::cpu() const { return time_of(most_ticks_ - ticks_before_); }
-std::chrono::microseconds TreeWatch::cpu_before() const { return time_of(ticks_before_); }
-
-void TreeWatch::begin() {
-  ticks_before_ = most_ticks_;
-  peak_memory_ = 0;
-  peak_tasks_ = 0;
 }
 
 }  // namespace proctor

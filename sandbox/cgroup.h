@@ -1,5 +1,5 @@
-// Accounting and limits of a whole process tree: cgroups v1 and v2, or polling where neither can be
-// written.
+// Accounting and limits of a whole process tree: cgroups v1 and v2. Where neither can be written,
+// tree_watch.h looks.
 #pragma once
 
 #include <chrono>
@@ -56,38 +56,6 @@ class Cgroups {
   int kind_ = 0;  // 1, 2: version; 0: none
   std::string why_;
   std::vector<std::string> directories_;  // v1: memory, pids, cpuacct; v2: one
-};
-
-struct TreeUsage {
-  std::chrono::microseconds cpu{0};
-  std::int64_t memory = 0;  // now, bytes
-  int tasks = 0;            // now; threads count
-};
-
-// What a run's processes use, from /proc: all below `roots`, all of `uid` (0: nobody's), and the
-// processor time of what `holder` (the run's init, or the slot) has waited for since the first
-// look.
-class TreeWatch {
- public:
-  TreeWatch(int holder, std::vector<int> roots, std::uint32_t uid)
-      : holder_(holder), roots_(std::move(roots)), uid_(uid) {}
-  TreeUsage look();
-  void begin();  // what was used until the last look no longer counts
-  void add_root(int pid) { roots_.push_back(pid); }
-  // As the last look saw it, since begin(); and until then.
-  std::chrono::microseconds cpu() const;
-  std::chrono::microseconds cpu_before() const;
-  std::int64_t peak_memory() const { return peak_memory_; }
-  int peak_tasks() const { return peak_tasks_; }
-
- private:
-  int holder_;
-  std::vector<int> roots_;
-  std::uint32_t uid_;
-  std::int64_t holder_ticks_before_ = -1;
-  std::int64_t most_ticks_ = 0, ticks_before_ = 0;
-  std::int64_t peak_memory_ = 0;
-  int peak_tasks_ = 0;
 };
 
 }  // namespace proctor

@@ -152,6 +152,47 @@ Status Core::send_program(Guest& guest, const Program& program, bool with_limits
   return {};
 }
 
+namespace {
+
+// A workspace that is a file system of its own.
+std::optional<struct statvfs> space_of(int box) {
+  struct statvfs space{};
+  if (fstatvfs(box, &space) != 0) return std::nullopt;
+  return space;
+}
+
+bool is_full(int box) {
+  const auto space = space_of(box);
+  return space && (space->f_bavail == 0 || space->f_ffree == 0);
+}
+
+}  // namespace
+
+// Files in a workspace that is in memory count, as they do in a cgroup.
+std::int64_t Core::memory_of(const Slot& slot, const TreeUsage& usage) const {
+  const auto space = world_ == World::reduced ? std::nullopt : space_of(slot.box.get());
+  const auto files =
+      space ? static_cast<std::int64_t>((space->f_blocks - space->f_bfree) * space->f_frsize) : 0;
+  return usage.memory + usage.buffers + files;
+}
+
+// One that is but mapped may be as large as a file can be.
+std::int64_t Core::nameless_of(const TreeUsage& usage, const Limits& limits) {
+  return usage.nameless + usage.nameless_maps * count(limits.file);
+}
+
+// Where the workspace has no size of its own, somebody has to look.
+std::optional<BoxWatch> Core::watch_of_box(const Limits& limits) const {
+  if (world_ != World::reduced) return std::nullopt;
+  return std::optional<BoxWatch>(std::in_place, count(limits.disk), limits.inodes);
+}
+
+Async<bool> Core::is_overfull(SlotRef slot, BoxWatch& box) {
+  box.begin_anew();
+  while (!box.look(slot->box.get())) co_await asio::post(context_, asio::use_awaitable);
+  co_return box.is_over(0);
+}
+
 // Waits for the guest's end (or, in a live session, the cell's). Gives back the limit that was
 // overrun, if it was one.
 Async<std::optional<Ending>> Core::watch(SlotRef slot, GuestRef guest, Limits limits,
@@ -161,24 +202,38 @@ Async<std::optional<Ending>> Core::watch(SlotRef slot, GuestRef guest, Limits li
   const auto cores = std::max(1U, std::thread::hardware_concurrency());
   auto next_look =
       begin + std::min<std::chrono::nanoseconds>(slot->cgroup ? limits.cpu / cores : 20ms, 50ms);
+  auto box = watch_of_box(limits);
+  TreeUsage usage;
   for (;;) {
-    if (guest->failed || guest->exited || slot->gone || guest->cells_done > cell)
-      co_return std::nullopt;
+    if (guest->failed || slot->gone) co_return std::nullopt;
+    if (guest->exited || guest->cells_done > cell) {
+      if (!box) co_return std::nullopt;
+      const bool overfull = co_await is_overfull(slot, *box);
+      co_return overfull ? std::optional(Ending::file_limit) : std::nullopt;
+    }
     if (guest->out.overflowed || guest->err.overflowed) co_return Ending::output_limit;
     const auto now = Steady::now();
     if (now >= wall_end) co_return Ending::wall_limit;
     if (now >= next_look) {
       if (guest->pid) tree->add_root(std::exchange(guest->pid, 0));
-      const TreeUsage usage = slot->cgroup ? TreeUsage{.cpu = slot->cgroup->cpu()} : tree->look();
+      usage = slot->cgroup ? TreeUsage{.cpu = slot->cgroup->cpu()} : tree->look();
       if (usage.cpu >= limits.cpu) co_return Ending::time_limit;
       if (!slot->cgroup && usage.tasks > limits.processes) co_return Ending::process_limit;
-      if (slot->cgroup ? slot->cgroup->out_of_memory() : usage.memory > count(limits.memory))
+      if (slot->cgroup ? slot->cgroup->out_of_memory()
+                       : memory_of(*slot, usage) > count(limits.memory))
         co_return Ending::memory_limit;
       const std::chrono::nanoseconds left = (limits.cpu - usage.cpu) / cores;
       const std::chrono::nanoseconds longest = slot->cgroup ? 100ms : 15ms;
-      next_look = now + std::clamp<std::chrono::nanoseconds>(left, 3ms, longest);
+      const auto took = Steady::now() - now;  // of our thread's time no more than a quarter
+      next_look = now + took +
+                  std::max(3 * took, std::clamp<std::chrono::nanoseconds>(left, 3ms, longest));
     }
-    co_await guest->changed.wait(std::min(next_look, wall_end));
+    if (box && now >= box->next()) {
+      if (box->look(slot->box.get()) && slot->cgroup) usage = tree->look();
+      if (box->is_over(nameless_of(usage, limits))) co_return Ending::file_limit;
+    }
+    const auto next = box ? std::min(next_look, box->next()) : next_look;
+    co_await guest->changed.wait(std::min(next, wall_end));
   }
 }
 
@@ -195,15 +250,6 @@ Execution Core::failure(std::string why) const {
   execution.isolation = isolation_;
   return execution;
 }
-
-namespace {
-
-bool is_full(int box) {
-  struct statvfs space{};
-  return fstatvfs(box, &space) == 0 && (space.f_bavail == 0 || space.f_ffree == 0);
-}
-
-}  // namespace
 
 Execution Core::judge(Slot& slot, Guest& guest, const Limits& limits, const TreeWatch& tree,
                       std::optional<Ending> forced, SteadyTime begin) {
@@ -339,7 +385,8 @@ Async<Result<Execution>> Core::run_program(Program program, std::string* fetched
   }
   set_going(read_output(guest, false));
   set_going(read_output(guest, true));
-  auto tree = std::make_shared<TreeWatch>(holder_of(*slot), std::vector<int>{}, slot->host_uid);
+  auto tree = std::make_shared<TreeWatch>(holder_of(*slot), std::vector<int>{}, slot->host_uid,
+                                          plan_for(slot->index).box);
   const std::optional<Ending> forced =
       co_await watch(slot, guest, program.limits, tree, begin, INT32_MAX);
   Execution execution = co_await end_guest(slot, guest, program.limits, tree, forced, begin);

@@ -22,7 +22,8 @@ namespace {
 
 int open_beneath(int directory, const std::string& name, std::uint64_t flags, mode_t mode = 0) {
   open_how how{};
-  how.flags = flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+  how.flags = flags | O_CLOEXEC | O_NOFOLLOW;
+  if (!(flags & O_PATH)) how.flags |= O_NONBLOCK;
   how.mode = mode;
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
   return static_cast<int>(syscall(SYS_openat2, directory, name.c_str(), &how, sizeof how));
@@ -34,15 +35,6 @@ std::string why(const std::string& name, const char* step) {
 
 bool same_file(const struct stat& one, const struct stat& other) {
   return one.st_dev == other.st_dev && one.st_ino == other.st_ino;
-}
-
-// A folder below another, whatever its mode; never through a link.
-int open_to_remove(int directory, const char* name) {
-  const OwnedFd found(openat(directory, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!found) return -1;
-  const std::string itself = "/proc/self/fd/" + std::to_string(found.get());
-  (void)chmod(itself.c_str(), 0700);
-  return openat(found.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
 // Removes what can be removed at once; gives the names of the folders that are left.
@@ -77,7 +69,7 @@ void remove_entries(OwnedFd at) {
   levels[0].folders = remove_files(at.get());
   for (;;) {
     if (!levels.back().folders.empty()) {
-      OwnedFd below(open_to_remove(at.get(), levels.back().folders.back().c_str()));
+      OwnedFd below(open_locked_directory(at.get(), levels.back().folders.back()));
       Level level;
       if (!below || fstat(below.get(), &level.itself) != 0) {
         levels.back().folders.pop_back();
@@ -204,6 +196,14 @@ void remove_below(const std::string& directory) {
 
 int open_directory(int directory, const std::string& name) {
   return open_beneath(directory, name, O_RDONLY | O_DIRECTORY);
+}
+
+int open_locked_directory(int directory, const std::string& name) {
+  const OwnedFd found(open_beneath(directory, name, O_PATH | O_DIRECTORY));
+  if (!found) return -1;
+  const std::string itself = "/proc/self/fd/" + std::to_string(found.get());
+  (void)chmod(itself.c_str(), 0700);
+  return openat(found.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
 namespace {

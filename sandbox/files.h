@@ -55,7 +55,9 @@ pid_t parent_of(pid_t pid);      // 0: no such process
 // Whether both are there, and in one pid namespace; one below the other's is another.
 bool share_pid_namespace(pid_t one, pid_t other);
 bool anybody_lives_as(std::uint32_t uid);  // true also where it cannot be told
-// A directory right below another, through no link; the caller owns it. -1 with errno.
+// A directory below another, through no link; the caller owns it. -1 with errno.
 int open_directory(int directory, const std::string& name);
+// The same of one that its owner has locked: it is so no longer.
+int open_locked_directory(int directory, const std::string& name);
 
 }  // namespace proctor

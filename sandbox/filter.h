@@ -19,6 +19,9 @@ struct FilterOptions {
   // Something else keeps guests from cutting files short that they may only read. Without, a file
   // is cut through a descriptor for writing only.
   bool truncation_held = true;
+  // A cgroup counts memory that no process shows. Without one guests get none that can be shared or
+  // be mapped nowhere (memfds, ipc objects), and the buffers of pipes and sockets keep their size.
+  bool counted = true;
   // A live session's: it may fork into namespaces of the fork's own, where the slot lets it.
   bool session = false;
 };

@@ -10,8 +10,8 @@
 #include <sstream>
 
 #include "runtime/core/json.h"
-#include "sandbox/cgroup.h"
 #include "sandbox/files.h"
+#include "sandbox/tree_watch.h"
 
 namespace proctor {
 namespace {
@@ -24,7 +24,7 @@ int others_beside(pid_t pid) {
   const auto children = read_file(fmt::format("{}/{}/children", tasks, pid));
   const OwnedFd folder(open(tasks.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!children || !folder) {  // a kernel without such lists
-    TreeWatch below(-1, {pid}, 0);
+    TreeWatch below(-1, {pid}, 0, "");
     return below.look().tasks - 1;
   }
   return static_cast<int>(names_in(folder.get()).size()) - 1 +

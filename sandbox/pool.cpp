@@ -42,6 +42,12 @@ Result<std::optional<World>> forced_world() {
                    ": expected root, userns or reduced");
 }
 
+// Another: to do as if no cgroup could be written.
+bool wants_no_cgroup() {
+  const char* wanted = std::getenv("PROCTOR_SANDBOX_CGROUP");
+  return wanted && std::strcmp(wanted, "none") == 0;
+}
+
 // Slots of all pools of this process have numbers of their own. With a number come a uid and a
 // folder, so it is free again only when the slot's process, and all below it, has ended.
 constexpr int kMostSlots = 512;
@@ -212,12 +218,14 @@ Status Core::start() {
 
 Status Core::choose_world() {
   if (guardian_pid() == 0) return internal_error("sandbox: start_launcher() was not called");
-  cgroups_ = Cgroups::find();
-  if (cgroups_->usable()) {
+  if (!wants_no_cgroup()) cgroups_ = Cgroups::find();
+  if (cgroups_ && cgroups_->usable()) {
     remove_when_gone(cgroups_->directories());
   } else {
+    const std::string why =
+        cgroups_ ? cgroups_->why() : "PROCTOR_SANDBOX_CGROUP=none asks for none";
     missing_.push_back(
-        {"cgroup", cgroups_->why() + "; memory, time and processes are polled", remedies().cgroup});
+        {"cgroup", why + "; memory, time and processes are polled", remedies().cgroup});
   }
   landlock_ = landlock_abi() > 0;
   if (!landlock_)
@@ -263,6 +271,7 @@ Status Core::try_world(World world) {
   options.namespaces = world != World::reduced;
   options.own_uid = world != World::reduced || geteuid() == 0;
   options.truncation_held = options.own_uid || landlock_abi() >= kLandlockTruncate;
+  options.counted = cgroups_ && cgroups_->usable();
   const auto build = [&options](OwnedFd& into, FilterPart part, bool session) -> Status {
     options.session = session && options.namespaces;
     auto filter = build_filter(options, part);
@@ -284,7 +293,8 @@ Status Core::try_world(World world) {
     std::string path = std::string(base && *base ? base : "/tmp") + "/proctor-XXXXXX";
     if (!mkdtemp(path.data()) || chmod(path.c_str(), 0711) != 0)
       return internal_error("'" + path + "': " + std::strerror(errno));
-    boxes_ = path;
+    std::error_code ignored;
+    boxes_ = std::filesystem::canonical(path, ignored);  // as /proc names what lies there
     remove_when_gone({boxes_});
     if (auto written = write_file(boxes_ + "/child.so", child_library()); !written) return written;
     (void)chmod((boxes_ + "/child.so").c_str(), 0755);
@@ -299,10 +309,11 @@ Status Core::try_world(World world) {
       return {};
     }
     const wire::Stage stage = (*slot)->stage;
-    if (stage == wire::Stage::cgroup && cgroups_->usable()) {
+    if (stage == wire::Stage::cgroup && cgroups_ && cgroups_->usable()) {
       missing_.push_back({"cgroup", proved.error().message, remedies().cgroup});
       (*slot)->cgroup.reset();
       cgroups_ = nullptr;
+      return try_world(world);  // its filter is another
     } else if (stage == wire::Stage::landlock && landlock_) {
       missing_.push_back({"landlock", proved.error().message, "allow landlock_* system calls"});
       landlock_ = false;

@@ -11,11 +11,13 @@
 #include <thread>
 
 #include "runtime/core/threads.h"
+#include "sandbox/box_watch.h"
 #include "sandbox/cgroup.h"
 #include "sandbox/owned_fd.h"
 #include "sandbox/plan.h"
 #include "sandbox/proxy.h"
 #include "sandbox/sandbox.h"
+#include "sandbox/tree_watch.h"
 #include "sandbox/waiting.h"
 #include "sandbox/wire.h"
 #include "sandbox/zygote.h"
@@ -223,6 +225,12 @@ class Core : public std::enable_shared_from_this<Core> {
   Async<Status> furnish(SlotRef slot, const Program* program);
   Async<std::optional<Ending>> watch(SlotRef slot, GuestRef guest, Limits limits,
                                      std::shared_ptr<TreeWatch> tree, SteadyTime begin, int cell);
+  // What counts against a run's memory where no cgroup does that.
+  std::int64_t memory_of(const Slot& slot, const TreeUsage& usage) const;
+  // Bytes of files in its workspace that no walk there finds.
+  static std::int64_t nameless_of(const TreeUsage& usage, const Limits& limits);
+  Async<bool> is_overfull(SlotRef slot, BoxWatch& box);
+  std::optional<BoxWatch> watch_of_box(const Limits& limits) const;
   Async<void> read_output(GuestRef guest, bool err);
   Status send_program(Guest& guest, const Program& program, bool with_limits);
   // Whose orphans a run's are: its init's, or in the reduced world the slot's.

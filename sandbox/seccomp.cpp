@@ -35,7 +35,7 @@ constexpr const char* kAllowed[] = {
     "fsync", "fdatasync", "sync_file_range", "ftruncate", "fallocate", "fadvise64", "readahead",
     "getdents", "getdents64", "getcwd", "chdir", "fchdir", "rename", "renameat", "renameat2",
     "mkdir", "mkdirat", "rmdir", "link", "linkat", "symlink", "symlinkat", "unlink", "unlinkat",
-    "readlink", "readlinkat", "umask", "sendfile", "copy_file_range", "splice", "tee", "vmsplice",
+    "readlink", "readlinkat", "umask", "sendfile", "copy_file_range", "splice", "tee",
     "getxattr", "lgetxattr", "fgetxattr", "listxattr", "llistxattr", "flistxattr",
     // memory
     "munmap", "mprotect", "mremap", "madvise", "brk", "msync", "mincore", "mlock", "mlock2",
@@ -63,9 +63,9 @@ constexpr const char* kAllowed[] = {
     "epoll_wait", "epoll_pwait", "epoll_pwait2", "eventfd", "eventfd2", "pipe", "pipe2",
     // sockets, whose families are checked below
     "bind", "listen", "accept", "accept4", "connect", "getsockname", "getpeername", "getsockopt",
-    "setsockopt", "sendto", "recvfrom", "sendmsg", "recvmsg", "sendmmsg", "recvmmsg", "shutdown"};
+    "sendto", "recvfrom", "recvmsg", "recvmmsg", "shutdown"};
 
-// System V and POSIX ipc, for an ipc namespace of their own.
+// System V and POSIX ipc, for an ipc namespace of their own, where their memory is counted.
 constexpr const char* kIpc[] = {
     "shmat",      "shmctl",       "shmdt",           "semget",    "semop",        "semctl",
     "semtimedop", "msgget",       "msgsnd",          "msgrcv",    "msgctl",       "mq_open",
@@ -149,6 +149,10 @@ void add_sockets(Filter& filter, bool own_network) {
                 SCMP_A0_32(SCMP_CMP_EQ, family));
   }
   filter.rule(SCMP_ACT_ERRNO(EAFNOSUPPORT), "socket", SCMP_A0_32(SCMP_CMP_GT, AF_INET6));
+  // A message can hold open files, which then are in nobody's table: where the workspace's size is
+  // what we see of it, there are none.
+  for (const char* name : {"sendmsg", "sendmmsg"})
+    filter.rule(own_network ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EPERM), name);
   if (own_network) {
     filter.allow("socketpair", SCMP_A0_32(SCMP_CMP_EQ, AF_UNIX));
     return;
@@ -235,7 +239,34 @@ void add_files(Filter& filter, bool own_uid, bool truncation_held) {
 void add_memory(Filter& filter, bool own_ipc) {
   add_without(filter, "mmap", PROCTOR_ARGUMENT(3), MAP_HUGETLB);
   add_without(filter, "memfd_create", PROCTOR_ARGUMENT(1), MFD_HUGETLB);
+  filter.allow("vmsplice");
   if (own_ipc) add_without(filter, "shmget", PROCTOR_ARGUMENT(2), SHM_HUGETLB);
+}
+
+// Memory that is a process's own, and no other. What is shared stays while a page of it is mapped
+// somewhere, and a pipe that was given pages keeps them.
+void add_private_memory(Filter& filter) {
+  constexpr std::uint64_t kHas = MAP_HUGETLB | MAP_ANONYMOUS, kShared = MAP_ANONYMOUS | MAP_SHARED;
+  filter.allow("mmap", SCMP_A3_64(SCMP_CMP_MASKED_EQ, kHas, 0));
+  filter.allow("mmap",
+               SCMP_A3_64(SCMP_CMP_MASKED_EQ, kHas | MAP_TYPE, MAP_ANONYMOUS | MAP_PRIVATE));
+  for (const std::uint64_t refused : {std::uint64_t{MAP_HUGETLB}, kShared})
+    filter.rule(SCMP_ACT_ERRNO(EPERM), "mmap", SCMP_A3_64(SCMP_CMP_MASKED_EQ, refused, refused));
+  filter.rule(SCMP_ACT_ERRNO(EPERM), "vmsplice");
+}
+
+// Who sets the size of a socket's buffers is told that it was done, as where it is more than may be.
+void add_socket_options(Filter& filter, bool counted) {
+  if (counted) {
+    filter.allow("setsockopt");
+    return;
+  }
+  filter.allow("setsockopt", SCMP_A1_32(SCMP_CMP_NE, SOL_SOCKET));
+  const auto of_sockets = SCMP_A1_32(SCMP_CMP_EQ, SOL_SOCKET);
+  filter.allow("setsockopt", of_sockets, SCMP_A2_32(SCMP_CMP_LT, SO_SNDBUF));
+  filter.allow("setsockopt", of_sockets, SCMP_A2_32(SCMP_CMP_GT, SO_RCVBUF));
+  for (const unsigned size : {SO_SNDBUF, SO_RCVBUF})
+    filter.rule(SCMP_ACT_ERRNO(0), "setsockopt", of_sockets, SCMP_A2_32(SCMP_CMP_EQ, size));
 }
 
 // That of core files stays as it was set, whatever programs make of it: many of them set it to 0
@@ -289,9 +320,16 @@ void add_signals(Filter& filter) {
 }
 
 // Leases and notices of files (F_NOTIFY is inotify's predecessor) would watch what others share.
-void add_file_controls(Filter& filter) {
+void add_file_controls(Filter& filter, bool counted) {
   filter.allow("fcntl", SCMP_A1_32(SCMP_CMP_LT, F_SETLEASE));
-  filter.allow("fcntl", SCMP_A1_32(SCMP_CMP_GT, F_NOTIFY));
+  if (counted) {
+    filter.allow("fcntl", SCMP_A1_32(SCMP_CMP_GT, F_NOTIFY));
+  } else {
+    for (unsigned command = F_NOTIFY + 1; command < F_SETPIPE_SZ; ++command)
+      filter.allow("fcntl", SCMP_A1_32(SCMP_CMP_EQ, command));
+    filter.allow("fcntl", SCMP_A1_32(SCMP_CMP_GT, F_SETPIPE_SZ));
+    filter.rule(SCMP_ACT_ERRNO(EPERM), "fcntl", SCMP_A1_32(SCMP_CMP_EQ, F_SETPIPE_SZ));
+  }
   for (const unsigned command : {F_SETLEASE, F_GETLEASE, F_NOTIFY})
     filter.rule(SCMP_ACT_ERRNO(EPERM), "fcntl", SCMP_A1_32(SCMP_CMP_EQ, command));
 }
@@ -344,16 +382,20 @@ void add_all(Filter& filter, const FilterOptions& options, bool confines) {
   filter.allow("personality", SCMP_A0_32(SCMP_CMP_EQ, 0));
   filter.allow("personality", SCMP_A0_32(SCMP_CMP_EQ, 0xffffffff));
   add_files(filter, options.own_uid, options.truncation_held);
-  add_memory(filter, options.namespaces);
+  if (options.counted)
+    add_memory(filter, options.namespaces);
+  else
+    add_private_memory(filter);
   add_limits(filter, confines);
   add_processes(filter, options.namespaces);
   add_sockets(filter, options.namespaces);
-  if (options.namespaces)
+  add_socket_options(filter, options.counted);
+  if (options.namespaces && options.counted)
     for (const char* name : kIpc) filter.allow(name);
   // Nothing a guest writes is worth the host's disks waiting for.
   for (const char* name : {"sync", "syncfs"}) filter.rule(SCMP_ACT_ERRNO(0), name);
   add_signals(filter);
-  add_file_controls(filter);
+  add_file_controls(filter, options.counted);
   add_ioctls(filter);
   add_prctls(filter, confines);
 }

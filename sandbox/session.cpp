@@ -113,6 +113,7 @@ Async<void> Core::read_channel(LiveRef live) {
 // what one cell may; then the session is over. So it is when nobody has used it for too long.
 Async<void> Core::watch_between_cells(LiveRef live) {
   asio::steady_timer timer(context_);
+  auto box = watch_of_box(live->settings.limits);
   int last_cell = -1;
   std::chrono::microseconds before{0};
   while (!live->closed && !stopping_) {
@@ -133,6 +134,8 @@ Async<void> Core::watch_between_cells(LiveRef live) {
       continue;
     }
     const TreeUsage usage = live->usage();
+    if (box && box->next() <= std::chrono::steady_clock::now())
+      (void)box->look(live->slot->box.get());
     if (std::exchange(last_cell, live->cells_begun) != live->cells_begun) {
       before = usage.cpu;
       continue;
@@ -143,8 +146,10 @@ Async<void> Core::watch_between_cells(LiveRef live) {
       live->ended_by = Ending::time_limit;
     else if (!counted && usage.tasks > live->settings.limits.processes)
       live->ended_by = Ending::process_limit;
-    else if (!counted && usage.memory > count(live->settings.limits.memory))
+    else if (!counted && memory_of(*live->slot, usage) > count(live->settings.limits.memory))
       live->ended_by = Ending::memory_limit;
+    else if (box && box->is_over(nameless_of(usage, live->settings.limits)))
+      live->ended_by = Ending::file_limit;
     else
       continue;
     let_go(*live);
@@ -372,9 +377,9 @@ Core::LiveRef Core::begin_live(std::shared_ptr<Home> home, GuestRef guest, LiveS
                                WatchedFd channel) {
   // A fork's uid is that of its whole family, which the tree is not.
   const std::uint32_t uid = home->slot->origin ? 0 : home->slot->host_uid;
-  const int holder = holder_of(*home->slot);
+  const int holder = holder_of(*home->slot), index = home->slot->index;
   auto live = std::make_shared<Live>(std::move(home), guest, settings, std::move(channel));
-  live->tree = std::make_shared<TreeWatch>(holder, std::vector<int>{}, uid);
+  live->tree = std::make_shared<TreeWatch>(holder, std::vector<int>{}, uid, plan_for(index).box);
   set_going(read_channel(live));
   set_going(read_output(guest, false));
   set_going(read_output(guest, true));

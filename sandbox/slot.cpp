@@ -67,12 +67,21 @@ void bring_up_loopback() {
   close(fd);
 }
 
-// A run's closed connections would be seen, and their ports missing, in the next run.
-void keep_no_closed_connections() {
-  const int fd = open("/proc/sys/net/ipv4/tcp_max_tw_buckets", O_WRONLY | O_CLOEXEC);
+void set_of_network(const char* name, std::string_view value) {
+  const int fd =
+      open((std::string("/proc/sys/net/ipv4/") + name).c_str(), O_WRONLY | O_CLOEXEC);
   if (fd < 0) return;
-  (void)!write(fd, "0", 1);
+  (void)!write(fd, value.data(), value.size());
   close(fd);
+}
+
+void furnish_network() {
+  bring_up_loopback();
+  // A run's closed connections would be seen, and their ports missing, in the next run.
+  set_of_network("tcp_max_tw_buckets", "0");
+  // A socket's buffers are the host's memory: TreeWatch charges no more than this.
+  for (const char* buffers : {"tcp_rmem", "tcp_wmem"})
+    set_of_network(buffers, "4096 65536 131072");
 }
 
 // Namespaces, view and network of slot or zygote. `none` or the step that failed.
@@ -80,8 +89,7 @@ Stage isolate(const SlotPlan& plan) {
   if (plan.world == World::reduced) return Stage::none;
   if (unshare(CLONE_NEWNS) != 0) return Stage::mount_namespace;
   if (unshare(CLONE_NEWNET) != 0) return Stage::net_namespace;
-  bring_up_loopback();
-  keep_no_closed_connections();
+  furnish_network();
   return enter_view(plan);
 }
 

@@ -1,6 +1,6 @@
 # argv: the number of an attack and a count of bytes. Memory by roads that no process's own size shows:
 # more than that must not be had.
-import fcntl, mmap, os, socket, sys, zlib
+import ctypes, fcntl, mmap, os, socket, sys, threading, time, zlib
 from attack import escaped, libc
 number, most = int(sys.argv[1]), int(sys.argv[2])
 MiB = 1 << 20
@@ -15,6 +15,37 @@ def folders():  # 05: every folder that might be writable
                     yield file.write(bytes(4 * MiB))
             except OSError:
                 break
+
+
+def of_other_threads():  # 03: those of a process whose first thread has ended
+    had = 0
+
+    def go():
+        nonlocal had
+        while had <= most:
+            time.sleep(0.005)
+            keep.append(b"x" * 4 * MiB)
+            had += 4 * MiB
+        escaped(3, had, "bytes behind a thread that has ended")
+        os._exit(0)
+
+    threading.Thread(target=go).start()
+    libc.syscall(60, 0)
+    yield 0
+
+
+def shared():  # 06: a page of it stays mapped
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]
+    libc.munmap.argtypes, libc.memset.argtypes = [ctypes.c_void_p, ctypes.c_size_t], [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
+    for flags, fd in ((mmap.MAP_SHARED | mmap.MAP_ANONYMOUS, -1), (mmap.MAP_SHARED, os.open("/dev/zero", os.O_RDWR))):
+        while True:
+            at = libc.mmap(None, 8 * MiB, mmap.PROT_READ | mmap.PROT_WRITE, flags, fd, 0)
+            if at == 2 ** 64 - 1:
+                break
+            libc.memset(at, 1, 8 * MiB)
+            libc.munmap(at, 8 * MiB - 4096)
+            yield 8 * MiB
 
 
 def memfds():  # 06
@@ -64,6 +95,25 @@ def sockets():  # 71
             pass
 
 
+def not_accepted():  # 71: connections whose other ends nobody has, each with a buffer
+    listeners = []
+    for family, address in ((socket.AF_UNIX, "\0x"), (socket.AF_INET, ("127.0.0.1", 8080))):
+        listeners.append(socket.socket(family))
+        listeners[-1].bind(address)
+        listeners[-1].listen(1000)
+        for _ in range(900):
+            with socket.socket(family) as client:
+                client.connect(address)
+                client.setblocking(False)
+                sent = 0
+                try:
+                    while True:
+                        sent += client.send(bytes(65536))
+                except BlockingIOError:
+                    pass
+            yield sent
+
+
 def descriptors_in_flight():  # 71: files that no table shows, each with a buffer
     one, other = socket.socketpair()
     one.setblocking(False)
@@ -96,7 +146,7 @@ def bomb():  # 80: what an uploaded archive becomes
         yield 64 * MiB
 
 
-roads = {5: [folders], 6: [memfds], 7: [segments], 8: [pipes], 71: [sockets, descriptors_in_flight], 74: [page_tables], 80: [bomb]}
+roads = {3: [of_other_threads], 5: [folders], 6: [memfds, shared], 7: [segments], 8: [pipes], 71: [sockets, not_accepted, descriptors_in_flight], 74: [page_tables], 80: [bomb]}
 for road in roads[number]:
     had = 0
     try:

@@ -38,7 +38,7 @@ libc.sigprocmask(0, b"\xff" * 128, None)
 until_refused(73, "queued signals", lambda: libc.sigqueue(os.getpid(), 40, None), 1100)
 
 # 75: no memory that is never given back, and none from the host's own pool of huge pages.
-area = mmap.mmap(-1, 64 << 20)
+area = mmap.mmap(-1, 64 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 at = ctypes.addressof(ctypes.c_char.from_buffer(area))
 attempt(75, "mlock", lambda: system_call(149, at, 64 << 20))
 attempt(75, "mlockall", lambda: libc.mlockall(3))

@@ -39,17 +39,13 @@ class Attacks : public InWorld {
     return request;
   }
   void expect_alive() { EXPECT_EQ(python("print(1)").out, "1\n") << "the next run does not work"; }
-  Execution expect_contained(ExecutionRequest request, const std::set<int>& stated = {}) {
+  Execution expect_contained(ExecutionRequest request) {
     Execution ran = run(std::move(request));
-    EXPECT_EQ(escapes(ran.out), stated) << ran.out << ran.err;
+    EXPECT_EQ(escapes(ran.out), std::set<int>{}) << ran.out << ran.err;
     EXPECT_THAT(ran.out, testing::HasSubstr("done"))
         << to_string(ran.ending) << ran.err << ran.error;
     expect_alive();
     return ran;
-  }
-  // What is stated of the reduced world alone.
-  std::set<int> if_reduced(std::set<int> numbers) const {
-    return reduced() ? std::move(numbers) : std::set<int>{};
   }
 };
 

@@ -10,7 +10,7 @@ using testing::HasSubstr;
 using testing::StartsWith;
 
 class Endings : public InWorld {};
-IN_EVERY_WORLD(Endings);
+COUNTED_OR_NOT(Endings);
 
 #define EXPECT_ENDING(execution, wanted)                                   \
   EXPECT_EQ(to_string((execution).ending), std::string(to_string(wanted))) \
@@ -101,15 +101,14 @@ TEST_P(Endings, MemoryIsTheTrees) {
   EXPECT_ENDING(python(shared, limits), Ending::memory_limit);
 }
 
-// Where the workspace is a file system in memory and a cgroup counts it; in the reduced world it is
-// on the disk, and without a cgroup `disk` alone bounds it.
+// In the reduced world it is on the disk.
 TEST_P(Endings, FilesInTheWorkspaceAreMemoryWhereItIsInMemory) {
   Limits limits;
   limits.memory = 64_MiB;
   limits.disk = 512_MiB;
   limits.file = 512_MiB;
   EXPECT_ENDING(run(Language::bash, "head -c 200M /dev/zero > x; echo $?", limits),
-                reduced() || !has("cgroup") ? Ending::ok : Ending::memory_limit);
+                reduced() ? Ending::ok : Ending::memory_limit);
 }
 
 TEST_P(Endings, OutputIsCutAtItsCap) {
@@ -179,16 +178,29 @@ TEST_P(Endings, AFileThatOutgrowsItsLimit) {
   EXPECT_ENDING(python("open('x', 'wb').write(b'a' * (1 << 19))", limits), Ending::ok);
 }
 
-// In the reduced world the workspace has no file system of its own, and so no size: what
-// docs/sandbox.md says of it, and what a mend of it would have to change.
-TEST_P(Endings, AFullWorkspaceWhereItHasASize) {
-  const Ending full = reduced() ? Ending::ok : Ending::file_limit;
+TEST_P(Endings, AFullWorkspace) {
   Limits limits;
   limits.disk = 1_MiB;
-  EXPECT_ENDING(python("open('x', 'wb').write(b'a' * (2 << 20))", limits), full);
+  EXPECT_ENDING(python("open('x', 'wb').write(b'a' * (2 << 20))", limits), Ending::file_limit);
+  EXPECT_ENDING(python("open('x', 'wb').write(b'a' * (1 << 19))", limits), Ending::ok);
   Limits few;
   few.inodes = 50;
-  EXPECT_ENDING(python("for i in range(100): open(str(i), 'w')", few), full);
+  EXPECT_ENDING(python("for i in range(100): open(str(i), 'w')", few), Ending::file_limit);
+  EXPECT_ENDING(python("for i in range(40): open(str(i), 'w')", few), Ending::ok);
+}
+
+// In the reduced world nobody refuses it: the session is over.
+TEST_P(Endings, CellsOfASessionFillOneWorkspace) {
+  Limits limits;
+  limits.disk = 4_MiB;
+  const auto session = open_python(limits);
+  const auto cell = [&](const std::string& name) {
+    auto ran = await(session->run("open('" + name + "', 'wb').write(b'a' * (3 << 20)); None", limits));
+    EXPECT_TRUE(ran) << ran.error().message;
+    return ran ? ran->ending : Ending::sandbox_error;
+  };
+  EXPECT_EQ(cell("a"), Ending::ok);
+  EXPECT_EQ(cell("b"), reduced() ? Ending::file_limit : Ending::nonzero_exit);
 }
 
 TEST_P(Endings, ACompilerErrorNamesTheLine) {

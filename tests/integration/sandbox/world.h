@@ -20,12 +20,15 @@ namespace proctor {
 class InWorld : public testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
-    setenv("PROCTOR_SANDBOX_WORLD", GetParam(), 1);
+    const std::string wanted = GetParam(), world = wanted.substr(0, wanted.find('_'));
+    setenv("PROCTOR_SANDBOX_WORLD", world.c_str(), 1);
+    if (world != wanted) setenv("PROCTOR_SANDBOX_CGROUP", "none", 1);
     SandboxConfig config;
     config.slots = 2;
     configure(config);
     auto made = make_sandbox_pool(config);
     unsetenv("PROCTOR_SANDBOX_WORLD");
+    unsetenv("PROCTOR_SANDBOX_CGROUP");
     if (made) {
       pool = std::move(*made);
       return;
@@ -77,8 +80,16 @@ inline std::string guest(const std::string& name) {
   return text ? *text : "";
 }
 
-#define IN_EVERY_WORLD(suite)                                                           \
-  INSTANTIATE_TEST_SUITE_P(Worlds, suite, testing::Values("root", "userns", "reduced"), \
-                           [](const auto& each) { return std::string(each.param); })
+inline std::string name_of_world(const testing::TestParamInfo<const char*>& world) {
+  return world.param;
+}
+
+#define IN_WORLDS(suite, ...) \
+  INSTANTIATE_TEST_SUITE_P(Worlds, suite, testing::Values(__VA_ARGS__), name_of_world)
+#define IN_EVERY_WORLD(suite) IN_WORLDS(suite, "root", "userns", "reduced")
+// For what hangs on who counts: also where no cgroup can be had, as in containers and for ordinary
+// users.
+#define COUNTED_OR_NOT(suite) \
+  IN_WORLDS(suite, "root", "userns", "reduced", "userns_uncounted", "reduced_uncounted")
 
 }  // namespace proctor

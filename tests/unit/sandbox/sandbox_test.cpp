@@ -313,6 +313,47 @@ TEST_F(Filters, NoHugePagesAreTaken) {
             EPERM);
 }
 
+TEST_F(Filters, WhereNobodyCountsItMemoryIsAProcesssOwn) {
+  FilterOptions full = full_, reduced = reduced_;
+  full.counted = reduced.counted = false;
+  const auto map = [](int flags, int fd) {
+    return [=] {
+      const int rights = PROT_READ | PROT_WRITE;
+      return mmap(nullptr, 4096, rights, flags, fd, 0) == MAP_FAILED ? -1 : 0;
+    };
+  };
+  const auto set = [](int size) {
+    return [size] {
+      int pair[2], before = 0, after = 0, wanted = 1 << 20;
+      socklen_t length = sizeof before;
+      if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) != 0) return -1;
+      (void)getsockopt(pair[0], SOL_SOCKET, size, &before, &length);
+      if (setsockopt(pair[0], SOL_SOCKET, size, &wanted, sizeof wanted) != 0) return -1;
+      (void)getsockopt(pair[0], SOL_SOCKET, size, &after, &length);
+      errno = EBUSY;
+      return after == before ? 0 : -1;
+    };
+  };
+  const auto grow = [] {
+    int ends[2];
+    return pipe(ends) != 0 ? -1 : fcntl(ends[0], F_SETPIPE_SZ, 1 << 17) > 0 ? 0 : -1;
+  };
+  for (const auto& options : {full, reduced}) {
+    EXPECT_EQ(errno_of(options, map(MAP_PRIVATE | MAP_ANONYMOUS, -1)), 0);
+    EXPECT_EQ(errno_of(options, map(MAP_SHARED, -1)), EBADF);  // a file's, had there been one
+    EXPECT_EQ(errno_of(options, map(MAP_SHARED | MAP_ANONYMOUS, -1)), EPERM);
+    EXPECT_EQ(errno_of(options, map(MAP_SHARED_VALIDATE | MAP_ANONYMOUS, -1)), EPERM);
+    EXPECT_EQ(errno_of(options, map(MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1)), EPERM);
+    EXPECT_EQ(errno_of(options, [] { return memfd_create("x", 0); }), ENOSYS);
+    EXPECT_EQ(errno_of(options, [] { return shmget(IPC_PRIVATE, 4096, 0600); }), ENOSYS);
+    EXPECT_EQ(errno_of(options, grow), EPERM);
+    EXPECT_EQ(errno_of(options, set(SO_SNDBUF)), 0);
+    EXPECT_EQ(errno_of(options, set(SO_RCVBUF)), 0);
+  }
+  EXPECT_EQ(errno_of(full_, map(MAP_SHARED | MAP_ANONYMOUS, -1)), 0);
+  EXPECT_EQ(errno_of(full_, grow), 0);
+}
+
 TEST_F(Filters, LimitsAreOnesOwnAndThatOfCoreFilesStays) {
   rlimit limit{};
   const auto get = [&] { return getrlimit(RLIMIT_CORE, &limit); };
