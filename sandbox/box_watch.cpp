@@ -16,12 +16,12 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr int kMostEntries = 500;               // a look; about a millisecond
-constexpr std::size_t kMostNames = 16 << 20;    // bytes of folders that wait
-constexpr std::size_t kLongestPath = 3800;      // longer ones the kernel does not take at once
-constexpr double kBytesPerSecond = 4e9;         // that a guest may write at best
-constexpr double kInodesPerSecond = 400e3;      // that it may make at best
-constexpr std::int64_t kOwnInodes = 4;          // the folders that we made
+constexpr int kMostEntries = 500;             // a look; about a millisecond
+constexpr std::size_t kMostNames = 16 << 20;  // bytes of folders that wait
+constexpr std::size_t kLongestPath = 3800;    // longer ones the kernel does not take at once
+constexpr double kBytesPerSecond = 4e9;       // that a guest may write at best
+constexpr double kInodesPerSecond = 400e3;    // that it may make at best
+constexpr std::int64_t kOwnInodes = 4;        // the folders that we made
 
 }  // namespace
 

@@ -161,6 +161,12 @@ std::optional<struct statvfs> space_of(int box) {
   return space;
 }
 
+std::chrono::nanoseconds time_of_thread() {
+  timespec used{};
+  (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+  return std::chrono::seconds(used.tv_sec) + std::chrono::nanoseconds(used.tv_nsec);
+}
+
 bool is_full(int box) {
   const auto space = space_of(box);
   return space && (space->f_bavail == 0 || space->f_ffree == 0);
@@ -215,6 +221,7 @@ Async<std::optional<Ending>> Core::watch(SlotRef slot, GuestRef guest, Limits li
     const auto now = Steady::now();
     if (now >= wall_end) co_return Ending::wall_limit;
     if (now >= next_look) {
+      const auto spent = time_of_thread();
       if (guest->pid) tree->add_root(std::exchange(guest->pid, 0));
       usage = slot->cgroup ? TreeUsage{.cpu = slot->cgroup->cpu()} : tree->look();
       if (usage.cpu >= limits.cpu) co_return Ending::time_limit;
@@ -224,8 +231,8 @@ Async<std::optional<Ending>> Core::watch(SlotRef slot, GuestRef guest, Limits li
         co_return Ending::memory_limit;
       const std::chrono::nanoseconds left = (limits.cpu - usage.cpu) / cores;
       const std::chrono::nanoseconds longest = slot->cgroup ? 100ms : 15ms;
-      const auto took = Steady::now() - now;  // of our thread's time no more than a quarter
-      next_look = now + took +
+      const auto took = time_of_thread() - spent;  // no more than a quarter of ours
+      next_look = Steady::now() +
                   std::max(3 * took, std::clamp<std::chrono::nanoseconds>(left, 3ms, longest));
     }
     if (box && now >= box->next()) {

@@ -70,8 +70,9 @@ int make_landlock_ruleset(const std::vector<std::string>& readable, const std::s
   for (const auto& tree : readable) all = all && allow_below(fd, tree, read);
   // Who may write to zero could share it, and so have memory that no process shows.
   for (const char* device : kDevices)
-    all = all && allow_below(fd, device,
-                             kReadFile | (device == std::string_view("/dev/zero") ? 0 : kWriteFile));
+    all =
+        all && allow_below(fd, device,
+                           kReadFile | (device == std::string_view("/dev/zero") ? 0 : kWriteFile));
   if (all) return fd;
   const int error = errno;
   close(fd);

@@ -35,8 +35,8 @@ constexpr const char* kAllowed[] = {
     "fsync", "fdatasync", "sync_file_range", "ftruncate", "fallocate", "fadvise64", "readahead",
     "getdents", "getdents64", "getcwd", "chdir", "fchdir", "rename", "renameat", "renameat2",
     "mkdir", "mkdirat", "rmdir", "link", "linkat", "symlink", "symlinkat", "unlink", "unlinkat",
-    "readlink", "readlinkat", "umask", "sendfile", "copy_file_range", "splice", "tee",
-    "getxattr", "lgetxattr", "fgetxattr", "listxattr", "llistxattr", "flistxattr",
+    "readlink", "readlinkat", "umask", "sendfile", "copy_file_range", "splice", "tee", "getxattr",
+    "lgetxattr", "fgetxattr", "listxattr", "llistxattr", "flistxattr",
     // memory
     "munmap", "mprotect", "mremap", "madvise", "brk", "msync", "mincore", "mlock", "mlock2",
     "munlock", "mlockall", "munlockall", "membarrier", "pkey_alloc", "pkey_free", "pkey_mprotect",
@@ -255,7 +255,8 @@ void add_private_memory(Filter& filter) {
   filter.rule(SCMP_ACT_ERRNO(EPERM), "vmsplice");
 }
 
-// Who sets the size of a socket's buffers is told that it was done, as where it is more than may be.
+// Who sets the size of a socket's buffers is told that it was done, as where it is more than may
+// be.
 void add_socket_options(Filter& filter, bool counted) {
   if (counted) {
     filter.allow("setsockopt");

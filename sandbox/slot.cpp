@@ -68,8 +68,7 @@ void bring_up_loopback() {
 }
 
 void set_of_network(const char* name, std::string_view value) {
-  const int fd =
-      open((std::string("/proc/sys/net/ipv4/") + name).c_str(), O_WRONLY | O_CLOEXEC);
+  const int fd = open((std::string("/proc/sys/net/ipv4/") + name).c_str(), O_WRONLY | O_CLOEXEC);
   if (fd < 0) return;
   (void)!write(fd, value.data(), value.size());
   close(fd);
@@ -80,8 +79,7 @@ void furnish_network() {
   // A run's closed connections would be seen, and their ports missing, in the next run.
   set_of_network("tcp_max_tw_buckets", "0");
   // A socket's buffers are the host's memory: TreeWatch charges no more than this.
-  for (const char* buffers : {"tcp_rmem", "tcp_wmem"})
-    set_of_network(buffers, "4096 65536 131072");
+  for (const char* buffers : {"tcp_rmem", "tcp_wmem"}) set_of_network(buffers, "4096 65536 131072");
 }
 
 // Namespaces, view and network of slot or zygote. `none` or the step that failed.

@@ -212,8 +212,8 @@ void TreeWatch::add_held(const Processes& tree, TreeUsage& usage) const {
   auto sockets = static_cast<std::int64_t>(held.sockets.size());
   // There are such that nobody has open: on their way to somebody, or not yet accepted.
   if (box_.empty())
-    sockets = std::max(sockets, field_of(beginning_of(directory_of(holder_) + "/net/sockstat"),
-                                         "sockets: used"));
+    sockets = std::max(
+        sockets, field_of(beginning_of(directory_of(holder_) + "/net/sockstat"), "sockets: used"));
   usage.buffers = static_cast<std::int64_t>(held.pipes.size()) * kOfPipe + sockets * kOfSocket;
   usage.nameless = held.nameless_bytes;
   if (box_.empty()) return;

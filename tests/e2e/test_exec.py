@@ -558,6 +558,9 @@ def as_an_ordinary_user():
             value = record("--lang", "python", "--processes", "8", stdin=(
                 "import os, time\nfor _ in range(50):\n  if os.fork() == 0: time.sleep(9)\n"), **options)
             assert value["status"] == "process_limit", (world, value)
+            value = record("--lang", "python", "--disk-bytes", "2000000", stdin="open('x', 'wb').write(bytes(4 << 20))",
+                           **options)
+            assert value["status"] == "file_limit", (world, value)
             assert any(layer["layer"] == "uid" for layer in value["isolation"]["missing"]), value
             done = call("--lang", "bash", "--network", "allow:localhost:1", "-", stdin="curl -sS http://localhost:1",
                         **options)

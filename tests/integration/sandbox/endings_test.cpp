@@ -195,7 +195,8 @@ TEST_P(Endings, CellsOfASessionFillOneWorkspace) {
   limits.disk = 4_MiB;
   const auto session = open_python(limits);
   const auto cell = [&](const std::string& name) {
-    auto ran = await(session->run("open('" + name + "', 'wb').write(b'a' * (3 << 20)); None", limits));
+    auto ran =
+        await(session->run("open('" + name + "', 'wb').write(b'a' * (3 << 20)); None", limits));
     EXPECT_TRUE(ran) << ran.error().message;
     return ran ? ran->ending : Ending::sandbox_error;
   };

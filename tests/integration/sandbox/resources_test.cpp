@@ -54,14 +54,14 @@ std::int64_t field_of(const char* path, const std::string& name) {
 // 03 06 07 08 71 74 80: the guest stops far beyond its limit, and says so.
 TEST_P(Resources, MemoryThatNoProcessShowsIsTheRuns) {
   for (const std::string number : {"3", "6", "7", "8", "71", "74", "80"}) {
-    ExecutionRequest request = attack("memory.py", {number, "200000000"});
+    ExecutionRequest request = attack("memory.py", {number, "300000000"});
     request.limits.memory = 48_MiB;
-    request.limits.open_files = 1024;
+    request.limits.open_files = 4096;
     const Execution ran = run(request);
     EXPECT_EQ(escapes(ran.out), std::set<int>{}) << ran.out;
     // Where nobody would count it there is none.
-    const bool refused = (number == "7" && reduced()) ||
-                         (!has("cgroup") && (number == "6" || number == "7"));
+    const bool refused =
+        (number == "7" && reduced()) || (!has("cgroup") && (number == "6" || number == "7"));
     if (refused) {
       EXPECT_THAT(ran.out, HasSubstr("done")) << ran.err;
     } else {
@@ -83,8 +83,8 @@ TEST_P(Resources, AllFoldersTogetherHoldWhatTheWorkspaceMay) {
 
 // 05: files that a look at the workspace finds late, or does not find.
 TEST_P(Resources, FilesCountWhereverTheyAre) {
-  for (const std::string way : {"named", "nameless", "in_children", "mapped", "in_messages",
-                                "locked", "deep", "moving"}) {
+  for (const std::string way :
+       {"named", "nameless", "in_children", "mapped", "in_messages", "locked", "deep", "moving"}) {
     ExecutionRequest request = attack("disk.py", {way, "300"});
     request.limits.disk = 32_MiB;
     const Execution ran = run(request);

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "sandbox/base64.h"
+#include "sandbox/box_watch.h"
 #include "sandbox/child.h"
 #include "sandbox/files.h"
 #include "sandbox/filter.h"
@@ -211,6 +212,35 @@ TEST_F(Files, HardTreesAreRemoved) {
   ASSERT_EQ(symlink(path_.c_str(), (path_ + "/a/loop").c_str()), 0);
   remove_below(path_);
   EXPECT_NE(access((path_ + "/a").c_str(), F_OK), 0);
+}
+
+// As a guest may have left it; all of it counts, once.
+TEST_F(Files, AWorkspaceIsLookedAtWhole) {
+  for (const char* name : {"work", "tmp", "shm", "code"})
+    ASSERT_EQ(mkdirat(directory_, name, 0700), 0);
+  const auto is_over = [&](std::int64_t bytes, std::int64_t inodes) {
+    BoxWatch box(bytes, inodes);
+    while (!box.look(directory_)) {
+    }
+    return box.is_over(0);
+  };
+  EXPECT_FALSE(is_over(64 << 10, 1));
+  ASSERT_TRUE(put_file(directory_, "work/a", std::string(100'000, 'x'), 0));
+  EXPECT_TRUE(is_over(90'000, 100));
+  EXPECT_FALSE(is_over(180'000, 1));
+  ASSERT_EQ(linkat(directory_, "work/a", directory_, "tmp/b", 0), 0);
+  EXPECT_FALSE(is_over(180'000, 2));
+  EXPECT_TRUE(is_over(180'000, 1));
+  ASSERT_EQ(symlinkat("/usr", directory_, "work/usr"), 0);
+  EXPECT_FALSE(is_over(180'000, 3));
+  for (int i = 0; i < 2000; ++i) {
+    const std::string name = "shm/" + std::to_string(i);
+    ASSERT_TRUE(put_file(directory_, name, "", 0));
+  }
+  EXPECT_TRUE(is_over(1 << 20, 2002));
+  EXPECT_FALSE(is_over(1 << 20, 2003));
+  ASSERT_EQ(fchmodat(directory_, "shm", 0, 0), 0);
+  EXPECT_TRUE(is_over(1 << 20, 2002));
 }
 
 // What system calls answer behind a filter, tried in a child: errno, 0 for success. As the zygote's
