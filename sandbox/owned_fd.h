@@ -23,7 +23,6 @@ class OwnedFd {
   }
   int release() { return std::exchange(fd_, -1); }
   int get() const { return fd_; }
-  int release() { return std::exchange(fd_, -1); }
   explicit operator bool() const { return fd_ >= 0; }
 
  private:
