@@ -78,13 +78,15 @@ Result<std::unique_ptr<Assembly>> Assembly::build(RunConfig config) {
   if (auto status = a.build_models(); !status) return status.error();
   SandboxConfig sandbox{.slots = a.config_.sandbox_slots,
                         .strict = a.config_.strict,
+                        .require = a.config_.require,
                         .other_files = a.files_besides_sandbox()};
   // Where no program can be run safely, a run that runs none still can be made; whoever misses the
   // sandbox then fails, and why there is none is what the user needs to read.
   auto pool = make_sandbox_pool(sandbox);
   if (pool) a.sandbox_ = std::move(*pool);
   Status built;
-  if (!pool && (a.config_.strict || pool.error().kind != ErrorKind::missing)) built = pool.error();
+  const bool has_floor = a.config_.strict || !a.config_.require.empty();
+  if (!pool && (has_floor || pool.error().kind != ErrorKind::missing)) built = pool.error();
   if (built) built = a.build_tools();
   if (built) built = a.build_checkers();
   if (built) built = a.build_supervisors();

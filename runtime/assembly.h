@@ -22,7 +22,7 @@ namespace proctor {
 class Assembly {
  public:
   // Everything that can be checked without asking a server. Bad names, options and files are
-  // `bad_input`; an isolation layer that is not there under `strict` is `missing`.
+  // `bad_input`; an isolation layer that is not there under `strict` or `require` is `missing`.
   static Result<std::unique_ptr<Assembly>> build(RunConfig config);
   ~Assembly();
 

@@ -50,6 +50,7 @@ const std::vector<OptionInfo> kTop = {
     number_of("concurrency", 64, 1),
     number_of("seed", 1, 0, kMostSeed),
     {.name = "strict", .type = OptionType::boolean, .fallback = false},
+    {.name = "require", .type = OptionType::list},
     {.name = "context",
      .type = OptionType::choice,
      .fallback = "error",
@@ -311,6 +312,7 @@ Result<RunConfig> read_run_config(const YamlFile& file) {
   config.concurrency = static_cast<std::size_t>(top->integer("concurrency"));
   config.seed = static_cast<std::uint64_t>(top->integer("seed"));
   config.strict = top->boolean("strict");
+  config.require = top->list("require");
   config.context =
       top->text("context") == "truncate" ? ContextPolicy::truncate : ContextPolicy::error;
   config.system = top->text("system");

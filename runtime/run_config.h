@@ -54,6 +54,7 @@ struct RunConfig {
   std::size_t concurrency = 64;
   std::uint64_t seed = 1;
   bool strict = false;
+  std::vector<std::string> require;  // isolation layers
   ContextPolicy context = ContextPolicy::error;
   GrammarPolicy grammar = GrammarPolicy::automatic;
   int grammar_chars = 0;  // most free text in one place of a constrained turn; 0: the model's

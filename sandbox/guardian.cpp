@@ -17,6 +17,9 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
 #include <map>
 #include <set>
 #include <string>
@@ -71,6 +74,26 @@ void remove_tree(const std::string& directory) {
   // cgroups: the files in them go with the directory; boxes: everything below goes first.
   remove_below(directory);
   (void)rmdir(directory.c_str());
+}
+
+// Guests can read the command line of their init, which is forked from here: a proctor's may name
+// files, hosts and keys, and its environment more of them.
+void forget_command_line() {
+  const int fd = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
+  char text[2048] = "";
+  const ssize_t size = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+  if (fd >= 0) close(fd);
+  const char* at = size > 0 ? std::strrchr(text, ')') : nullptr;
+  constexpr int kFirst = 48;  // of four: where both begin and end, as in proc_pid_stat(5)
+  std::uintptr_t ends[4] = {};
+  for (int field = 2; at && field < kFirst + 4; ++field, at = std::strchr(at + 1, ' '))
+    if (field >= kFirst) ends[field - kFirst] = std::strtoull(at, nullptr, 10);
+  for (const int i : {0, 2}) {
+    if (ends[i] == 0 || ends[i + 1] <= ends[i]) continue;
+    auto* const begin = reinterpret_cast<char*>(ends[i]);  // NOLINT(performance-no-int-to-ptr)
+    std::memset(begin, 0, ends[i + 1] - ends[i]);
+    if (i == 0) std::strncpy(begin, "proctor-sandbox", ends[1] - ends[0] - 1);
+  }
 }
 
 // Any of the three.
@@ -255,6 +278,9 @@ void Station::end() {
 
 }  // namespace
 
-void become_guardian(int socket) { Station(socket, Role::guardian).serve(); }
+void become_guardian(int socket) {
+  forget_command_line();
+  Station(socket, Role::guardian).serve();
+}
 
 }  // namespace proctor

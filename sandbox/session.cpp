@@ -17,8 +17,8 @@ namespace {
 
 // The loop that bash runs; the builtin is guest/live.cpp's.
 constexpr const char* kBashLoop =
-    "enable -f \"$0\" proctor && while proctor wait PROCTOR_CELL; do "
-    "eval \"$PROCTOR_CELL\"; proctor done $?; done";
+    "enable -f \"$1\" proctor && shift && while proctor wait PROCTOR_CELL; do "
+    "proctor last; eval \"$PROCTOR_CELL\"; proctor done $?; done";
 
 // What else is in the pid namespace of a session's init; its forks are in namespaces below.
 void kill_all_but(pid_t init) {
@@ -359,7 +359,7 @@ Async<Result<Core::LiveRef>> Core::live_in(SlotRef slot, LiveSettings settings) 
   Result<GuestRef> started = internal_error("");
   if (language == Language::bash) {
     const std::vector<std::string> arguments = {
-        info_of(language).program,         "--norc", "--noprofile", "-c", kBashLoop,
+        info_of(language).program, "--norc", "--noprofile", "-c", kBashLoop, "bash",
         plan_for(slot->index).child_object};
     started = start_waiting(slot, nullptr, arguments, &limits);
   } else {

@@ -265,6 +265,8 @@ Result<GuestRef> Core::new_guest(std::array<int, 2>& theirs, std::size_t most) {
     return internal_error(std::string("sandbox: pipe: ") + std::strerror(error));
   }
   for (int fd : {out[0], err[0]}) (void)fcntl(fd, F_SETFL, O_NONBLOCK);
+  // Opened anew as /dev/stdout they are files, which are ours.
+  for (int fd : {out[1], err[1]}) (void)fchmod(fd, 0666);
   guest->out.fd.assign(out[0]);
   guest->err.fd.assign(err[0]);
   guest->out.most = guest->err.most = most;

@@ -188,8 +188,8 @@ void proctor_done(int raised) { proctor::live::tell(proctor::wire::Kind::done, r
 
 }  // extern "C"
 
-// What bash loads: `proctor wait NAME` puts the next cell into a variable, `proctor done STATUS`
-// says that it is through. bash's own header files are not needed for so little.
+// What bash loads: `proctor wait NAME` puts the next cell into a variable, `proctor last` is the
+// status of the cell before, for its $?, and `proctor done STATUS` says that it is through. bash's own header files are not needed for so little.
 extern "C" {
 
 struct WordList {
@@ -203,10 +203,13 @@ __attribute__((weak)) void* bind_variable(const char* name, char* value, int fla
 
 static int run_builtin(WordList* words) {
   using namespace proctor::live;
+  static int last = 0;
+  if (words && std::strcmp(words->word->word, "last") == 0) return last;
   if (!words || !words->next || !bind_variable) return 2;
   const char* argument = words->next->word->word;
   if (std::strcmp(words->word->word, "done") == 0) {
-    tell(Kind::done, std::atoi(argument) != 0);
+    last = std::atoi(argument);
+    tell(Kind::done, last != 0);
     return 0;
   }
   int program;

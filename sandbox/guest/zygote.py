@@ -177,7 +177,7 @@ def main():
 
     def run_cell(code, name, names):
         remember_lines(name, code)
-        tree = ast.parse(code, name)
+        tree = compile(code, name, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
         last = None
         if tree.body and isinstance(tree.body[-1], ast.Expr) and not code.rstrip().endswith(b";"):
             last = ast.Expression(tree.body.pop().value)

@@ -124,6 +124,9 @@ def values(inputs):
                     ("export", out, "--format", "proctor")):
         result = proctor(*command, "--out", "")
         check(result.returncode == 2 and "--out" in result.stderr, f"{command[0]} --out '': {result.stderr}")
+    for layers, code, words in (("[uids]", 2, "did you mean 'uid'?"), ("[pid]", 3, "'pid' is required")):
+        refused(proctor("run", good, "--set", "require=" + layers, "--out", scratch("o24"),
+                        env={"PROCTOR_SANDBOX_WORLD": "reduced"}), code, words)
     dry = proctor("run", good, "--set", "models.policy.price_in=1", "--dry-run", "--json")
     check(dry.returncode == 0 and json.loads(dry.stdout)["cost"]["most"] > 0,
           "a setting beside a URI alone: " + dry.stderr)

@@ -104,6 +104,17 @@ def refusals():
     assert done.returncode == 2, done
 
 
+def guests_are_told_nothing_of_us():
+    """Their init is forked from proctor's own process."""
+    for world in ("root", "userns", "reduced"):
+        if world == "root" and os.geteuid() != 0:
+            continue
+        value = record("--lang", "bash", "--argument", "SECRET", "-", env={"PROCTOR_SANDBOX_WORLD": world},
+                       stdin="cat /proc/[0-9]*/cmdline | tr '\\0' ' '; echo; echo named > /dev/stdout; echo x > /dev/stderr")
+        assert value["stdout"].endswith("named\n") and value["stderr"].endswith("x\n"), value
+        assert "--argument" not in value["stdout"] and "exec --lang" not in value["stdout"], value
+
+
 def few_open_files():
     """A small limit of the shell's is enough for two programs at a time; a smaller one is said to be that."""
     few = ("prlimit", "--nofile=64:64")
@@ -597,6 +608,7 @@ def beside_processes_that_are_not_seen(become, binary):
 
 one_program()
 refusals()
+guests_are_told_nothing_of_us()
 few_open_files()
 batches()
 hosts_that_are_allowed()

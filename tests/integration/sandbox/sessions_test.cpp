@@ -264,11 +264,22 @@ TEST_P(Sessions, BashKeepsItsState) {
             reduced() ? said(session, "greet $x; pwd") : "hello 5\n/tmp\n");
   const Execution failed = cell(session, "ls /nowhere");
   EXPECT_EQ(failed.ending, Ending::nonzero_exit);
-  EXPECT_EQ(cell(session, "if then").ending, Ending::nonzero_exit);
+  const Execution wrong = cell(session, "if then");
+  EXPECT_EQ(wrong.ending, Ending::nonzero_exit);
+  EXPECT_THAT(wrong.err, testing::StartsWith("bash: ")) << wrong.err;
+  said(session, "(exit 7)");
+  EXPECT_EQ(said(session, "echo $?"), "7\n");
   EXPECT_EQ(said(session, "echo 'a\"b' \"c $x\""), "a\"b c 5\n");
   const Execution over = cell(session, "exit 3");
   EXPECT_EQ(over.exit_code, 3);
   EXPECT_FALSE(session->alive());
+}
+
+TEST_P(Sessions, ComplainOfACellInItsOwnLines) {
+  const auto session = open(Language::python);
+  const std::string complaint = said(session, "x = (1\ny = 2");
+  EXPECT_THAT(complaint, HasSubstr("File \"cell 1\", line 1"));
+  EXPECT_THAT(complaint, testing::Not(HasSubstr("ast.py")));
 }
 
 TEST_P(Sessions, ShowWhatIsDrawn) {
