@@ -372,7 +372,7 @@ Async<Result<GuestRef>> Core::begin_program(SlotRef slot, Program* program, Stea
   co_return guest;
 }
 
-Async<Result<Execution>> Core::run_program(Program program, std::string* fetched) {
+Async<Result<Execution>> Core::run_once(Program* program, std::string* fetched, bool* began) {
   SlotRef slot;
   std::optional<Lodging> lodging;
   GuestRef guest;
@@ -384,7 +384,7 @@ Async<Result<Execution>> Core::run_program(Program program, std::string* fetched
     if (!taken) co_return std::move(taken).error();
     slot = *taken;
     lodging.emplace(this, slot);
-    auto begun = co_await begin_program(slot, &program, &begin);
+    auto begun = co_await begin_program(slot, program, &begin);
     if (begun)
       guest = *begun;
     else if (tries == 0 || begun.error().kind != ErrorKind::internal)
@@ -395,23 +395,27 @@ Async<Result<Execution>> Core::run_program(Program program, std::string* fetched
   auto tree = std::make_shared<TreeWatch>(holder_of(*slot), std::vector<int>{}, slot->host_uid,
                                           plan_for(slot->index).box);
   const std::optional<Ending> forced =
-      co_await watch(slot, guest, program.limits, tree, begin, INT32_MAX);
-  Execution execution = co_await end_guest(slot, guest, program.limits, tree, forced, begin);
+      co_await watch(slot, guest, program->limits, tree, begin, INT32_MAX);
+  Execution execution = co_await end_guest(slot, guest, program->limits, tree, forced, begin);
   boost::system::error_code ignored;
   guest->out.fd.close(ignored);
   guest->err.fd.close(ignored);
+  *began = !slot->gone || guest->main_pid != 0;
   if (execution.ending == Ending::sandbox_error) co_return execution;
-  if (!program.get.empty() || fetched || world_ == World::reduced) {
+  if (!program->get.empty() || fetched || world_ == World::reduced) {
     // Files are read when nobody can change them any more.
     Status dead = co_await all_dead(slot);
     if (!dead) co_return std::move(dead).error().in("sandbox");
   }
   const ActAs as(file_uid());
   const OwnedFd work(open_directory(slot->box.get(), "work"));
-  std::int64_t room = count(program.limits.disk);
-  for (const auto& name : program.get) {
+  std::int64_t room = count(program->limits.disk);
+  for (const auto& name : program->get) {
     Status named = check_file_name(name);
-    auto bytes = named ? get_file(work.get(), name, std::min(room, count(program.limits.file)))
+    if (room <= 0)
+      named = bad_input("'" + name + "' is left out: the files before it are " +
+                        std::to_string(count(program->limits.disk)) + " bytes together");
+    auto bytes = named ? get_file(work.get(), name, std::min(room, count(program->limits.file)))
                        : Result<std::string>(std::move(named).error());
     if (!bytes) {
       execution.error += (execution.error.empty() ? "" : "; ") + bytes.error().message;
@@ -421,11 +425,21 @@ Async<Result<Execution>> Core::run_program(Program program, std::string* fetched
     execution.files[name] = std::move(*bytes);
   }
   if (fetched && execution.ending == Ending::ok) {
-    auto bytes = get_file(slot->box.get(), program.fetch, 256 << 20);
+    auto bytes = get_file(slot->box.get(), program->fetch, 256 << 20);
     if (!bytes) co_return std::move(bytes).error().in("sandbox");
     *fetched = std::move(*bytes);
   }
   co_return execution;
+}
+
+Async<Result<Execution>> Core::run_program(Program program, std::string* fetched) {
+  bool began = true;
+  auto first = run_once(&program, fetched, &began);
+  auto ran = co_await std::move(first);
+  if (began) co_return ran;
+  // Lost with its slot before anything of it ran: in another one that is no failure.
+  auto second = run_once(&program, fetched, &began);
+  co_return co_await std::move(second);
 }
 
 Status Core::check_installed(const LanguageInfo& language) {

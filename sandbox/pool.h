@@ -217,6 +217,7 @@ class Core : public std::enable_shared_from_this<Core> {
   static Status check_installed(const LanguageInfo& language);
   Async<Result<GuestRef>> begin_program(SlotRef slot, Program* program, SteadyTime* begin);
   Async<Result<Execution>> run_program(Program program, std::string* fetched);
+  Async<Result<Execution>> run_once(Program* program, std::string* fetched, bool* began);
   Execution failure(std::string why) const;  // ours
   // Sets the tree's limits; gives up the slot where its groups have been taken away.
   Status begin_counting(const SlotRef& slot, const Limits& limits);

@@ -359,7 +359,7 @@ Async<Result<Core::LiveRef>> Core::live_in(SlotRef slot, LiveSettings settings) 
   Result<GuestRef> started = internal_error("");
   if (language == Language::bash) {
     const std::vector<std::string> arguments = {
-        info_of(language).program, "--norc", "--noprofile", "-c", kBashLoop, "bash",
+        info_of(language).program,         "--norc", "--noprofile", "-c", kBashLoop, "bash",
         plan_for(slot->index).child_object};
     started = start_waiting(slot, nullptr, arguments, &limits);
   } else {

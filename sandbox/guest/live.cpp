@@ -189,7 +189,8 @@ void proctor_done(int raised) { proctor::live::tell(proctor::wire::Kind::done, r
 }  // extern "C"
 
 // What bash loads: `proctor wait NAME` puts the next cell into a variable, `proctor last` is the
-// status of the cell before, for its $?, and `proctor done STATUS` says that it is through. bash's own header files are not needed for so little.
+// status of the cell before, for its $?, and `proctor done STATUS` says that it is through. bash's
+// own header files are not needed for so little.
 extern "C" {
 
 struct WordList {

@@ -434,7 +434,8 @@ def a_killed_launcher_is_replaced_and_a_killed_guardian_noticed():
         mark = "418%d" % os.getpid()
         batch = Batch(world)
         for name in ("proctor-launch", "proctor-launch", "proctor-guard"):
-            assert batch.run("echo 1")["stdout"] == "1\n", (world, name)
+            value = batch.run("echo 1")
+            assert value["stdout"] == "1\n", (world, name, value)
             batch.ask("setsid sleep %s & sleep %s" % (mark, mark))
             for _ in range(100):
                 if len(processes_with(mark)) >= 2:
