@@ -1,3 +1,4 @@
+// How many processes the kernel counts where guests are proctor's own user.
 #pragma once
 
 #include <cstdint>

@@ -20,11 +20,11 @@ def stay(_):
 
 class Library:
     def __init__(self, name):
-        self.library = real(name)
+        self.loaded = real(name)
 
     def proctor_fork(self):
         libc.clone(stay, ctypes.c_void_p(ctypes.addressof(stack) + len(stack)), FLAGS, None)
-        return self.library.proctor_fork()
+        return self.loaded.proctor_fork()
 
 
 ctypes.PyDLL = Library
