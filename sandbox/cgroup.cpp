@@ -20,6 +20,18 @@
 namespace proctor {
 namespace {
 
+std::int64_t number_in(const std::string& text) { return std::strtoll(text.c_str(), nullptr, 10); }
+
+// The number behind `name` in "name number" lines.
+std::int64_t field_in(const std::string& text, const char* name) {
+  std::istringstream lines(text);
+  std::string word;
+  std::int64_t value;
+  while (lines >> word >> value)
+    if (word == name) return value;
+  return 0;
+}
+
 class CounterFile {
  public:
   CounterFile() = default;
@@ -38,16 +50,8 @@ class CounterFile {
     const ssize_t n = fd_ < 0 ? -1 : pread(fd_, buffer, sizeof buffer, 0);
     return n > 0 ? std::string(buffer, static_cast<std::size_t>(n)) : std::string();
   }
-  std::int64_t number() const { return std::strtoll(text().c_str(), nullptr, 10); }
-  // The number behind `name` in a file of "name number" lines.
-  std::int64_t field(const char* name) const {
-    std::istringstream lines(text());
-    std::string word;
-    std::int64_t value;
-    while (lines >> word >> value)
-      if (word == name) return value;
-    return 0;
-  }
+  std::int64_t number() const { return number_in(text()); }
+  std::int64_t field(const char* name) const { return field_in(text(), name); }
   bool put(const std::string& value) const {
     return fd_ >= 0 &&
            pwrite(fd_, value.data(), value.size(), 0) == static_cast<ssize_t>(value.size());
@@ -169,10 +173,10 @@ class CgroupV1 final : public Cgroup {
     }
     (void)peak_.put("0");
     // A limit that stays as it is does not tell that somebody has removed the folder.
-    for (const CounterFile* file : {&cpu_, &oom_})
-      if (file->text().empty()) return false;
-    cpu_before_ = cpu_.number();
-    oom_before_ = oom_.field("oom_kill");
+    const std::string cpu = cpu_.text(), oom = oom_.text();
+    if (cpu.empty() || oom.empty()) return false;
+    cpu_before_ = number_in(cpu);
+    oom_before_ = field_in(oom, "oom_kill");
     refused_before_ = refused_.field("max");
     return true;
   }

@@ -1,3 +1,4 @@
+// Lists of /proc and numbers of devices: memory of the kernel's own file system, and the workspace.
 #include "sandbox/forkable.h"
 
 #include <fcntl.h>
