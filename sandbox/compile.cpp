@@ -1,6 +1,10 @@
 // C and C++: compiled in one sandboxed run, executed in another, with the binary kept by content so
 // that the same program is compiled once. Blind spot: a compiler that is upgraded while we run.
+#include <elf.h>
+
 #include <algorithm>
+#include <cstddef>
+#include <string_view>
 
 #include "runtime/core/determinism.h"
 #include "sandbox/pool.h"
@@ -9,6 +13,14 @@ namespace proctor {
 namespace {
 
 constexpr std::size_t kMostCached = 256 << 20;  // bytes of binaries and sources
+
+// An ELF file of a kind that is started (objects, text and nothing at all come of some flags).
+bool is_program(std::string_view binary) {
+  constexpr std::size_t kType = offsetof(Elf64_Ehdr, e_type);
+  if (binary.size() < sizeof(Elf64_Ehdr) || !binary.starts_with(ELFMAG)) return false;
+  const auto type = binary[kType];
+  return type == ET_EXEC || type == ET_DYN;
+}
 
 }  // namespace
 
@@ -77,6 +89,11 @@ Async<Result<Execution>> Core::compile_and_run(ExecutionRequest request) {
       ran->ending = Ending::compile_error;
       co_return ran;
     }
+    if (!is_program(binary)) {
+      ran->error = "the compiler made no program that can be run: see its flags";
+      ran->ending = Ending::compile_error;
+      co_return ran;
+    }
     Compiled fresh{hash, std::move(key), std::make_shared<const std::string>(std::move(binary))};
     compiled = std::make_shared<const Compiled>(std::move(fresh));
     compiled_.push_front(compiled);
@@ -87,6 +104,15 @@ Async<Result<Execution>> Core::compile_and_run(ExecutionRequest request) {
     }
   }
 
+  constexpr std::int64_t kFolders = 64 << 10;  // what an empty workspace takes at most
+  if (const auto size = static_cast<std::int64_t>(compiled->binary->size());
+      size + kFolders > count(request.limits.disk)) {
+    Execution ended =
+        failure("the program compiled is " + std::to_string(size) +
+                " bytes, more than the workspace's " + std::to_string(count(request.limits.disk)));
+    ended.ending = Ending::file_limit;
+    co_return ended;
+  }
   Program program;
   program.code = *compiled->binary;
   program.code_file = "code/main";

@@ -1,8 +1,12 @@
 // The table of languages. How each is started stands in execute.cpp (interpreters) and compile.cpp.
 #include "sandbox/language.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
+
+#include "sandbox/python.h"
 
 namespace proctor {
 namespace {
@@ -29,6 +33,12 @@ std::span<const LanguageInfo> languages() { return kLanguages; }
 
 const LanguageInfo& info_of(Language language) {
   return kLanguages[static_cast<std::size_t>(language)];
+}
+
+std::string program_of(Language language) {
+  const std::string program =
+      language == Language::python ? find_python("").interpreter : info_of(language).program;
+  return !program.empty() && access(program.c_str(), X_OK) == 0 ? program : "";
 }
 
 std::optional<Language> parse_language(std::string_view text) {

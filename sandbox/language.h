@@ -24,6 +24,8 @@ struct LanguageInfo {
 
 std::span<const LanguageInfo> languages();
 const LanguageInfo& info_of(Language language);
+// The file that runs or compiles guests' programs, whatever PATH says; "" when it is not there.
+std::string program_of(Language language);
 std::optional<Language> parse_language(std::string_view text);
 const char* to_string(Language language);
 // By the ending of a file's name, its dot included.

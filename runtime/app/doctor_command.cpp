@@ -44,29 +44,14 @@ void look_at_sandbox(std::vector<Finding>& findings) {
     findings.push_back({"  layer " + layer.layer, "missing", layer.why, layer.remedy});
 }
 
-std::string found_in_path(const std::string& program) {
-  const char* path = std::getenv("PATH");
-  std::string rest = path ? path : "/usr/bin:/bin";
-  for (std::size_t start = 0; start <= rest.size();) {
-    const std::size_t end = std::min(rest.find(':', start), rest.size());
-    const std::string candidate = rest.substr(start, end - start) + "/" + program;
-    if (::access(candidate.c_str(), X_OK) == 0) return candidate;
-    start = end + 1;
-  }
-  return "";
-}
-
+// What guests get, whatever PATH says here.
 void look_at_languages(std::vector<Finding>& findings) {
-  const std::pair<const char*, const char*> programs[] = {
-      {"python3", "apt-get install python3"},
-      {"bash", "apt-get install bash"},
-      {"gcc", "apt-get install gcc"},
-      {"g++", "apt-get install g++"},
-      {"node", "apt-get install nodejs (only for the js tool)"}};
-  for (const auto& [program, remedy] : programs) {
-    const std::string path = found_in_path(program);
-    findings.push_back({"language " + std::string(program), path.empty() ? "missing" : "ok", path,
-                        path.empty() ? remedy : ""});
+  for (const LanguageInfo& language : languages()) {
+    const std::string program = program_of(language.language);
+    const std::string needed = language.language == Language::js ? " (only for the js tool)" : "";
+    const bool missing = program.empty();
+    findings.push_back({"language " + std::string(language.name), missing ? "missing" : "ok",
+                        program, missing ? "apt-get install " + (language.package + needed) : ""});
   }
 }
 

@@ -276,6 +276,10 @@ def doctor(inputs):
         for word in words:
             check(found and word in found[0]["found"], f"doctor: {word!r} in {found}")
 
+    rows = proctor("doctor", "--json", env={"PATH": "/nowhere"}).stdout.splitlines()
+    found = {row["what"]: row for row in map(json.loads, rows)}
+    check_equal((found["language bash"]["state"], found["language bash"]["found"]), ("ok", "/bin/bash"),
+                "doctor tells what guests get, whatever PATH is")
     gone = {"models": lambda h: h.reply(404, {"error": {"message": "no such page"}})}
     closed = {"models": lambda h: h.reply(401, {"error": {"message": "who are you"}})}
     look(0, "generate (seen); tool calls", "(not tried)")

@@ -55,6 +55,24 @@ TEST_P(Languages, JavaScriptWhereNodeIs) {
   EXPECT_EQ(ran->out, "2,4\n") << ran->err;
 }
 
+TEST_P(Languages, WhatIsNoProgramOrTooLargeAOneIsNoFaultOfOurs) {
+  ExecutionRequest request;
+  request.language = Language::c;
+  request.code = "char a[20 << 20] = {1}; int main() { return a[5]; }";
+  for (const char* flag : {"-c", "-S", "-fsyntax-only", "--version"}) {
+    request.compiler_flags = {flag};
+    const Execution none = run(request);
+    EXPECT_EQ(none.ending, Ending::compile_error) << flag;
+    EXPECT_THAT(none.error, HasSubstr("no program that can be run")) << flag;
+  }
+  request.compiler_flags.clear();
+  EXPECT_EQ(run(request).ending, Ending::ok);
+  request.limits.disk = 16_MiB;
+  const Execution large = run(request);
+  EXPECT_EQ(large.ending, Ending::file_limit);
+  EXPECT_THAT(large.error, HasSubstr("more than the workspace's 16777216"));
+}
+
 TEST_P(Languages, InputAndArguments) {
   for (const Language language : {Language::python, Language::bash, Language::c}) {
     ExecutionRequest request;
