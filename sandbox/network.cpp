@@ -113,6 +113,8 @@ Result<AllowedHost> read_host(const std::string& text) {
   };
   if (text.find('*') != std::string::npos)
     return wrong("hosts are named one by one, without patterns");
+  if (std::any_of(text.begin(), text.end(), [](char c) { return (c & 0x80) != 0; }))
+    return wrong("is not in ASCII, where an international name begins with xn--");
   if (text.find_first_of("/?#") != std::string::npos) return wrong("is more than a host");
   const bool bare_address = !text.starts_with('[') && as_address(text).has_value();
   auto url = parse_http_url(

@@ -59,7 +59,8 @@ TEST_P(Forks, APythonAndItsForkGoDifferentWays) {
   EXPECT_EQ(said(fork, "x"), "[1, 2]\n");
   EXPECT_EQ(said(fork, "x.append(3); open('file', 'w').write('new'); x"), "[1, 2, 3]\n");
   EXPECT_EQ(said(session, "x, open('file').read()"), "([1, 2], 'old')\n");
-  EXPECT_EQ(said(fork, "import os\nx, open(os.path.abspath('file')).read()"), "([1, 2, 3], 'new')\n");
+  EXPECT_EQ(said(fork, "import os\nx, open(os.path.abspath('file')).read()"),
+            "([1, 2, 3], 'new')\n");
   EXPECT_EQ(said(session, "open('file', 'w').write('third')"), "5\n");
   EXPECT_EQ(said(fork, "open('file').read()"), "'new'\n");
 }

@@ -53,6 +53,7 @@ TEST(NetworkList, SaysWhatIsWrongWithIt) {
            {"allow:a:0", "is no host"},
            {"allow:a:65536", "is no host"},
            {"allow:a b", "is no host"},
+           {"allow:\xC3\xA9.example.org", "begins with xn--"},
            {"allow:0.0.0.0", "is no address of one host"},
            {"allow:[::]:80", "is no address of one host"},
            {"allow:224.0.0.1", "is no address of one host"}}) {
